@@ -1,0 +1,2 @@
+//! The control plane of evenpath: typed events in, commits out.
+#![forbid(unsafe_code)]

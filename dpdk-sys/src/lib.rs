@@ -1,0 +1,2 @@
+//! Raw bindings to DPDK; filled by the build script.
+#![no_std]

@@ -1,0 +1,14 @@
+//! Both forwarding planes of evenpath, and the tables that they read.
+//!
+//! ```text
+//!  NIC rx queue ─► poll ─► parse ────► lookup ──► select ────► rewrite ──► push ─► NIC tx queue
+//!                         bytes ->     dst ->     group,hash   adjacency   egress
+//!                         dst, hash    group      -> adjacency -> header
+//! ```
+//!
+//! * [`table`]: what control writes and workers read. Every fact is one atomic word; entry 0 drops.
+//! * [`hash`]: the one hash, used by both planes and by `evenpath calc`.
+#![deny(unsafe_code)]
+
+pub mod hash;
+pub mod table;

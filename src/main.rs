@@ -1,0 +1,2 @@
+//! `evenpath`: composition root.
+fn main() {}
