@@ -1,0 +1,13 @@
+# Each target is one line over docker/root, which makes the Debian 13 environment on first use.
+ROOT := docker/root
+CARGO := $(ROOT) cargo
+
+.PHONY: build demo test bench lint image shell clean
+build: ; @$(CARGO) build --release
+demo: build ; @$(ROOT) docker/lab/demo
+test: ; @$(ROOT) .ci/steps all
+lint: ; @$(ROOT) .ci/steps lint
+bench: build ; @$(ROOT) perf/run.sh
+image: ; @docker/image
+shell: ; @$(ROOT) bash
+clean: ; rm -rf --one-file-system target
