@@ -1,0 +1,486 @@
+//! What is asked and answered on the api socket, and what `--json` prints.
+//!
+//! These names are a contract with scripts: add to them, do not rename them.
+
+use crate::prefix::Prefix;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+
+/// A question. On the wire: `{"request":"show-route","of":{"prefix":"10.0.0.0/8"}}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "request", content = "of", rename_all = "kebab-case")]
+pub enum Request {
+    /// Routes, in the order of [`Prefix`].
+    ShowRoute(RouteQuery),
+    /// Groups of the fast path, by id.
+    ShowGroup(GroupQuery),
+    /// Next hops.
+    ShowNexthop,
+    /// Neighbors.
+    ShowNeighbor,
+    /// Ports.
+    ShowPort,
+    /// Packet counters.
+    ShowCounters,
+    /// The FPM session.
+    ShowFpm,
+    /// The hash settings in force.
+    ShowHash,
+    /// What happened lately.
+    ShowEvents,
+    /// Which way a flow takes.
+    Calc(Flow),
+    /// Sweep now what a held FPM resync did not bring.
+    FpmRelease,
+}
+
+/// Which routes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub struct RouteQuery {
+    /// The route of exactly this prefix.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<Prefix>,
+    /// The route that a packet to this address takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<IpAddr>,
+    /// Only routes behind this one: the `next` of the previous answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<Prefix>,
+}
+
+/// Which groups.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub struct GroupQuery {
+    /// The group with this id; none: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<u32>,
+}
+
+/// The header fields of a flow, as `calc` takes them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Flow {
+    /// The port that it comes in on, by name.
+    pub ingress: String,
+    /// Source address.
+    pub source: IpAddr,
+    /// Destination address, of the same family.
+    pub destination: IpAddr,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// Source port; 0 for protocols without.
+    #[serde(default)]
+    pub source_port: u16,
+    /// Destination port; 0 for protocols without.
+    #[serde(default)]
+    pub destination_port: u16,
+    /// IPv6 flow label, 20 bits.
+    #[serde(default)]
+    pub flow_label: u32,
+}
+
+/// An answer: `{"ok":{"route":…}}` or `{"error":{…}}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reply {
+    /// What was asked for.
+    Ok(Response),
+    /// Why not.
+    Error(Error),
+}
+
+/// What an answer holds, by request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Response {
+    /// To [`Request::ShowRoute`].
+    Route(Routes),
+    /// To [`Request::ShowGroup`].
+    Group(Vec<Group>),
+    /// To [`Request::ShowNexthop`].
+    Nexthop(Vec<Nexthop>),
+    /// To [`Request::ShowNeighbor`].
+    Neighbor(Vec<Neighbor>),
+    /// To [`Request::ShowPort`].
+    Port(Vec<Port>),
+    /// To [`Request::ShowCounters`].
+    Counters(Counters),
+    /// To [`Request::ShowFpm`].
+    Fpm(Fpm),
+    /// To [`Request::ShowHash`].
+    Hash(Hash),
+    /// To [`Request::ShowEvents`], oldest first.
+    Events(Vec<Happening>),
+    /// To [`Request::Calc`].
+    Calc(Calc),
+    /// To [`Request::FpmRelease`]: how many routes were swept.
+    Released(u64),
+}
+
+/// An error for an operator.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Error {
+    /// What it is about: `port up1`, `10.0.0.0/8`.
+    pub object: String,
+    /// What was tried.
+    pub operation: String,
+    /// Why it failed.
+    pub cause: String,
+    /// What can be done, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: {}", self.object, self.operation, self.cause)?;
+        match &self.remedy {
+            Some(remedy) => write!(f, "; {remedy}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// The most routes of one answer: keeps the control thread from standing still over a full table.
+pub const ROUTES_PER_ANSWER: usize = 2048;
+
+/// A part of the routes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Routes {
+    /// At most [`ROUTES_PER_ANSWER`].
+    pub routes: Vec<Route>,
+    /// Ask again with this as `after`; none: that was all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Prefix>,
+}
+
+/// A route.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Route {
+    /// Its prefix.
+    pub prefix: Prefix,
+    /// Who wants it: `fpm`, `static`, `connected`, `local`.
+    pub source: String,
+    /// The protocol behind it, if known: `bgp`, `static`, `kernel`, `186`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<String>,
+    /// The one in the fib, among those of the same prefix.
+    pub selected: bool,
+    /// `unicast`, `local`, `connected`, `blackhole`, `unreachable`, `prohibit`.
+    pub kind: String,
+    /// The fast path's group, if it forwards by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<u32>,
+    /// Its next hops.
+    #[serde(default)]
+    pub nexthops: Vec<Member>,
+    /// Why it does not forward though it should, e.g. `nexthop group 34 unknown`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// A next hop as member of a route or group.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Member {
+    /// Gateway; none: the destination is on the link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<IpAddr>,
+    /// Port, by name.
+    pub port: String,
+    /// Weight, 1 and up.
+    pub weight: u32,
+    /// `up`, or why not: `port-down`, `unresolved`, `failed`.
+    pub state: String,
+    /// Buckets it has; in groups only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub buckets: Option<u32>,
+}
+
+/// A group of the fast path.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Group {
+    /// Its id; stays when members change.
+    pub id: u32,
+    /// Its size in buckets.
+    pub buckets: u32,
+    /// Routes that use it.
+    pub routes: u64,
+    /// Where it forwards: `software`, later `hw`, `partial`.
+    pub plane: String,
+    /// Its members.
+    pub members: Vec<Member>,
+    /// zebra's nexthop-group ids that stand for it now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fpm_ids: Vec<u32>,
+}
+
+/// A next hop.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Nexthop {
+    /// Gateway; none: the destination is on the link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<IpAddr>,
+    /// Port, by name.
+    pub port: String,
+    /// `up`, or why not: `port-down`, `unresolved`, `failed`.
+    pub state: String,
+    /// The neighbor's MAC address, if resolved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<String>,
+    /// The fast path's adjacency, if resolved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adjacency: Option<u32>,
+    /// Groups that have it as a member.
+    pub groups: u64,
+}
+
+/// A neighbor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Neighbor {
+    /// Port, by name.
+    pub port: String,
+    /// Its address.
+    pub address: IpAddr,
+    /// Its MAC address, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<String>,
+    /// `reachable`, `stale`, `delay`, `probe`, `permanent`, `noarp`, `incomplete`, `failed`.
+    pub state: String,
+    /// `kernel`, `zebra` or `static`.
+    pub source: String,
+    /// A next hop needs it: it is kept resolved.
+    pub wanted: bool,
+}
+
+/// A port.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Port {
+    /// Its name.
+    pub name: String,
+    /// Its number: the order of the configuration.
+    pub id: u16,
+    /// `up` or `down`.
+    pub state: String,
+    /// Why it is down: `admin-down`, `no-carrier`, `no-netdev`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The netdev of the kernel, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<String>,
+    /// Its index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ifindex: Option<u32>,
+    /// Its MAC address.
+    pub mac: String,
+    /// L3 MTU, bytes.
+    pub mtu: u16,
+    /// VLAN id, 0: untagged.
+    pub vlan: u16,
+    /// Its addresses, `ADDRESS/LENGTH`.
+    pub addresses: Vec<String>,
+}
+
+/// Packet counters, summed over workers: in + icmp-sent + fragments = out + sum(dropped) + punted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Counters {
+    /// By port name, in the order of the configuration when printed.
+    pub ports: BTreeMap<String, PortCounters>,
+    /// By reason; only those that are not zero.
+    pub dropped: BTreeMap<String, u64>,
+    /// Packets given to the kernel.
+    pub punted: u64,
+    /// ICMP errors made by us.
+    pub icmp_sent: u64,
+    /// Frames beyond the first of fragmented packets.
+    pub fragments: u64,
+}
+
+/// Packet counters of a port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PortCounters {
+    /// Packets received.
+    #[serde(rename = "in")]
+    pub input: u64,
+    /// Packets sent.
+    #[serde(rename = "out")]
+    pub output: u64,
+    /// Bytes received.
+    pub in_bytes: u64,
+    /// Bytes sent.
+    pub out_bytes: u64,
+}
+
+/// The FPM session.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Fpm {
+    /// Where we listen.
+    pub listen: String,
+    /// zebra is connected.
+    pub connected: bool,
+    /// How often it has connected.
+    pub connections: u64,
+    /// `idle`, `filling` (marked, waiting for the end of the resync), `held`, `complete`.
+    pub sync: String,
+    /// Routes not seen again in the resync so far.
+    pub unrefreshed: u64,
+    /// Routes from FPM.
+    pub routes: u64,
+    /// Nexthop objects from FPM.
+    pub nexthops: u64,
+    /// Routes and groups that wait for an id that was never sent.
+    pub parked: u64,
+    /// Frames received.
+    pub frames: u64,
+    /// Messages by kind, e.g. `newroute`.
+    pub messages: BTreeMap<String, u64>,
+    /// Messages that we do not forward by, by kind; they are counted and skipped.
+    pub skipped: BTreeMap<String, u64>,
+    /// Messages that could not be read.
+    pub malformed: u64,
+}
+
+/// The hash settings in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Hash {
+    /// All fields by name: on or off.
+    pub fields: BTreeMap<String, bool>,
+    /// Both directions of a flow take the same way.
+    pub symmetric: bool,
+    /// Why symmetric is off though it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// The seed.
+    pub seed: u32,
+    /// `mix`.
+    pub algorithm: String,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Happening {
+    /// When, in nanoseconds since 1970.
+    pub time_ns: u64,
+    /// What it is about: `port up1`, `neighbor 169.254.0.1`, `fpm`.
+    pub object: String,
+    /// What happened: `down`.
+    pub what: String,
+    /// More, by name, e.g. `noticed-by`, `buckets-moved`, `repair-us`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub details: BTreeMap<String, String>,
+}
+
+/// The way of a flow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Calc {
+    /// Where it leaves.
+    pub port: String,
+    /// Its next hop; the destination itself when that is on the link.
+    pub nexthop: IpAddr,
+    /// The prefix that matched.
+    pub prefix: Prefix,
+    /// The group.
+    pub group: u32,
+    /// Its bucket in the group.
+    pub bucket: u32,
+    /// How many there are.
+    pub buckets: u32,
+    /// The hash, `0x` and eight hex digits.
+    pub hash: String,
+    /// `mix`.
+    pub algorithm: String,
+    /// The fields that went into the hash and their values.
+    pub fields: BTreeMap<String, String>,
+    /// `software`.
+    pub plane: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_the_json_that_scripts_write() {
+        for (json, request) in [
+            (
+                r#"{"request":"show-route","of":{"prefix":"10.0.0.0/8"}}"#,
+                Request::ShowRoute(RouteQuery {
+                    prefix: Some("10.0.0.0/8".parse().expect("prefix")),
+                    ..RouteQuery::default()
+                }),
+            ),
+            (r#"{"request":"show-port"}"#, Request::ShowPort),
+            (
+                r#"{"request":"calc","of":{"ingress":"host0","source":"10.244.1.2","destination":"10.0.0.1","protocol":6,"source-port":20000,"destination-port":80,"flow-label":0}}"#,
+                Request::Calc(Flow {
+                    ingress: "host0".into(),
+                    source: "10.244.1.2".parse().expect("address"),
+                    destination: "10.0.0.1".parse().expect("address"),
+                    protocol: 6,
+                    source_port: 20000,
+                    destination_port: 80,
+                    flow_label: 0,
+                }),
+            ),
+        ] {
+            assert_eq!(serde_json::from_str::<Request>(json).expect(json), request);
+            assert_eq!(serde_json::to_string(&request).expect("json"), json);
+        }
+        let typo = r#"{"request":"show-route","of":{"prefx":"10.0.0.0/8"}}"#;
+        assert!(serde_json::from_str::<Request>(typo).is_err());
+    }
+
+    #[test]
+    fn calc_has_the_keys_of_the_contract_in_their_order() {
+        let calc = Calc {
+            port: "up1".into(),
+            nexthop: "169.254.0.1".parse().expect("address"),
+            prefix: "10.0.0.0/8".parse().expect("prefix"),
+            group: 1,
+            bucket: 17,
+            buckets: 64,
+            hash: "0x1b2c3d4e".into(),
+            algorithm: "mix".into(),
+            fields: BTreeMap::from([("source-ip".into(), "10.244.1.2".into())]),
+            plane: "software".into(),
+        };
+        assert_eq!(
+            serde_json::to_string(&calc).expect("json"),
+            r#"{"port":"up1","nexthop":"169.254.0.1","prefix":"10.0.0.0/8","group":1,"bucket":17,"buckets":64,"hash":"0x1b2c3d4e","algorithm":"mix","fields":{"source-ip":"10.244.1.2"},"plane":"software"}"#
+        );
+    }
+
+    #[test]
+    fn errors_read_object_operation_cause_remedy() {
+        let mut error = Error {
+            object: "port up9".into(),
+            operation: "calc".into(),
+            cause: "no such port".into(),
+            remedy: None,
+        };
+        assert_eq!(error.to_string(), "port up9: calc: no such port");
+        error.remedy = Some("ports are up1, up2".into());
+        assert!(
+            error
+                .to_string()
+                .ends_with("no such port; ports are up1, up2")
+        );
+    }
+}

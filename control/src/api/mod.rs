@@ -1,0 +1,9 @@
+//! The unix socket that `evenpath show`, `calc` and scripts talk to.
+//!
+//! One JSON [`Request`] a line in, one JSON [`Reply`] a line out. The socket's threads decode and
+//! encode; the control thread answers, through its events. Not a remote protocol: whoever may
+//! open the socket may ask everything.
+
+pub mod message;
+
+pub use message::{Reply, Request, Response};
