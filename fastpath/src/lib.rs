@@ -7,8 +7,12 @@
 //! ```
 //!
 //! * [`table`]: what control writes and workers read. Every fact is one atomic word; entry 0 drops.
+//! * [`rcu`]: two copies of a value, swapped under running readers.
 //! * [`hash`]: the one hash, used by both planes and by `evenpath calc`.
+//! * [`software`]: the workers and their stages.
 #![deny(unsafe_code)]
 
 pub mod hash;
+pub mod rcu;
+pub mod software;
 pub mod table;

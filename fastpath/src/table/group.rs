@@ -6,7 +6,7 @@
 //! the down mask says that the first is dead, so that a repair moves no flow twice.
 
 use super::{AdjacencyId, Down};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Index of a group. [`GroupId::NONE`] drops as no-route.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

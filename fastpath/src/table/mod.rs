@@ -13,8 +13,12 @@
 pub mod adjacency;
 pub mod down;
 pub mod group;
+pub mod naive;
+pub mod stats;
 
+use crate::rcu;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 pub use adjacency::{Adjacencies, Adjacency, AdjacencyId, Disposition};
 pub use down::Down;
@@ -181,6 +185,40 @@ pub struct View<L> {
     pub hash: crate::hash::Settings,
     /// Facts about every port, by [`PortId`].
     pub ports: [PortFacts; MAX_PORTS],
+}
+
+impl<L> View<L> {
+    /// One without routes and without ports.
+    pub fn new(lpm: L, hash: crate::hash::Settings) -> Self {
+        View {
+            lpm,
+            default4: GroupId::NONE,
+            default6: GroupId::NONE,
+            hash,
+            ports: [PortFacts::default(); MAX_PORTS],
+        }
+    }
+}
+
+/// What control holds: the only one that changes the tables (but for the down mask).
+#[derive(Debug)]
+pub struct Writer<L: LpmWrite> {
+    /// Changed in place.
+    pub tables: Arc<Tables>,
+    /// Changed as a whole.
+    pub views: rcu::Writer<View<L>>,
+}
+
+impl<L: LpmWrite> Writer<L> {
+    /// A writer over `tables` and two equal views, and where workers get their readers.
+    pub fn new(
+        tables: Arc<Tables>,
+        active: View<L>,
+        standby: View<L>,
+    ) -> (Self, rcu::Registry<View<L>>) {
+        let (views, registry) = rcu::pair(active, standby);
+        (Writer { tables, views }, registry)
+    }
 }
 
 /// The shared arrays: written by control one word at a time, read by workers.
