@@ -1,8 +1,12 @@
 //! The control plane of evenpath: typed events in, commits out.
 //!
 //! * `config`: the startup file, every default in one place.
+//! * [`event`]: what comes in, and what control asks of others.
+//! * [`fpm`]: zebra's socket.
 //! * [`api`]: the unix socket of `show` and `calc`.
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod event;
+pub mod fpm;
 pub mod prefix;
