@@ -1,12 +1,13 @@
 //! The control plane of evenpath: typed events in, commits out.
 //!
-//! * `config`: the startup file, every default in one place.
+//! * [`config`]: the startup file, every default in one place.
 //! * [`event`]: what comes in, and what control asks of others.
 //! * [`fpm`]: zebra's socket.
 //! * [`api`]: the unix socket of `show` and `calc`.
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod config;
 pub mod event;
 pub mod fpm;
 pub mod prefix;

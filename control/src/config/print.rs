@@ -1,0 +1,179 @@
+//! The commented file of `evenpath config default`, made from the defaults themselves.
+
+use super::{Config, Cores, Hugepages, Seed};
+use fastpath::hash::Field;
+use std::fmt::Write;
+
+/// `config`, which has no ports, addresses, neighbors or routes, as a file that explains itself.
+///
+/// `# ` starts words, `#` alone an example to uncomment.
+pub fn commented(config: &Config) -> String {
+    let mut text = HEAD.to_owned();
+    let mut sections = Sections(&mut text);
+    sections.all(config);
+    text.push_str(EXAMPLES);
+    text
+}
+
+const HEAD: &str = "\
+# evenpath.toml: what follows are the defaults; a file needs only what differs.
+# Check a file with: evenpath config check FILE
+
+# A port. Routes, calc and show call it by its name; the first one here is port 0.
+#[[port]]
+#name = \"up1\"                       # 1 to 15 letters, digits, . _ -
+#device = \"xdp:eth1\"                # xdp:NETDEV, tap:NETDEV, a PCI address, or DPDK device arguments
+#kernel = \"eth1\"                    # netdev with the addresses (default for xdp: and tap:), \"tap\", or \"none\"
+#mac = \"02:00:00:00:00:01\"          # default: the device's
+#mtu = 1500                         # L3 bytes, 68..9600; default: the device's
+#vlan = 0                           # 1..4094: frames carry this tag; 0: untagged
+";
+
+const EXAMPLES: &str = "
+# What FRR and the kernel give in production may be written down instead.
+#[[address]]
+#port = \"up1\"
+#address = \"169.254.0.0/31\"
+
+#[[neighbor]]
+#port = \"up1\"
+#address = \"169.254.0.1\"
+#mac = \"02:00:00:00:01:01\"
+
+#[[route]]
+#prefix = \"10.0.0.0/8\"
+#nexthops = [{ via = \"169.254.0.1\", port = \"up1\", weight = 1 }]   # weight 1..256
+
+#[[route]]
+#prefix = \"192.0.2.0/24\"
+#type = \"blackhole\"                 # blackhole | unreachable | prohibit
+";
+
+struct Sections<'t>(&'t mut String);
+
+impl Sections<'_> {
+    fn section(&mut self, name: &str, words: &str) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(self.0, "\n# {words}\n[{name}]");
+    }
+
+    fn line(&mut self, key: &str, value: impl ToString, words: &str) {
+        let setting = format!("{key} = {}", value.to_string());
+        let _ = match words {
+            "" => writeln!(self.0, "{setting}"),
+            _ => writeln!(self.0, "{setting:<35} # {words}"),
+        };
+    }
+
+    fn all(&mut self, c: &Config) {
+        self.section("eal", "Cores and memory.");
+        let cores = match &c.eal.cores {
+            Cores::Auto => quoted("auto"),
+            Cores::List(list) => {
+                let list: Vec<String> = list.iter().map(u16::to_string).collect();
+                quoted(&list.join(","))
+            }
+        };
+        self.line(
+            "cores",
+            cores,
+            "\"1-3\": one worker a core, control stays off them",
+        );
+        let hugepages = match c.eal.hugepages {
+            Hugepages::Auto => "auto",
+            Hugepages::Always => "always",
+            Hugepages::Never => "never",
+        };
+        self.line("hugepages", quoted(hugepages), "auto | always | never");
+        let memory = c.eal.memory_mib.map_or(quoted("auto"), |m| m.to_string());
+        self.line("memory", memory, "MiB, 32..1048576; auto: what is needed");
+
+        self.section(
+            "fpm",
+            "FRR's zebra connects here (zebra -M dplane_fpm_nl, `fpm address 127.0.0.1`).",
+        );
+        self.line("enable", c.fpm.enable, "");
+        let words = "no authentication: keep it on loopback";
+        self.line("listen", quoted(&c.fpm.listen.to_string()), words);
+        let sentinel = c.fpm.sentinel.map_or("none".into(), |p| p.to_string());
+        let words =
+            "the last route of a resync: `ipv6 route fec0::ffff/128 blackhole` in FRR; or \"none\"";
+        self.line("sentinel", quoted(&sentinel), words);
+        let words =
+            "seconds, 1..3600: without sentinel a resync ends when nothing came for so long";
+        self.line("settle", c.fpm.settle.as_secs(), words);
+        let words = "percent, 0..100: a resync that brings less of the routes is held, not swept";
+        self.line("hold-below", c.fpm.hold_below_percent, words);
+
+        self.section(
+            "hash",
+            "What decides a flow's way; names as in the Cumulus text, true | false.",
+        );
+        for field in Field::ALL {
+            let words = match super::fields::is_built(field) {
+                true => "",
+                false => "not built in this version: false only",
+            };
+            self.line(field.name(), c.hash.fields.has(field), words);
+        }
+        let words = "both directions alike; off by itself when source and destination differ above";
+        self.line("symmetric", c.hash.symmetric, words);
+        let seed = match c.hash.seed {
+            Seed::Random => quoted("random"),
+            Seed::Fixed(seed) => seed.to_string(),
+        };
+        self.line(
+            "seed",
+            seed,
+            "\"random\": drawn once and kept; or 0..4294967295",
+        );
+        self.line(
+            "algorithm",
+            quoted(c.hash.algorithm.name()),
+            "mix (toeplitz, crc32: not in this version)",
+        );
+
+        self.section("resilient", "Groups with a fixed number of buckets.");
+        self.line("enable", c.resilient.enable, "");
+        self.line(
+            "buckets",
+            c.resilient.buckets,
+            "64 128 256 512 1024 2048 4096",
+        );
+        let active = c.resilient.active_timer.as_secs();
+        self.line("active-timer", active, "seconds, 1..65535");
+        let unbalanced = c.resilient.unbalanced_timer;
+        let unbalanced = unbalanced.map_or(u64::from(u32::MAX), |t| t.as_secs());
+        self.line("unbalanced-timer", unbalanced, "seconds; 4294967295: never");
+
+        self.section("tables", "Sizes, fixed at start.");
+        self.line("routes-ipv4", c.tables.routes_ipv4, "1..4000000");
+        self.line("routes-ipv6", c.tables.routes_ipv6, "1..1000000");
+        self.line("groups", c.tables.groups, "64..65536");
+        self.line("buckets", c.tables.buckets, "of all groups, 4096..16777216");
+        self.line("adjacencies", c.tables.adjacencies, "256..1048576");
+        let words = "percent, 1..50: error of a member's share that picks a group's size";
+        self.line("weight-error", c.tables.weight_error_percent, words);
+
+        self.section("icmp", "Time exceeded, too big, unreachable: sent by us.");
+        self.line(
+            "rate",
+            c.icmp.rate,
+            "a second and worker, 0..1000000; 0: none",
+        );
+
+        self.section("api", "Where show, calc and scripts ask.");
+        self.line("socket", quoted(&c.api.socket.to_string_lossy()), "");
+
+        self.section("state", "What outlives a restart: the random seed.");
+        self.line(
+            "directory",
+            quoted(&c.state.directory.to_string_lossy()),
+            "",
+        );
+    }
+}
+
+fn quoted(text: &str) -> String {
+    format!("\"{text}\"")
+}

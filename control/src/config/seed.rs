@@ -1,0 +1,114 @@
+//! The random seed: drawn once, kept, or a restart would move every flow.
+
+use super::{Config, Seed};
+use std::fmt;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// A random seed that will not be the same after a restart, and why.
+#[derive(Debug)]
+pub struct SeedWarning {
+    /// The file that should hold it.
+    pub path: PathBuf,
+    /// Why it does not.
+    pub cause: std::io::Error,
+}
+
+impl fmt::Display for SeedWarning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}: keep the hash seed: {}; flows will move at the next restart: make the directory \
+             writable, or set [state] directory or a number as [hash] seed",
+            self.path.display(),
+            self.cause
+        )
+    }
+}
+
+/// The seed to use: the configured one, the one kept in the state directory, or a new one that is
+/// now kept there. It can be used in any case.
+pub fn draw_seed(config: &Config) -> (u32, Option<SeedWarning>) {
+    if let Seed::Fixed(seed) = config.hash.seed {
+        return (seed, None);
+    }
+    let path = config.state.directory.join("seed");
+    if let Some(kept) = kept(&path) {
+        return (kept, None);
+    }
+    // The standard library keys its hashers from the operating system's random numbers.
+    let drawn = (RandomState::new().build_hasher().finish() >> 32) as u32;
+    match keep(&path, drawn) {
+        Ok(()) => (drawn, None),
+        Err(cause) => (drawn, Some(SeedWarning { path, cause })),
+    }
+}
+
+fn kept(path: &Path) -> Option<u32> {
+    std::fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+/// Whole or not at all: written beside, then renamed.
+fn keep(path: &Path, seed: u32) -> std::io::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    std::fs::create_dir_all(directory)?;
+    let beside = directory.join(format!(".seed.{}", std::process::id()));
+    let mut file = std::fs::File::create(&beside)?;
+    writeln!(file, "{seed}")?;
+    file.sync_all()?;
+    std::fs::rename(&beside, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(directory: &Path) -> Config {
+        let mut config = Config::default();
+        config.state.directory = directory.into();
+        config
+    }
+
+    #[test]
+    fn a_random_seed_is_drawn_once_and_kept() {
+        let directory = std::env::temp_dir().join(format!("evenpath-seed-{}", std::process::id()));
+        let config = config(&directory.join("deep"));
+        let (first, warning) = draw_seed(&config);
+        assert!(warning.is_none());
+        assert_eq!(draw_seed(&config).0, first);
+        std::fs::write(directory.join("deep/seed"), "rubbish").expect("write");
+        let (second, _) = draw_seed(&config);
+        assert_eq!(draw_seed(&config).0, second, "rubbish is replaced");
+        std::fs::remove_dir_all(&directory).expect("remove");
+        let (third, _) = draw_seed(&config);
+        let (_, gone) = (
+            std::fs::remove_dir_all(&directory).expect("remove"),
+            draw_seed(&config),
+        );
+        assert!(third != first || gone.0 != first, "not drawn but constant");
+        std::fs::remove_dir_all(&directory).expect("remove");
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_written_is_a_warning() {
+        let (_, warning) = draw_seed(&config(Path::new("/dev/null/state")));
+        let text = warning.expect("warning").to_string();
+        assert!(
+            text.starts_with("/dev/null/state/seed: keep the hash seed: "),
+            "{text}"
+        );
+        assert!(
+            text.contains("flows will move at the next restart"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_configured_seed_touches_no_file() {
+        let mut config = config(Path::new("/dev/null/state"));
+        config.hash.seed = Seed::Fixed(0);
+        let (seed, warning) = draw_seed(&config);
+        assert!(seed == 0 && warning.is_none());
+    }
+}
