@@ -267,9 +267,9 @@ class Lab:
 
 def usable_members(answer, prefix):
     """The number of next hops that forward for `prefix` in the answer of `show route PREFIX --json`."""
-    for route in answer["routes"] if isinstance(answer, dict) else answer:
-        if route["prefix"] == prefix:
-            return sum(1 for each in route["nexthops"] if each.get("usable", True))
+    for route in answer["routes"]:
+        if route["prefix"] == prefix and route["selected"]:
+            return sum(each["state"] == "up" for each in route["nexthops"])
     return 0
 
 

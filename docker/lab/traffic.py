@@ -82,6 +82,16 @@ class Account:
                 taken.setdefault(number % self.flows, set()).add(leaf)
         return taken
 
+    def ways(self):
+        """flow -> the leaves that it took, one after another, a run of packets through the same leaf counted once."""
+        ways = {}
+        for number in sorted(self.arrived):
+            way = ways.setdefault(number % self.flows, [])
+            leaf = self.arrived[number][0]
+            if not way or way[-1] != leaf:
+                way.append(leaf)
+        return ways
+
     def number_at(self, time_ns):
         """The number of the first packet that was sent at or after `time_ns`."""
         later = [n for n, (_, sent, _) in self.arrived.items() if sent >= time_ns]

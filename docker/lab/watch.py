@@ -29,11 +29,11 @@ class Watch:
                         found.append((when, match[3]))
         return found
 
-    def last_route_ms(self, since_ns, prefixes):
-        """Milliseconds until the last change of one of `prefixes` (as `ip route` writes them), or None."""
+    def last_route_ms(self, since_ns, prefixes, before_ns):
+        """Milliseconds until the last change, before `before_ns`, of one of `prefixes` (as `ip route` writes them); 0: none."""
         times = [when for when, text in self.lines(since_ns)
-                 if any(text.removeprefix("Deleted ").startswith(each + " ") for each in prefixes)]
-        return (max(times) - since_ns) / 1e6 if times else None
+                 if when < before_ns and any(text.removeprefix("Deleted ").startswith(each + " ") for each in prefixes)]
+        return (max(times) - since_ns) / 1e6 if times else 0.0
 
     def link_down_ms(self, since_ns, device):
         """Milliseconds until the kernel said that `device` has no carrier, or None."""
