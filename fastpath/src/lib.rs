@@ -10,9 +10,12 @@
 //! * [`rcu`]: two copies of a value, swapped under running readers.
 //! * [`hash`]: the one hash, used by both planes and by `evenpath calc`.
 //! * [`software`]: the workers and their stages.
+//! * `steal` (feature `dpdk`): which packets of a kernel netdev are ours.
 #![deny(unsafe_code)]
 
 pub mod hash;
 pub mod rcu;
 pub mod software;
+#[cfg(feature = "dpdk")]
+pub mod steal;
 pub mod table;

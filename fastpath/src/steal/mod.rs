@@ -1,0 +1,79 @@
+//! Which packets of a kernel netdev are evenpath's.
+//!
+//! On a NIC that DPDK shares with the kernel the hardware parts them; on any other netdev a small
+//! BPF program does: unicast IPv4 and IPv6 for our MAC address and not for an own address goes to
+//! DPDK, everything else (ARP, ND, multicast, BGP, LLDP, frames for others) stays in the kernel.
+//!
+//! ```text
+//!              ┌─ not ours ─► kernel (FRR, ping, ssh)
+//!  netdev ─► program                                        Xdp: net_af_xdp on the netdev itself
+//!              └─ transit ──► AF_XDP socket or tap ─► poll  Tc:  net_tap beside it
+//! ```
+//!
+//! * [`Steal`]: either of [`Xdp`] and [`Tc`], for whoever does not care which.
+//! * [`OwnAddresses`]: what the program of one netdev leaves to the kernel.
+//! * [`KernelTap`]: the other way round, for a port that DPDK has to itself.
+//!
+//! The order is: `prepare`, EAL with the device arguments, start the port, `attach`, add all own
+//! addresses, enable; at the end close the port, then drop. No packet for an own address is taken
+//! in between, since a fresh program takes none. All calls act in the network namespace of the
+//! calling thread. Not for packets: nothing here is called by a worker.
+
+mod claim;
+mod error;
+mod link;
+mod mac;
+mod own;
+mod program;
+#[cfg(test)]
+mod program_tests;
+mod sys;
+mod tap;
+mod tc;
+mod xdp;
+
+pub use error::Error;
+pub use own::OwnAddresses;
+pub use tap::KernelTap;
+pub use tc::Tc;
+pub use xdp::Xdp;
+
+/// A netdev that is shared with the kernel; dropped after its DPDK port was closed.
+#[derive(Debug)]
+pub enum Steal {
+    /// By XDP and `net_af_xdp`: configuration `xdp:NETDEV`.
+    Xdp(Xdp),
+    /// By tc and `net_tap`: configuration `tap:NETDEV`.
+    Tc(Tc),
+}
+
+impl Steal {
+    /// The argument of EAL's `--vdev`.
+    pub fn devargs(&self) -> &str {
+        match self {
+            Steal::Xdp(xdp) => xdp.devargs(),
+            Steal::Tc(tc) => tc.devargs(),
+        }
+    }
+
+    /// The DPDK name of the device: the part of [`devargs`](Self::devargs) before the first comma.
+    pub fn device(&self) -> &str {
+        self.devargs().split(',').next().unwrap_or_default()
+    }
+
+    /// How many receive queues the port must be given.
+    pub fn queues(&self) -> u16 {
+        match self {
+            Steal::Xdp(xdp) => xdp.queues(),
+            Steal::Tc(_) => 1,
+        }
+    }
+
+    /// After the port was started: finds or attaches the programs, which take nothing yet.
+    pub fn attach(&mut self) -> Result<OwnAddresses, Error> {
+        match self {
+            Steal::Xdp(xdp) => xdp.attach(),
+            Steal::Tc(tc) => tc.attach(),
+        }
+    }
+}
