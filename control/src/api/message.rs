@@ -296,7 +296,7 @@ pub struct Port {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Counters {
-    /// By port name, in the order of the configuration when printed.
+    /// By port name.
     pub ports: BTreeMap<String, PortCounters>,
     /// By reason; only those that are not zero.
     pub dropped: BTreeMap<String, u64>,

@@ -4,6 +4,7 @@
 //! encode; the control thread answers, through its events. Not a remote protocol: whoever may
 //! open the socket may ask everything.
 
+pub mod client;
 pub mod message;
 
 pub use message::{Reply, Request, Response};

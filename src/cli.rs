@@ -1,0 +1,259 @@
+//! The command line: what can be asked for, and its help.
+
+use clap::{Args, Parser, Subcommand, error::ErrorKind};
+use control::api::Request;
+use control::api::message::{Flow, GroupQuery, RouteQuery};
+use control::config::DEFAULT_SOCKET;
+use control::prefix::Prefix;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// Router fast path for DPUs: FRR's ECMP routes forwarded by DPDK.
+#[derive(Debug, Parser)]
+#[command(name = "evenpath", version = env!("EVENPATH_VERSION"), arg_required_else_help = true)]
+#[command(after_help = "Exit code: 0 done, 1 failed, 2 wrong usage.\n\nExamples:
+  evenpath config default > evenpath.toml
+  evenpath config check evenpath.toml
+  evenpath show route 10.0.0.1
+  evenpath calc -i host0 -s 10.244.1.2 -d 10.0.0.1 -p tcp --sport 20000 --dport 80")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Print JSON, for programs.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// The socket of the running evenpath.
+    #[arg(long, global = true, value_name = "PATH", default_value = DEFAULT_SOCKET)]
+    pub socket: PathBuf,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Print or check a configuration.
+    #[command(subcommand)]
+    Config(Config),
+    /// Show what a running evenpath knows and does.
+    #[command(subcommand)]
+    Show(Show),
+    /// Say which port and next hop a flow takes.
+    Calc(Calc),
+    /// Act on the FPM session.
+    #[command(subcommand)]
+    Fpm(Fpm),
+}
+
+/// `evenpath config`.
+#[derive(Debug, Subcommand)]
+#[command(after_help = "Examples:
+  evenpath config default > evenpath.toml
+  evenpath config check evenpath.toml")]
+pub enum Config {
+    /// Print a file with every setting, its default and what it means.
+    Default,
+    /// Check a file and print everything that is wrong with it.
+    Check {
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+/// `evenpath show`.
+#[derive(Debug, Subcommand)]
+#[command(after_help = "Examples:
+  evenpath show route                  all routes
+  evenpath show route 10.0.0.0/8       the route of this prefix
+  evenpath show route 10.1.2.3         the route that this address takes
+  evenpath show group 1 --json")]
+pub enum Show {
+    /// Routes, with their next hops.
+    Route {
+        /// A prefix, or an address.
+        #[arg(value_name = "PREFIX|ADDRESS")]
+        of: Option<RouteOf>,
+    },
+    /// Groups of the fast path and how their buckets are dealt.
+    Group {
+        /// One of them.
+        id: Option<u32>,
+    },
+    /// Next hops.
+    Nexthop,
+    /// Neighbors.
+    Neighbor,
+    /// Ports.
+    Port,
+    /// Packet counters.
+    Counters,
+    /// The FPM session with zebra.
+    Fpm,
+    /// The hash settings in force.
+    Hash,
+    /// What happened lately.
+    Events,
+}
+
+/// A prefix or an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RouteOf {
+    /// The route of this prefix.
+    Prefix(Prefix),
+    /// The route that this address takes.
+    Address(IpAddr),
+}
+
+impl FromStr for RouteOf {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.contains('/') {
+            return text
+                .parse()
+                .map(RouteOf::Prefix)
+                .map_err(|e: control::prefix::PrefixError| e.to_string());
+        }
+        let address = text.parse().map(RouteOf::Address);
+        address.map_err(|_| "expected a prefix (10.0.0.0/8) or an address (10.1.2.3)".into())
+    }
+}
+
+impl Show {
+    /// The request that this is.
+    pub fn request(&self) -> Request {
+        match self {
+            Show::Route { of } => Request::ShowRoute(match of {
+                None => RouteQuery::default(),
+                Some(RouteOf::Prefix(prefix)) => RouteQuery {
+                    prefix: Some(*prefix),
+                    ..RouteQuery::default()
+                },
+                Some(RouteOf::Address(address)) => RouteQuery {
+                    address: Some(*address),
+                    ..RouteQuery::default()
+                },
+            }),
+            Show::Group { id } => Request::ShowGroup(GroupQuery { id: *id }),
+            Show::Nexthop => Request::ShowNexthop,
+            Show::Neighbor => Request::ShowNeighbor,
+            Show::Port => Request::ShowPort,
+            Show::Counters => Request::ShowCounters,
+            Show::Fpm => Request::ShowFpm,
+            Show::Hash => Request::ShowHash,
+            Show::Events => Request::ShowEvents,
+        }
+    }
+}
+
+/// `evenpath fpm`.
+#[derive(Debug, Subcommand)]
+pub enum Fpm {
+    /// Sweep now what a held resync did not bring back.
+    Release,
+}
+
+/// `evenpath calc`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Without --json the last line is the port's name alone.\n\nExamples:
+  evenpath calc -i host0 -s 10.244.1.2 -d 10.0.0.1 -p tcp --sport 20000 --dport 80
+  evenpath calc -i host0 -s 2001:db8:1::2 -d 2001:db8:2::1 -p icmp --json"
+)]
+pub struct Calc {
+    /// Port that the flow comes in on.
+    #[arg(short = 'i', long = "in-interface", value_name = "PORT")]
+    pub ingress: String,
+    /// Source address.
+    #[arg(short, long = "src", value_name = "ADDRESS")]
+    pub source: IpAddr,
+    /// Destination address.
+    #[arg(short, long = "dst", value_name = "ADDRESS")]
+    pub destination: IpAddr,
+    /// tcp, udp, icmp, sctp, gre, esp, or 0..255.
+    #[arg(short, long, value_name = "PROTOCOL")]
+    pub protocol: Protocol,
+    /// Source port.
+    #[arg(long, value_name = "N")]
+    pub sport: Option<u16>,
+    /// Destination port.
+    #[arg(long, value_name = "N")]
+    pub dport: Option<u16>,
+    /// IPv6 flow label.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=0xfffff))]
+    pub flow_label: u32,
+}
+
+/// An IP protocol by number, or ICMP, which has one for each family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// ICMP or ICMPv6, by the addresses.
+    Icmp,
+    /// This one.
+    Number(u8),
+}
+
+impl FromStr for Protocol {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let number = match text.to_ascii_lowercase().as_str() {
+            "icmp" => return Ok(Protocol::Icmp),
+            "tcp" => 6,
+            "udp" => 17,
+            "gre" => 47,
+            "esp" => 50,
+            "icmpv6" | "icmp6" => 58,
+            "sctp" => 132,
+            number => number
+                .parse()
+                .map_err(|_| "expected tcp, udp, icmp, sctp, gre, esp or 0..255")?,
+        };
+        Ok(Protocol::Number(number))
+    }
+}
+
+impl Calc {
+    /// The flow, or what is missing.
+    pub fn flow(&self) -> Result<Flow, clap::Error> {
+        let wrong = |kind, words: &str| {
+            let mut command = <Cli as clap::CommandFactory>::command();
+            command.build();
+            let calc = command.find_subcommand_mut("calc");
+            Err(match calc {
+                Some(calc) => calc.error(kind, words),
+                None => clap::Error::raw(kind, words),
+            })
+        };
+        let protocol = match self.protocol {
+            Protocol::Number(number) => number,
+            Protocol::Icmp if self.source.is_ipv4() => 1,
+            Protocol::Icmp => 58,
+        };
+        let needs_ports = matches!(protocol, 6 | 17 | 33 | 132 | 136);
+        if needs_ports && (self.sport.is_none() || self.dport.is_none()) {
+            let words = match protocol {
+                6 | 17 => "--sport and --dport required for TCP and UDP frames",
+                _ => "--sport and --dport required for SCTP, DCCP and UDP-Lite frames",
+            };
+            return wrong(ErrorKind::MissingRequiredArgument, words);
+        }
+        if !needs_ports && (self.sport.is_some() || self.dport.is_some()) {
+            let words = "--sport and --dport are for TCP, UDP, SCTP, DCCP and UDP-Lite frames only";
+            return wrong(ErrorKind::ArgumentConflict, words);
+        }
+        if self.source.is_ipv4() != self.destination.is_ipv4() {
+            let words = "-s and -d must both be IPv4 or both IPv6";
+            return wrong(ErrorKind::ArgumentConflict, words);
+        }
+        Ok(Flow {
+            ingress: self.ingress.clone(),
+            source: self.source,
+            destination: self.destination,
+            protocol,
+            source_port: self.sport.unwrap_or(0),
+            destination_port: self.dport.unwrap_or(0),
+            flow_label: self.flow_label,
+        })
+    }
+}

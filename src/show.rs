@@ -1,0 +1,313 @@
+//! `evenpath show`: answers as tables for people, or as they are.
+
+use crate::cli;
+use crate::output::{self, Done};
+use crate::table::Table;
+use control::api::client::Client;
+use control::api::message::{Counters, Fpm, Group, Happening, Hash, Member, Route};
+use control::api::message::{Neighbor, Nexthop, Port};
+use control::api::{Request, Response};
+use std::fmt::Write;
+use std::path::Path;
+
+/// `evenpath show`.
+pub fn show(what: &cli::Show, socket: &Path, as_json: bool) -> Done {
+    print(&Client::connect(socket)?.ask_all(&what.request())?, as_json)
+}
+
+/// `evenpath fpm release`.
+pub fn release(socket: &Path, as_json: bool) -> Done {
+    let response = Client::connect(socket)?.ask(&Request::FpmRelease)?;
+    print(&response, as_json)
+}
+
+fn print(response: &Response, as_json: bool) -> Done {
+    if !as_json {
+        return output::text(&words(response));
+    }
+    match response {
+        Response::Route(routes) => output::json(&routes.routes),
+        Response::Group(groups) => output::json(groups),
+        Response::Nexthop(nexthops) => output::json(nexthops),
+        Response::Neighbor(neighbors) => output::json(neighbors),
+        Response::Port(ports) => output::json(ports),
+        Response::Counters(counters) => output::json(counters),
+        Response::Fpm(fpm) => output::json(fpm),
+        Response::Hash(hash) => output::json(hash),
+        Response::Events(events) => output::json(events),
+        Response::Calc(calc) => output::json(calc),
+        Response::Released(routes) => output::json(&serde_json::json!({ "swept": routes })),
+    }
+}
+
+/// `response` for people.
+pub fn words(response: &Response) -> String {
+    match response {
+        Response::Route(routes) => self::routes(&routes.routes),
+        Response::Group(groups) => self::groups(groups),
+        Response::Nexthop(nexthops) => self::nexthops(nexthops),
+        Response::Neighbor(neighbors) => self::neighbors(neighbors),
+        Response::Port(ports) => self::ports(ports),
+        Response::Counters(counters) => self::counters(counters),
+        Response::Fpm(fpm) => self::fpm(fpm),
+        Response::Hash(hash) => self::hash(hash),
+        Response::Events(events) => self::events(events),
+        Response::Calc(calc) => format!("{}\n", calc.port),
+        Response::Released(routes) => format!("{routes} routes swept\n"),
+    }
+}
+
+fn or_dash(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "-".into(), |v| v.to_string())
+}
+
+fn via(member: &Member) -> String {
+    member
+        .via
+        .map_or_else(|| "on link".into(), |via| via.to_string())
+}
+
+fn routes(routes: &[Route]) -> String {
+    let mut table = Table::new([
+        "", "PREFIX", "SOURCE", "GROUP", "NEXTHOP", "PORT", "WEIGHT", "STATE",
+    ]);
+    table.right([3, 6]);
+    for route in routes {
+        let source = match &route.protocol {
+            Some(protocol) if *protocol != route.source => format!("{} ({protocol})", route.source),
+            _ => route.source.clone(),
+        };
+        let mark = if route.selected { "*" } else { "" };
+        let start = [
+            mark.into(),
+            route.prefix.to_string(),
+            source,
+            or_dash(route.group),
+        ];
+        let note = || route.note.clone().unwrap_or_default();
+        if route.nexthops.is_empty() {
+            table.row(start.clone().into_iter().chain([
+                route.kind.clone(),
+                "-".into(),
+                "-".into(),
+                note(),
+            ]));
+        }
+        for (i, member) in route.nexthops.iter().enumerate() {
+            let start = if i == 0 {
+                start.clone()
+            } else {
+                Default::default()
+            };
+            let state = match &route.note {
+                Some(note) if i == 0 => format!("{}, {note}", member.state),
+                _ => member.state.clone(),
+            };
+            let end = [
+                via(member),
+                member.port.clone(),
+                member.weight.to_string(),
+                state,
+            ];
+            table.row(start.into_iter().chain(end));
+        }
+    }
+    table.text("no routes")
+}
+
+fn groups(groups: &[Group]) -> String {
+    let mut table = Table::new([
+        "GROUP", "BUCKETS", "ROUTES", "PLANE", "NEXTHOP", "PORT", "WEIGHT", "HAS", "STATE",
+    ]);
+    table.right([0, 1, 2, 6, 7]);
+    for group in groups {
+        let start = [
+            group.id.to_string(),
+            group.buckets.to_string(),
+            group.routes.to_string(),
+            group.plane.clone(),
+        ];
+        if group.members.is_empty() {
+            table.row(
+                start
+                    .into_iter()
+                    .chain(["-", "-", "-", "-", "-"].map(String::from)),
+            );
+            continue;
+        }
+        for (i, member) in group.members.iter().enumerate() {
+            let start = if i == 0 {
+                start.clone()
+            } else {
+                Default::default()
+            };
+            table.row(start.into_iter().chain([
+                via(member),
+                member.port.clone(),
+                member.weight.to_string(),
+                or_dash(member.buckets),
+                member.state.clone(),
+            ]));
+        }
+    }
+    table.text("no groups")
+}
+
+fn nexthops(nexthops: &[Nexthop]) -> String {
+    let mut table = Table::new(["NEXTHOP", "PORT", "STATE", "MAC", "ADJACENCY", "GROUPS"]);
+    table.right([4, 5]);
+    for n in nexthops {
+        table.row([
+            n.via
+                .map_or_else(|| "on link".into(), |via| via.to_string()),
+            n.port.clone(),
+            n.state.clone(),
+            or_dash(n.mac.as_ref()),
+            or_dash(n.adjacency),
+            n.groups.to_string(),
+        ]);
+    }
+    table.text("no next hops")
+}
+
+fn neighbors(neighbors: &[Neighbor]) -> String {
+    let mut table = Table::new(["NEIGHBOR", "PORT", "MAC", "STATE", "SOURCE", "WANTED"]);
+    for n in neighbors {
+        table.row([
+            n.address.to_string(),
+            n.port.clone(),
+            or_dash(n.mac.as_ref()),
+            n.state.clone(),
+            n.source.clone(),
+            if n.wanted { "yes" } else { "no" }.into(),
+        ]);
+    }
+    table.text("no neighbors")
+}
+
+fn ports(ports: &[Port]) -> String {
+    let mut table = Table::new(["PORT", "STATE", "KERNEL", "MAC", "MTU", "VLAN", "ADDRESSES"]);
+    table.right([4, 5]);
+    for p in ports {
+        let state = match &p.reason {
+            Some(reason) => format!("{} ({reason})", p.state),
+            None => p.state.clone(),
+        };
+        let vlan = if p.vlan == 0 {
+            "-".into()
+        } else {
+            p.vlan.to_string()
+        };
+        table.row([
+            p.name.clone(),
+            state,
+            or_dash(p.kernel.as_ref()),
+            p.mac.clone(),
+            p.mtu.to_string(),
+            vlan,
+            p.addresses.join(", "),
+        ]);
+    }
+    table.text("no ports")
+}
+
+fn counters(counters: &Counters) -> String {
+    let mut table = Table::new(["PORT", "IN", "OUT", "IN-BYTES", "OUT-BYTES"]);
+    table.right([1, 2, 3, 4]);
+    for (name, c) in &counters.ports {
+        let numbers = [c.input, c.output, c.in_bytes, c.out_bytes].map(|n| n.to_string());
+        table.row([name.clone()].into_iter().chain(numbers));
+    }
+    let mut text = table.text("no ports");
+    let mut table = Table::new(["DROPPED", "PACKETS"]);
+    table.right([1]);
+    for (reason, packets) in &counters.dropped {
+        table.row([reason.clone(), packets.to_string()]);
+    }
+    // Writing to a String cannot fail, here and below.
+    let _ = write!(text, "\n{}\n", table.text("nothing dropped"));
+    let mut table = Table::new(["OTHER", "PACKETS"]);
+    table.right([1]);
+    for (name, packets) in [
+        ("punted", counters.punted),
+        ("icmp-sent", counters.icmp_sent),
+        ("fragments", counters.fragments),
+    ] {
+        table.row([name.into(), packets.to_string()]);
+    }
+    text + &table.text("")
+}
+
+fn fpm(fpm: &Fpm) -> String {
+    let mut table = Table::new(["FPM", ""]);
+    let state = if fpm.connected {
+        "connected"
+    } else {
+        "not connected"
+    };
+    for (name, value) in [
+        ("listen", fpm.listen.clone()),
+        (
+            "zebra",
+            format!("{state} ({} connections so far)", fpm.connections),
+        ),
+        ("sync", fpm.sync.clone()),
+        ("not refreshed", fpm.unrefreshed.to_string()),
+        ("routes", fpm.routes.to_string()),
+        ("nexthops", fpm.nexthops.to_string()),
+        ("parked", fpm.parked.to_string()),
+        ("frames", fpm.frames.to_string()),
+        ("malformed", fpm.malformed.to_string()),
+    ] {
+        table.row([name.into(), value]);
+    }
+    let mut text = table.text("");
+    for (title, kinds) in [("MESSAGE", &fpm.messages), ("SKIPPED", &fpm.skipped)] {
+        if !kinds.is_empty() {
+            let mut table = Table::new([title, "COUNT"]);
+            table.right([1]);
+            for (kind, count) in kinds {
+                table.row([kind.clone(), count.to_string()]);
+            }
+            let _ = write!(text, "\n{}", table.text(""));
+        }
+    }
+    if fpm.sync == "held" {
+        text.push_str("\nthe resync is held; look at zebra, then: evenpath fpm release\n");
+    }
+    text
+}
+
+fn hash(hash: &Hash) -> String {
+    let mut table = Table::new(["HASH", ""]);
+    let on_off = |on| if on { "on" } else { "off" }.to_owned();
+    table.row(["algorithm".into(), hash.algorithm.clone()]);
+    table.row(["seed".into(), hash.seed.to_string()]);
+    let symmetric = match &hash.note {
+        Some(note) => format!("{} ({note})", on_off(hash.symmetric)),
+        None => on_off(hash.symmetric),
+    };
+    table.row(["symmetric".into(), symmetric]);
+    for (field, on) in &hash.fields {
+        table.row([field.clone(), on_off(*on)]);
+    }
+    table.text("")
+}
+
+fn events(events: &[Happening]) -> String {
+    let mut table = Table::new(["TIME (UTC)", "ABOUT", "WHAT", "DETAILS"]);
+    for e in events {
+        let details: Vec<String> = e.details.iter().map(|(k, v)| format!("{k} {v}")).collect();
+        table.row([
+            crate::table::time(e.time_ns),
+            e.object.clone(),
+            e.what.clone(),
+            details.join(", "),
+        ]);
+    }
+    table.text("no events")
+}
+
+#[cfg(test)]
+#[path = "show_tests.rs"]
+mod tests;

@@ -1,0 +1,226 @@
+use super::*;
+use control::api::message::{PortCounters, Routes};
+use std::collections::BTreeMap;
+
+fn member(via: &str, port: &str, weight: u32, state: &str, buckets: Option<u32>) -> Member {
+    Member {
+        via: via.parse().ok(),
+        port: port.into(),
+        weight,
+        state: state.into(),
+        buckets,
+    }
+}
+
+fn route(prefix: &str, source: &str, kind: &str, nexthops: Vec<Member>) -> Route {
+    Route {
+        prefix: prefix.parse().expect("prefix"),
+        source: source.into(),
+        protocol: None,
+        selected: true,
+        kind: kind.into(),
+        group: None,
+        nexthops,
+        note: None,
+    }
+}
+
+#[test]
+fn routes_are_a_table() {
+    let mut bgp = route(
+        "10.0.0.0/8",
+        "fpm",
+        "unicast",
+        vec![
+            member("169.254.0.1", "up1", 1, "up", None),
+            member("169.254.0.3", "up2", 2, "port-down", None),
+        ],
+    );
+    bgp.protocol = Some("bgp".into());
+    bgp.group = Some(1);
+    let mut parked = route("203.0.113.0/24", "fpm", "unicast", vec![]);
+    parked.note = Some("nexthop group 34 unknown".into());
+    parked.selected = false;
+    let routes = vec![
+        bgp,
+        route(
+            "10.244.1.0/24",
+            "connected",
+            "connected",
+            vec![member("", "host0", 1, "up", None)],
+        ),
+        route("192.0.2.0/24", "static", "blackhole", vec![]),
+        parked,
+    ];
+    let text = words(&Response::Route(Routes { routes, next: None }));
+    assert_eq!(
+        text,
+        "   PREFIX          SOURCE     GROUP  NEXTHOP      PORT   WEIGHT  STATE
+*  10.0.0.0/8      fpm (bgp)      1  169.254.0.1  up1         1  up
+                                     169.254.0.3  up2         2  port-down
+*  10.244.1.0/24   connected      -  on link      host0       1  up
+*  192.0.2.0/24    static         -  blackhole    -           -
+   203.0.113.0/24  fpm            -  unicast      -           -  nexthop group 34 unknown
+"
+    );
+    assert_eq!(words(&Response::Route(Routes::default())), "no routes\n");
+}
+
+#[test]
+fn groups_show_how_buckets_are_dealt() {
+    let groups = vec![Group {
+        id: 7,
+        buckets: 64,
+        routes: 250,
+        plane: "software".into(),
+        members: vec![
+            member("169.254.0.1", "up1", 1, "up", Some(64)),
+            member("fe80::3", "up2", 1, "unresolved", Some(0)),
+        ],
+        fpm_ids: vec![34],
+    }];
+    assert_eq!(
+        words(&Response::Group(groups)),
+        "\
+GROUP  BUCKETS  ROUTES  PLANE     NEXTHOP      PORT  WEIGHT  HAS  STATE
+    7       64     250  software  169.254.0.1  up1        1   64  up
+                                  fe80::3      up2        1    0  unresolved
+"
+    );
+}
+
+#[test]
+fn counters_name_every_drop() {
+    let port = PortCounters {
+        input: 100,
+        output: 7,
+        in_bytes: 6400,
+        out_bytes: 448,
+    };
+    let counters = Counters {
+        ports: BTreeMap::from([
+            ("host0".into(), port),
+            ("up1".into(), PortCounters::default()),
+        ]),
+        dropped: BTreeMap::from([("no-route".into(), 2)]),
+        punted: 1,
+        icmp_sent: 3,
+        fragments: 0,
+    };
+    assert_eq!(
+        words(&Response::Counters(counters)),
+        "\
+PORT    IN  OUT  IN-BYTES  OUT-BYTES
+host0  100    7      6400        448
+up1      0    0         0          0
+
+DROPPED   PACKETS
+no-route        2
+
+OTHER      PACKETS
+punted           1
+icmp-sent        3
+fragments        0
+"
+    );
+}
+
+#[test]
+fn a_held_resync_says_what_to_do() {
+    let fpm = Fpm {
+        listen: "127.0.0.1:2620".into(),
+        connected: true,
+        connections: 2,
+        sync: "held".into(),
+        skipped: BTreeMap::from([("newneigh".into(), 4)]),
+        ..Fpm::default()
+    };
+    let text = words(&Response::Fpm(fpm));
+    assert!(
+        text.contains("zebra          connected (2 connections so far)\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("\nSKIPPED   COUNT\nnewneigh      4\n"),
+        "{text}"
+    );
+    assert!(text.ends_with("then: evenpath fpm release\n"), "{text}");
+}
+
+#[test]
+fn ports_neighbors_nexthops_hash_and_events_are_tables() {
+    let port = Port {
+        name: "up1".into(),
+        id: 0,
+        state: "down".into(),
+        reason: Some("no-carrier".into()),
+        kernel: Some("eth1".into()),
+        ifindex: Some(4),
+        mac: "02:00:00:00:00:01".into(),
+        mtu: 1500,
+        vlan: 0,
+        addresses: vec!["169.254.0.0/31".into(), "fe80::1/64".into()],
+    };
+    assert_eq!(
+        words(&Response::Port(vec![port])),
+        "\
+PORT  STATE              KERNEL  MAC                 MTU  VLAN  ADDRESSES
+up1   down (no-carrier)  eth1    02:00:00:00:00:01  1500     -  169.254.0.0/31, fe80::1/64
+"
+    );
+    let neighbor = Neighbor {
+        port: "up1".into(),
+        address: "169.254.0.1".parse().expect("address"),
+        mac: None,
+        state: "incomplete".into(),
+        source: "kernel".into(),
+        wanted: true,
+    };
+    assert_eq!(
+        words(&Response::Neighbor(vec![neighbor])),
+        "\
+NEIGHBOR     PORT  MAC  STATE       SOURCE  WANTED
+169.254.0.1  up1   -    incomplete  kernel  yes
+"
+    );
+    let nexthop = Nexthop {
+        via: None,
+        port: "host0".into(),
+        state: "up".into(),
+        mac: Some("02:00:00:00:00:09".into()),
+        adjacency: Some(16),
+        groups: 1,
+    };
+    assert_eq!(
+        words(&Response::Nexthop(vec![nexthop])),
+        "\
+NEXTHOP  PORT   STATE  MAC                ADJACENCY  GROUPS
+on link  host0  up     02:00:00:00:00:09         16       1
+"
+    );
+    let hash = Hash {
+        fields: BTreeMap::from([("source-ip".into(), true), ("gtp-teid".into(), false)]),
+        symmetric: false,
+        note: Some("source-ip and destination-ip differ".into()),
+        seed: 50,
+        algorithm: "mix".into(),
+    };
+    let text = words(&Response::Hash(hash));
+    assert!(
+        text.contains("symmetric  off (source-ip and destination-ip differ)\n"),
+        "{text}"
+    );
+    let event = Happening {
+        time_ns: 1_000_000_000,
+        object: "port up1".into(),
+        what: "down".into(),
+        details: BTreeMap::from([("noticed-by".into(), "netlink".into())]),
+    };
+    assert_eq!(
+        words(&Response::Events(vec![event])),
+        "\
+TIME (UTC)                  ABOUT     WHAT  DETAILS
+1970-01-01 00:00:01.000000  port up1  down  noticed-by netlink
+"
+    );
+}
