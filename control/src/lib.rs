@@ -1,6 +1,8 @@
 //! The control plane of evenpath: typed events in, commits out.
 //!
 //! * [`config`]: the startup file, every default in one place.
+//! * `config`: the startup file, every default in one place.
+//! * [`bucket`]: members and weights to buckets.
 //! * [`event`]: what comes in, and what control asks of others.
 //! * [`fpm`]: zebra's socket.
 //! * [`api`]: the unix socket of `show` and `calc`.
@@ -8,6 +10,7 @@
 
 pub mod api;
 pub mod config;
+pub mod bucket;
 pub mod event;
 pub mod fpm;
 pub mod prefix;
