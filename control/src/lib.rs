@@ -1,7 +1,6 @@
 //! The control plane of evenpath: typed events in, commits out.
 //!
 //! * [`config`]: the startup file, every default in one place.
-//! * `config`: the startup file, every default in one place.
 //! * [`bucket`]: members and weights to buckets.
 //! * [`event`]: what comes in, and what control asks of others.
 //! * [`fpm`]: zebra's socket.
@@ -9,8 +8,8 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
-pub mod config;
 pub mod bucket;
+pub mod config;
 pub mod event;
 pub mod fpm;
 pub mod prefix;

@@ -1,4 +1,16 @@
 //! zebra's FPM socket (`dplane_fpm_nl`): frames in, batches of routes and next hop objects out.
+//!
+//! * [`frame`]: bytes to frames. [`attribute`], [`decode`]: frames to messages.
+//! * [`batch`]: messages to changes by object.
+//! * [`server`]: the socket; what it reads waits in a [`Mailbox`], where a newer word on an object
+//!   replaces an older one, so that zebra never waits for us and memory is bounded.
+
+pub mod attribute;
+pub mod batch;
+pub mod decode;
+pub mod frame;
+
+pub use batch::Batch;
 
 use std::net::SocketAddr;
 
@@ -12,6 +24,8 @@ pub enum FpmEvent {
         /// Where it comes from.
         peer: SocketAddr,
     },
+    /// Changes on the latest connection.
+    Batch(Box<Batch>),
     /// The connection is closed; what was learned stays.
     Closed {
         /// Number of the connection.
