@@ -262,14 +262,14 @@ mod tests {
 
     #[test]
     fn a_netdev_that_is_not_there_is_named() {
-        let error = Link::get("wt-steal-none").unwrap_err();
+        let error = Link::get("absent0").unwrap_err();
         assert!(
             error
                 .to_string()
-                .starts_with("netdev wt-steal-none: open: no such netdev"),
+                .starts_with("netdev absent0: open: no such netdev"),
             "{error}"
         );
-        assert_eq!(Link::find("wt-steal-none").unwrap(), None);
+        assert_eq!(Link::find("absent0").unwrap(), None);
     }
 
     #[test]

@@ -61,6 +61,23 @@ impl Steal {
         self.devargs().split(',').next().unwrap_or_default()
     }
 
+    /// The netdev's MAC address when it was prepared.
+    pub fn mac(&self) -> [u8; 6] {
+        self.link().mac
+    }
+
+    /// The netdev's MTU when it was prepared, in bytes; a tap's port must be given it.
+    pub fn mtu(&self) -> u16 {
+        u16::try_from(self.link().mtu).unwrap_or(u16::MAX)
+    }
+
+    fn link(&self) -> &link::Link {
+        match self {
+            Steal::Xdp(xdp) => xdp.link(),
+            Steal::Tc(tc) => tc.link(),
+        }
+    }
+
     /// How many receive queues the port must be given.
     pub fn queues(&self) -> u16 {
         match self {

@@ -101,7 +101,7 @@ mod tests {
     fn loopback_has_no_channels_and_an_absent_netdev_is_an_error() {
         assert_eq!(channels("lo").unwrap(), None);
         assert_eq!(
-            channels("wt-steal-none").unwrap_err().raw_os_error(),
+            channels("absent0").unwrap_err().raw_os_error(),
             Some(libc::ENODEV)
         );
     }

@@ -85,12 +85,12 @@ mod tests {
 
     #[test]
     fn device_arguments_name_tap_and_mac() {
-        let tap = KernelTap::prepare("wt-steal-none", 2, MAC).unwrap();
+        let tap = KernelTap::prepare("absent0", 2, MAC).unwrap();
         assert_eq!(
             tap.devargs(),
-            "net_tap2,iface=wt-steal-none,mac=02:00:00:00:ab:01"
+            "net_tap2,iface=absent0,mac=02:00:00:00:ab:01"
         );
-        assert_eq!(tap.name(), "wt-steal-none");
+        assert_eq!(tap.name(), "absent0");
     }
 
     #[test]
@@ -105,7 +105,7 @@ mod tests {
                 "{mac:?}"
             );
         }
-        let missing = KernelTap::prepare("wt-steal-none", 0, MAC).unwrap();
+        let missing = KernelTap::prepare("absent0", 0, MAC).unwrap();
         assert!(matches!(
             missing.set_carrier(true),
             Err(Error::Missing { .. })

@@ -62,6 +62,10 @@ impl Tc {
         Ok(tc)
     }
 
+    pub(super) fn link(&self) -> &Link {
+        &self.link
+    }
+
     /// The argument of EAL's `--vdev`.
     pub fn devargs(&self) -> &str {
         &self.devargs

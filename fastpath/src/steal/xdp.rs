@@ -12,8 +12,8 @@ use super::own::{OwnAddresses, Settings};
 use super::program::{self, Loaded, XDP_OBJECT};
 use super::sys::{self, Channels};
 
-/// What AF_XDP takes of a packet buffer: 256 bytes headroom of XDP and 128 of the mbuf.
-const HEADROOM_BYTES: u32 = 384;
+/// What AF_XDP takes of a packet buffer's data room, beyond the usual headroom.
+const HEADROOM_BYTES: u32 = 256;
 /// An Ethernet header and two VLAN tags.
 const HEADER_BYTES: u32 = 14 + 2 * 4;
 
@@ -41,13 +41,13 @@ pub struct Xdp {
 impl Xdp {
     /// Claims `netdev`, detaches what a killed instance left, checks MTU and queues.
     ///
-    /// `vdev` numbers the DPDK device, `net_af_xdp{vdev}`. `mbuf_room_bytes` is the data room of
-    /// the port's packet buffers, headroom included (`RTE_MBUF_DEFAULT_BUF_SIZE` is 2176).
-    pub fn prepare(netdev: &str, vdev: u16, mbuf_room_bytes: u32) -> Result<Xdp, Error> {
+    /// `vdev` numbers the DPDK device, `net_af_xdp{vdev}`. `data_room` is that of the
+    /// port's pool in bytes, without the headroom.
+    pub fn prepare(netdev: &str, vdev: u16, data_room: u16) -> Result<Xdp, Error> {
         program::quiet();
         let link = Link::get(netdev)?;
         let claim = Claim::new(&link)?;
-        let limit = mtu_limit(mbuf_room_bytes);
+        let limit = mtu_limit(data_room);
         if link.mtu > limit {
             return Err(Error::Mtu {
                 netdev: link.name,
@@ -75,6 +75,10 @@ impl Xdp {
             _object: object,
             _claim: claim,
         })
+    }
+
+    pub(super) fn link(&self) -> &Link {
+        &self.link
     }
 
     /// The argument of EAL's `--vdev`.
@@ -121,8 +125,8 @@ impl Drop for Xdp {
 }
 
 /// The largest MTU in bytes whose frames fit, with two VLAN tags.
-fn mtu_limit(mbuf_room_bytes: u32) -> u32 {
-    mbuf_room_bytes.saturating_sub(HEADROOM_BYTES + HEADER_BYTES)
+fn mtu_limit(data_room: u16) -> u32 {
+    u32::from(data_room).saturating_sub(HEADROOM_BYTES + HEADER_BYTES)
 }
 
 /// The number of active receive queues, if the driver can bind them all.
@@ -199,8 +203,8 @@ mod tests {
 
     #[test]
     fn the_mtu_limit_leaves_room_for_headers_and_headroom() {
-        assert_eq!(mtu_limit(2176), 1770);
-        assert_eq!(mtu_limit(3840), 3434);
+        assert_eq!(mtu_limit(2048), 1770);
+        assert_eq!(mtu_limit(3712), 3434);
         assert_eq!(mtu_limit(100), 0);
     }
 

@@ -1,155 +1,16 @@
 //! The BPF programs in the kernel's own test runner: packet in, verdict out. Needs root.
 
+mod frames;
+mod model;
+mod runner;
+
 use std::net::IpAddr;
 
-use libbpf_rs::{MapHandle, Object, ProgramInput};
-
-use super::own::{OwnAddresses, Settings};
-use super::program::{self, STEAL, TC_OBJECT, XDP, XDP_OBJECT};
-
-const OUR_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x01];
-const PEER_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x02];
-const OWN: [&str; 4] = ["169.254.0.0", "10.0.0.1", "2001:db8::1", "10.244.1.255"];
-
-const IPV4: u16 = 0x0800;
-const IPV6: u16 = 0x86dd;
-const DOT1Q: u16 = 0x8100;
-const QINQ: u16 = 0x88a8;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    Ours,
-    Kernel,
-}
-use Verdict::{Kernel, Ours};
-
-/// One of the two deciding programs, loaded and with its maps filled.
-struct Program {
-    object: Object,
-    name: &'static str,
-    ours: i32,
-    kernel: i32,
-    own: OwnAddresses,
-}
-
-impl Program {
-    /// An AF_XDP socket is bound to no queue here, so the test gives that case a verdict of its
-    /// own, XDP_TX, where production passes to the kernel.
-    fn xdp(unbound: u32) -> Program {
-        let mut open = program::open("test", XDP_OBJECT).expect("BPF needs root or CAP_BPF");
-        for mut map in open.maps_mut() {
-            if map.name().to_string_lossy().ends_with(".rodata") {
-                let value = map.initial_value_mut().expect("constants");
-                assert_eq!(
-                    value,
-                    2_u32.to_ne_bytes(),
-                    "production passes to the kernel"
-                );
-                value.copy_from_slice(&unbound.to_ne_bytes());
-            }
-        }
-        let object = open.load().expect("BPF needs root or CAP_BPF");
-        Self::new(object, XDP, 0, 3, 2)
-    }
-
-    /// `tap` is the interface index of where our packets go.
-    fn tc(tap: u32) -> Program {
-        let open = program::open("test", TC_OBJECT).expect("BPF needs root or CAP_BPF");
-        let object = open.load().expect("BPF needs root or CAP_BPF");
-        Self::new(object, STEAL, tap, 7, -1)
-    }
-
-    fn new(object: Object, name: &'static str, peer: u32, ours: i32, kernel: i32) -> Program {
-        let maps: Vec<_> = object
-            .maps()
-            .map(|map| MapHandle::try_from(&map).unwrap())
-            .collect();
-        let settings = Settings {
-            enabled: false,
-            peer,
-            uplink: 1,
-            mac: OUR_MAC,
-        };
-        let own = OwnAddresses::new("test", maps, settings).unwrap();
-        for address in OWN {
-            own.add(address.parse().unwrap()).unwrap();
-        }
-        Program {
-            object,
-            name,
-            ours,
-            kernel,
-            own,
-        }
-    }
-
-    /// Both programs, enabled. Interface 1 is the loopback, which is always there.
-    fn both() -> [Program; 2] {
-        let mut both = [Self::xdp(3), Self::tc(1)];
-        for program in &mut both {
-            program.own.enable().unwrap();
-        }
-        both
-    }
-
-    fn run(&self, frame: &[u8]) -> Verdict {
-        let program = self
-            .object
-            .progs_mut()
-            .find(|program| program.name() == self.name)
-            .unwrap();
-        let input = ProgramInput {
-            data_in: Some(frame),
-            ..ProgramInput::default()
-        };
-        let output = program
-            .test_run(input)
-            .unwrap_or_else(|error| panic!("{}: {error:#}: {frame:02x?}", self.name));
-        match output.return_value as i32 {
-            value if value == self.ours => Ours,
-            value if value == self.kernel => Kernel,
-            value => panic!("{}: verdict {value} for {frame:02x?}", self.name),
-        }
-    }
-}
-
-fn ethernet(destination: [u8; 6], types: &[u16], payload: &[u8]) -> Vec<u8> {
-    let mut frame = [destination, PEER_MAC].concat();
-    for (i, kind) in types.iter().enumerate() {
-        if i > 0 {
-            frame.extend([0, 100 + i as u8]);
-        }
-        frame.extend(kind.to_be_bytes());
-    }
-    frame.extend(payload);
-    frame
-}
-
-/// UDP with 26 bytes after the header.
-fn ipv4(destination: &str) -> Vec<u8> {
-    let mut packet = vec![0x45, 0, 0, 46, 0, 1, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1];
-    packet.extend(destination.parse::<std::net::Ipv4Addr>().unwrap().octets());
-    packet.extend([0; 26]);
-    packet
-}
-
-fn ipv6(destination: &str) -> Vec<u8> {
-    let mut packet = vec![0x60, 0, 0, 0, 0, 26, 17, 64];
-    packet.extend(
-        "2001:db8:f::1"
-            .parse::<std::net::Ipv6Addr>()
-            .unwrap()
-            .octets(),
-    );
-    packet.extend(destination.parse::<std::net::Ipv6Addr>().unwrap().octets());
-    packet.extend([0; 26]);
-    packet
-}
-
-fn with(mut packet: Vec<u8>, offset: usize, bytes: &[u8]) -> Vec<u8> {
-    packet[offset..offset + bytes.len()].copy_from_slice(bytes);
-    packet
-}
+use self::frames::*;
+use self::runner::Program;
+use self::runner::Verdict::{self, Kernel, Ours};
+use super::own::MAX_ADDRESSES;
+use super::program::STEAL;
 
 /// What a destination address alone decides, in frames to our MAC address.
 const DESTINATIONS: &[(&str, Verdict)] = &[
@@ -191,13 +52,6 @@ const DESTINATIONS: &[(&str, Verdict)] = &[
     ("::", Kernel),
     ("::1", Kernel),
 ];
-
-fn packet(destination: &str) -> (u16, Vec<u8>) {
-    match destination.contains(':') {
-        true => (IPV6, ipv6(destination)),
-        false => (IPV4, ipv4(destination)),
-    }
-}
 
 #[test]
 fn the_destination_decides_with_any_number_of_tags_up_to_two() {
@@ -359,12 +213,6 @@ fn what_is_not_ip_or_not_to_our_mac_address_is_the_kernels() {
     }
 }
 
-/// TCP to port 179.
-fn bgp(packet: Vec<u8>, header: usize) -> Vec<u8> {
-    let protocol = if header == 20 { 9 } else { 6 };
-    with(with(packet, protocol, &[6]), header, &[0xc0, 0, 0, 179])
-}
-
 #[test]
 fn a_frame_cut_short_anywhere_in_its_headers_is_the_kernels() {
     for program in Program::both() {
@@ -446,7 +294,7 @@ fn a_full_table_names_the_address_that_did_not_fit() {
         let address = |i: u32| IpAddr::from(i.to_be_bytes());
         let full = (1..=u32::from(u16::MAX)).find_map(|i| program.own.add(address(i)).err());
         let message = full.expect("a bound").to_string();
-        let last = super::own::MAX_ADDRESSES - 3 + 1; // three IPv4 addresses were there
+        let last = MAX_ADDRESSES - 3 + 1; // three IPv4 addresses were there
         assert!(message.starts_with(&format!("netdev test: add own address {}", address(last))));
         assert!(
             message.contains("table of 8192 addresses is full"),
