@@ -10,6 +10,7 @@
 //! * [`rcu`]: two copies of a value, swapped under running readers.
 //! * [`hash`]: the one hash, used by both planes and by `evenpath calc`.
 //! * [`software`]: the workers and their stages.
+//! * [`wire`]: header layouts.
 //! * `steal` (feature `dpdk`): which packets of a kernel netdev are ours.
 #![deny(unsafe_code)]
 
@@ -19,3 +20,4 @@ pub mod software;
 #[cfg(feature = "dpdk")]
 pub mod steal;
 pub mod table;
+pub mod wire;
