@@ -1,5 +1,20 @@
-//! The software plane: pinned workers that poll, parse, look up, select, rewrite and send.
+//! The software plane: pinned workers that poll, parse, look up, select, rewrite and push.
 //!
-//! * [`burst`]: owned packets, and what a queue, a frame and a pool are to a worker.
+//! * [`worker`]: the main loop.
+//! * [`parse`], [`lookup`], [`select`], [`rewrite`], [`push`]: the stages, one pass over all lanes each.
+//! * [`icmp`], [`fragment`]: what becomes of the few packets that cannot simply be forwarded.
+//! * [`burst`], [`lanes`]: owned packets, and what the stages have learned about them.
+//! * [`heap`]: frames and queues on plain memory, for tests, benches and models.
 
 pub mod burst;
+pub mod fragment;
+pub mod heap;
+pub mod icmp;
+pub mod lanes;
+pub mod lookup;
+pub mod parse;
+pub mod prefetch;
+pub mod push;
+pub mod rewrite;
+pub mod select;
+pub mod worker;

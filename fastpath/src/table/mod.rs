@@ -187,6 +187,19 @@ pub struct View<L> {
     pub ports: [PortFacts; MAX_PORTS],
 }
 
+impl PortFacts {
+    /// A port that does not exist.
+    pub const ABSENT: PortFacts = PortFacts {
+        present: false,
+        mac: [0; 6],
+        vlan: 0,
+        mtu: 0,
+        kernel: false,
+        source4: None,
+        source6: None,
+    };
+}
+
 impl<L> View<L> {
     /// One without routes and without ports.
     pub fn new(lpm: L, hash: crate::hash::Settings) -> Self {

@@ -14,7 +14,7 @@ impl Sum {
     /// added may be of odd length.
     #[inline]
     #[must_use]
-    pub fn add(mut self, bytes: &[u8]) -> Self {
+    pub fn with(mut self, bytes: &[u8]) -> Self {
         let words = bytes.chunks_exact(4);
         let rest = words.remainder();
         for word in words.filter_map(|w| w.first_chunk()) {
@@ -31,7 +31,7 @@ impl Sum {
     /// Adds a number, as if it stood in the packet in network order.
     #[inline]
     #[must_use]
-    pub const fn add_u32(mut self, value: u32) -> Self {
+    pub const fn with_u32(mut self, value: u32) -> Self {
         self.0 += value as u64;
         self
     }
@@ -56,13 +56,13 @@ impl Sum {
 /// The checksum of `bytes`, in which the checksum field is zero.
 #[inline]
 pub fn checksum(bytes: &[u8]) -> u16 {
-    Sum::new().add(bytes).checksum()
+    Sum::new().with(bytes).checksum()
 }
 
 /// True when `bytes`, checksum included, sum to what they should.
 #[inline]
 pub fn is_valid(bytes: &[u8]) -> bool {
-    Sum::new().add(bytes).folded() == 0xffff
+    Sum::new().with(bytes).folded() == 0xffff
 }
 
 /// The header checksum after the TTL went down by one: RFC 1624, equation 3, for a high byte.
@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn rfc_1071_example() {
         let bytes = [0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7];
-        assert_eq!(Sum::new().add(&bytes).folded(), 0xddf2);
+        assert_eq!(Sum::new().with(&bytes).folded(), 0xddf2);
         assert_eq!(checksum(&bytes), 0x220d);
         assert_eq!(checksum(&[]), 0xffff);
     }

@@ -1,0 +1,304 @@
+//! Stage 5: verdict -> transmit queue, kernel, answer, or drop; each packet is counted here once.
+
+use super::burst::{Allocator, Burst, Frame, TxQueue};
+use super::icmp::{self, Limit, Refused};
+use super::lanes::{Lanes, Verdict};
+use super::{fragment, rewrite};
+use crate::table::stats::WorkerStats;
+use crate::table::{AdjacencyId, DropReason, Lpm, MAX_PORTS, PortId, Tables, View};
+use crate::wire::{ipv4, ipv6};
+use crossbeam::queue::ArrayQueue;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Which side of a port a queue is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The wire.
+    Network,
+    /// The tap that carries an exclusive port's own traffic to and from the kernel.
+    Kernel,
+}
+
+/// What becomes of packets for the kernel on a port that has no tap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Punts {
+    /// Dropped, as no-kernel: what is bifurcated to the kernel should not have come to us.
+    #[default]
+    Drop,
+    /// Counted as punted, and gone: replay, where there is no kernel and one wants to know.
+    Count,
+}
+
+/// Next hops that control should resolve: the port, and an address on it. Bounded, and lossy: the
+/// next packet asks again.
+pub type Gleans = ArrayQueue<(PortId, IpAddr)>;
+
+/// A transmit queue and what waits for it.
+struct Egress<T: TxQueue> {
+    queue: T,
+    port: PortId,
+    role: Role,
+    staged: Burst<T::Frame>,
+    staged_bytes: u64,
+}
+
+/// No queue.
+const NONE: u8 = u8::MAX;
+
+/// All that a worker sends by.
+pub(super) struct Outputs<T: TxQueue, A> {
+    egress: Vec<Egress<T>>,
+    network: [u8; MAX_PORTS],
+    kernel: [u8; MAX_PORTS],
+    allocator: A,
+    fragments: Burst<T::Frame>,
+    pub(super) stats: Arc<WorkerStats>,
+    gleans: Arc<Gleans>,
+    last_glean: Option<(PortId, IpAddr)>,
+    limit: Limit,
+    punts: Punts,
+}
+
+impl<T: TxQueue, A: Allocator<Frame = T::Frame>> Outputs<T, A> {
+    pub(super) fn new(
+        queues: Vec<(T, PortId, Role)>,
+        allocator: A,
+        stats: Arc<WorkerStats>,
+        gleans: Arc<Gleans>,
+        limit: Limit,
+        punts: Punts,
+    ) -> Self {
+        let mut outputs = Outputs {
+            egress: Vec::new(),
+            network: [NONE; MAX_PORTS],
+            kernel: [NONE; MAX_PORTS],
+            allocator,
+            fragments: Burst::new(),
+            stats,
+            gleans,
+            last_glean: None,
+            limit,
+            punts,
+        };
+        for (queue, port, role) in queues {
+            let map = match role {
+                Role::Network => &mut outputs.network,
+                Role::Kernel => &mut outputs.kernel,
+            };
+            if let Some(at) = map.get_mut(usize::from(port.0)) {
+                *at = outputs.egress.len() as u8;
+            }
+            outputs.egress.push(Egress {
+                queue,
+                port,
+                role,
+                staged: Burst::new(),
+                staged_bytes: 0,
+            });
+        }
+        outputs
+    }
+
+    /// Sends what waits.
+    #[inline]
+    pub(super) fn flush(&mut self) {
+        for egress in &mut self.egress {
+            if !egress.staged.is_empty() {
+                flush(egress, &self.stats);
+            }
+        }
+        self.last_glean = None;
+    }
+
+    #[inline(always)]
+    fn stage(&mut self, index: u8, frame: T::Frame, otherwise: DropReason) {
+        let Some(egress) = self.egress.get_mut(usize::from(index)) else {
+            self.stats.dropped(otherwise, 1);
+            return;
+        };
+        egress.staged_bytes += frame.bytes().len() as u64;
+        if egress.staged.push(frame).is_err() {
+            // Cannot be: it is flushed when full.
+            self.stats.dropped(DropReason::TxFull, 1);
+        }
+        if egress.staged.room() == 0 {
+            flush(egress, &self.stats);
+        }
+    }
+
+    #[inline(always)]
+    fn send(&mut self, port: PortId, frame: T::Frame) {
+        let index = self.network.get(usize::from(port.0)).copied();
+        self.stage(index.unwrap_or(NONE), frame, DropReason::PortDown);
+    }
+
+    /// Frames from the kernel's side of `port`: unchanged to the wire.
+    pub(super) fn forward_kernels(
+        &mut self,
+        port: PortId,
+        burst: &mut Burst<T::Frame>,
+        tables: &Tables,
+    ) {
+        let bytes = burst.iter().map(|f| f.bytes().len() as u64).sum();
+        self.stats
+            .received_from_kernel(port, burst.len() as u64, bytes);
+        if tables.down.any() && tables.down.port(port) {
+            self.stats.dropped(DropReason::PortDown, burst.len() as u64);
+            burst.clear();
+        }
+        burst.drain(|_, frame| self.send(port, frame));
+    }
+
+    #[cold]
+    fn punt(&mut self, port: PortId, has_kernel: bool, frame: T::Frame) {
+        let index = self.kernel.get(usize::from(port.0)).copied();
+        match (index.unwrap_or(NONE), self.punts) {
+            (NONE, Punts::Count) => self.stats.punted(1),
+            (index, _) if has_kernel => self.stage(index, frame, DropReason::NoKernel),
+            _ => self.stats.dropped(DropReason::NoKernel, 1),
+        }
+    }
+
+    #[cold]
+    fn glean(&mut self, port: PortId, address: Option<IpAddr>) {
+        self.stats.dropped(DropReason::NeighborUnresolved, 1);
+        let wanted = address.map(|address| (port, address));
+        // A flow's burst asks once.
+        if let Some(wanted) = wanted.filter(|w| Some(*w) != self.last_glean) {
+            self.last_glean = Some(wanted);
+            // Full: control is busy, and the next packet asks again.
+            let _ = self.gleans.push(wanted);
+        }
+    }
+
+    #[cold]
+    fn refuse<L: Lpm>(
+        &mut self,
+        mut frame: T::Frame,
+        refused: Refused,
+        view: &View<L>,
+        tables: &Tables,
+    ) {
+        self.stats.dropped(refused.reason, 1);
+        if let Some(port) = icmp::answer(&mut frame, refused, view, tables, &mut self.limit) {
+            self.stats.icmp_sent(1);
+            self.send(port, frame);
+        }
+    }
+
+    #[cold]
+    fn fragment(
+        &mut self,
+        mut frame: T::Frame,
+        l3: usize,
+        len: u16,
+        id: AdjacencyId,
+        tables: &Tables,
+    ) {
+        let slot = tables.adjacencies.slot(id);
+        let facts = slot.facts();
+        let (mtu, rest) = (facts.mtu(), &mut self.fragments);
+        let split = fragment::split(&mut frame, l3, len, mtu, &mut self.allocator, rest);
+        if let Err(reason) = split {
+            self.stats.dropped(reason, 1);
+            return;
+        }
+        self.stats.fragments(self.fragments.len() as u64);
+        let finish = |outputs: &mut Self, mut frame: T::Frame, l3: usize| {
+            let header = frame.bytes().get(l3..).and_then(ipv4::Header::new);
+            let len = header.map_or(0, |h| h.total_len()) as u16;
+            match rewrite::forward(&mut frame, slot, facts, l3, len, false) {
+                Verdict::Send => outputs.send(facts.port(), frame),
+                Verdict::Drop(reason) => outputs.stats.dropped(reason, 1),
+                // Each fits the MTU now.
+                _ => outputs.stats.dropped(DropReason::TooBig, 1),
+            }
+        };
+        finish(self, frame, l3);
+        let mut rest = std::mem::take(&mut self.fragments);
+        rest.drain(|_, frame| finish(self, frame, fragment::L3));
+    }
+}
+
+#[cold]
+fn destination(packet: Option<&[u8]>) -> Option<IpAddr> {
+    let packet = packet?;
+    if packet.first()? >> 4 == 6 {
+        Some(IpAddr::V6(ipv6::Header::new(packet)?.destination().into()))
+    } else {
+        Some(IpAddr::V4(ipv4::Header::new(packet)?.destination().into()))
+    }
+}
+
+#[inline(never)]
+fn flush<T: TxQueue>(egress: &mut Egress<T>, stats: &WorkerStats) {
+    let sent = egress.queue.send(&mut egress.staged) as u64;
+    let unsent = egress.staged.len() as u64;
+    let mut bytes = egress.staged_bytes;
+    if unsent != 0 {
+        bytes -= egress
+            .staged
+            .iter()
+            .map(|f| f.bytes().len() as u64)
+            .sum::<u64>();
+        egress.staged.clear();
+        stats.dropped(DropReason::TxFull, unsent);
+    }
+    egress.staged_bytes = 0;
+    match egress.role {
+        Role::Network => stats.sent(egress.port, sent, bytes),
+        Role::Kernel => stats.punted(sent),
+    }
+}
+
+/// Hands every packet of a burst that came in on `ingress` to where its verdict says.
+///
+/// In: `verdict`, `egress`; for what is not sent also `l3`, `l3_len`, `hash`, `adjacency`. Out:
+/// nothing; the burst is empty. Touches packet memory of exceptions only.
+#[inline(never)]
+pub(super) fn push<T, A, L>(
+    burst: &mut Burst<T::Frame>,
+    lanes: &Lanes,
+    ingress: PortId,
+    outputs: &mut Outputs<T, A>,
+    view: &View<L>,
+    tables: &Tables,
+) where
+    T: TxQueue,
+    A: Allocator<Frame = T::Frame>,
+    L: Lpm,
+{
+    burst.drain(|i, frame| {
+        let i = i & (super::burst::BURST - 1);
+        let verdict = lanes.verdict[i];
+        if verdict == Verdict::Send {
+            outputs.send(lanes.egress[i], frame);
+            return;
+        }
+        let (l3, len) = (usize::from(lanes.l3[i]), lanes.l3_len[i]);
+        let facts = tables.adjacencies.slot(lanes.adjacency[i]).facts();
+        match verdict {
+            Verdict::Drop(reason) => {
+                let (hash, mtu) = (lanes.hash[i], facts.mtu());
+                let refused = Refused {
+                    l3,
+                    len,
+                    hash,
+                    reason,
+                    mtu,
+                };
+                outputs.refuse(frame, refused, view, tables);
+            }
+            Verdict::Fragment => outputs.fragment(frame, l3, len, lanes.adjacency[i], tables),
+            Verdict::Glean => {
+                let address = destination(frame.bytes().get(l3..));
+                outputs.glean(facts.port(), address);
+            }
+            Verdict::Punt | Verdict::V4 | Verdict::V6 | Verdict::Send => {
+                let facts = view.ports.get(usize::from(ingress.0));
+                outputs.punt(ingress, facts.is_some_and(|f| f.kernel), frame);
+            }
+        }
+    });
+}

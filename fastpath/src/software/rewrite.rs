@@ -1,0 +1,122 @@
+//! Stage 4: adjacency -> new L2 header, TTL, checksum, egress port.
+
+use super::burst::{Burst, Frame};
+use super::lanes::{Lanes, Verdict};
+use crate::table::adjacency::{Facts, Slot};
+use crate::table::{Disposition, DropReason, Tables};
+use crate::wire::{checksum, ethernet, ipv4, ipv6};
+
+/// Rewrites every packet whose adjacency forwards, and says what becomes of the others.
+///
+/// In: `verdict`, `adjacency`, `l3`, `l3_len`. Out: `verdict`, `egress`. Touches packet memory; a
+/// packet that is not sent in the end is left as it came.
+#[inline(never)]
+pub fn rewrite<F: Frame>(burst: &mut Burst<F>, lanes: &mut Lanes, tables: &Tables) {
+    for (i, frame) in burst.lanes().zip(burst.iter_mut()) {
+        let verdict = lanes.verdict[i];
+        if !matches!(verdict, Verdict::V4 | Verdict::V6) {
+            continue;
+        }
+        let slot = tables.adjacencies.slot(lanes.adjacency[i]);
+        let facts = slot.facts();
+        if facts.is_forward() {
+            lanes.egress[i] = facts.port();
+            let (l3, len) = (usize::from(lanes.l3[i]), lanes.l3_len[i]);
+            lanes.verdict[i] = forward(frame, slot, facts, l3, len, verdict == Verdict::V6);
+        } else {
+            lanes.verdict[i] = match facts.disposition() {
+                Disposition::Drop(reason) => Verdict::Drop(reason),
+                Disposition::Punt => Verdict::Punt,
+                Disposition::Glean => Verdict::Glean,
+                // `is_forward` said no.
+                Disposition::Forward => Verdict::Drop(DropReason::NoRoute),
+            };
+        }
+    }
+}
+
+/// Makes one packet ready to be sent to the neighbor of `slot`, or says why not.
+#[inline(always)]
+pub fn forward<F: Frame>(
+    frame: &mut F,
+    slot: &Slot,
+    facts: Facts,
+    l3: usize,
+    len: u16,
+    is_v6: bool,
+) -> Verdict {
+    let packet = frame.bytes_mut().get_mut(l3..).unwrap_or_default();
+    let ethertype = if is_v6 {
+        let Some(header) = packet.first_chunk_mut::<{ ipv6::HEADER }>() else {
+            return Verdict::Drop(DropReason::Truncated);
+        };
+        if header[ipv6::HOP_LIMIT] <= 1 {
+            return Verdict::Drop(DropReason::TtlExceeded);
+        }
+        if len > facts.mtu() {
+            return Verdict::Drop(DropReason::TooBig);
+        }
+        header[ipv6::HOP_LIMIT] -= 1;
+        ethernet::IPV6
+    } else {
+        let Some(header) = packet.first_chunk_mut::<{ ipv4::HEADER }>() else {
+            return Verdict::Drop(DropReason::Truncated);
+        };
+        if header[ipv4::TTL] <= 1 {
+            return Verdict::Drop(DropReason::TtlExceeded);
+        }
+        if len > facts.mtu() {
+            let may = ipv4::Header(header).fragment_word() & ipv4::DONT_FRAGMENT == 0;
+            return if may {
+                Verdict::Fragment
+            } else {
+                Verdict::Drop(DropReason::TooBig)
+            };
+        }
+        header[ipv4::TTL] -= 1;
+        let sum = u16::from_be_bytes([header[ipv4::CHECKSUM], header[ipv4::CHECKSUM + 1]]);
+        let [high, low] = checksum::after_ttl_decrement(sum).to_be_bytes();
+        header[ipv4::CHECKSUM] = high;
+        header[ipv4::CHECKSUM + 1] = low;
+        ethernet::IPV4
+    };
+    encapsulate(frame, slot, facts, l3, len, ethertype)
+}
+
+/// Puts the L2 header of `slot` before the `len` bytes of IP packet that begin at `l3`: any tags
+/// of the old header go, those of the new one come. What follows the packet goes too, as far as
+/// the frame stays long enough for a wire.
+#[inline(always)]
+pub fn encapsulate<F: Frame>(
+    frame: &mut F,
+    slot: &Slot,
+    facts: Facts,
+    l3: usize,
+    len: u16,
+    ethertype: u16,
+) -> Verdict {
+    let header_len = facts.header_len();
+    let moved = if header_len > l3 {
+        frame.prepend(header_len - l3)
+    } else {
+        header_len == l3 || frame.advance(l3 - header_len)
+    };
+    let wanted = (header_len + usize::from(len)).max(ethernet::MIN_FRAME);
+    let trimmed = frame.bytes().len() <= wanted || frame.set_len(wanted);
+    if !(moved && trimmed) {
+        return Verdict::Drop(DropReason::NoBuffer);
+    }
+    let header = slot.header();
+    let [high, low] = ethertype.to_be_bytes();
+    let bytes = frame.bytes_mut();
+    if header_len == ethernet::HEADER {
+        if let (Some(to), Some(from)) = (bytes.first_chunk_mut::<14>(), header.first_chunk()) {
+            *to = *from;
+            [to[12], to[13]] = [high, low];
+        }
+    } else if let (Some(to), Some(from)) = (bytes.first_chunk_mut::<18>(), header.first_chunk()) {
+        *to = *from;
+        [to[16], to[17]] = [high, low];
+    }
+    Verdict::Send
+}

@@ -1,0 +1,71 @@
+//! Stage 3: group and hash -> adjacency: one member of each packet's ECMP group.
+
+use super::burst::BURST;
+use super::lanes::{Lanes, Verdict};
+use super::prefetch::prefetch;
+use crate::table::{AdjacencyId, DropReason, GroupId, PortId, Tables};
+use std::ops::Range;
+
+/// Picks a member for every packet.
+///
+/// In: `group`, `hash`. Out: `adjacency`; `verdict` of what only dead members could take. Touches
+/// no packet memory.
+#[inline(never)]
+pub fn select(range: Range<usize>, lanes: &mut Lanes, tables: &Tables) {
+    let groups = &tables.groups;
+    let mut index = [0; BURST];
+    let range = range.start..range.end.min(BURST);
+    for i in range.clone() {
+        let word = groups.word(lanes.group[i]);
+        index[i] = word.base().wrapping_add(word.bucket(lanes.hash[i]));
+        prefetch(groups.bucket_address(index[i]));
+    }
+    for i in range.clone() {
+        let id = groups.bucket(index[i]).first;
+        lanes.adjacency[i] = id;
+        prefetch(tables.adjacencies.slot(id));
+    }
+    if tables.down.any() {
+        for i in range {
+            if matches!(lanes.verdict[i], Verdict::V4 | Verdict::V6) {
+                match living(tables, lanes.group[i], lanes.hash[i]) {
+                    Ok(id) => lanes.adjacency[i] = id,
+                    Err(reason) => lanes.verdict[i] = Verdict::Drop(reason),
+                }
+            }
+        }
+    }
+}
+
+/// The member for one packet, with regard to the dead.
+pub fn member(tables: &Tables, group: GroupId, hash: u32) -> Result<AdjacencyId, DropReason> {
+    if tables.down.any() {
+        return living(tables, group, hash);
+    }
+    let word = tables.groups.word(group);
+    let index = word.base().wrapping_add(word.bucket(hash));
+    Ok(tables.groups.bucket(index).first)
+}
+
+/// The egress port of an adjacency that has one.
+fn port_of(tables: &Tables, id: AdjacencyId) -> Option<PortId> {
+    let facts = tables.adjacencies.slot(id).facts();
+    facts.is_forward().then(|| facts.port())
+}
+
+#[cold]
+fn living(tables: &Tables, group: GroupId, hash: u32) -> Result<AdjacencyId, DropReason> {
+    let word = tables.groups.word(group);
+    let down = &tables.down;
+    let id = tables
+        .groups
+        .living(word, hash, down, |id| port_of(tables, id));
+    // `living` gives a dead one when all are.
+    if port_of(tables, id).is_some_and(|port| down.port(port)) {
+        return Err(DropReason::PortDown);
+    }
+    if down.adjacency(id) {
+        return Err(DropReason::NexthopDown);
+    }
+    Ok(id)
+}

@@ -1,0 +1,147 @@
+//! The main loop: one thread, pinned to one core. It owns its queues and shares only the tables,
+//! read-only, and its counters, written by it alone.
+
+use super::burst::{Allocator, Burst, Frame, RxQueue, TxQueue};
+use super::icmp::Limit;
+use super::lanes::Lanes;
+use super::lookup::lookup;
+use super::parse::parse;
+use super::push::{Outputs, push};
+use super::rewrite::rewrite;
+use super::select::select;
+use crate::rcu;
+use crate::table::stats::WorkerStats;
+use crate::table::{Lpm, PortFacts, PortId, Tables, View};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+pub use super::push::{Gleans, Punts, Role};
+
+/// One receive or transmit queue, and what it belongs to.
+#[derive(Debug)]
+pub struct Attached<Q> {
+    /// The queue.
+    pub queue: Q,
+    /// Its port.
+    pub port: PortId,
+    /// Which side of the port.
+    pub role: Role,
+}
+
+/// What a worker is made of.
+#[derive(Debug)]
+pub struct Parts<R, T, A, L> {
+    /// Queues to poll, in this order.
+    pub receive: Vec<Attached<R>>,
+    /// Queues to send by: at most one for each port and role, and fewer than 256.
+    pub transmit: Vec<Attached<T>>,
+    /// Where frames for fragments come from.
+    pub allocator: A,
+    /// Prefixes, hash settings, facts about ports.
+    pub views: rcu::Reader<View<L>>,
+    /// Groups, adjacencies, the dead.
+    pub tables: Arc<Tables>,
+    /// This worker's counters; no other may count in them.
+    pub stats: Arc<WorkerStats>,
+    /// Where unresolved destinations are reported.
+    pub gleans: Arc<Gleans>,
+    /// How many ICMP errors it may send.
+    pub icmp_limit: Limit,
+    /// What becomes of packets for a kernel that is not there.
+    pub punts: Punts,
+}
+
+/// One thread's forwarding.
+pub struct Worker<R: RxQueue, T: TxQueue, A, L> {
+    receive: Vec<Attached<R>>,
+    outputs: Outputs<T, A>,
+    views: rcu::Reader<View<L>>,
+    tables: Arc<Tables>,
+    burst: Burst<R::Frame>,
+    lanes: Lanes,
+}
+
+impl<R, T, A, L> Worker<R, T, A, L>
+where
+    R: RxQueue,
+    T: TxQueue<Frame = R::Frame>,
+    A: Allocator<Frame = R::Frame>,
+    L: Lpm,
+{
+    /// A worker of these parts.
+    pub fn new(parts: Parts<R, T, A, L>) -> Self {
+        let transmit = parts.transmit.into_iter();
+        Worker {
+            receive: parts.receive,
+            outputs: Outputs::new(
+                transmit.map(|t| (t.queue, t.port, t.role)).collect(),
+                parts.allocator,
+                parts.stats,
+                parts.gleans,
+                parts.icmp_limit,
+                parts.punts,
+            ),
+            views: parts.views,
+            tables: parts.tables,
+            burst: Burst::new(),
+            lanes: Lanes::default(),
+        }
+    }
+
+    /// Turns until told to stop; gives the worker back, queues and all.
+    pub fn run(mut self, stop: &AtomicBool) -> Self {
+        while !stop.load(Ordering::Relaxed) {
+            self.turn();
+        }
+        self
+    }
+
+    /// One iteration of the main loop: each queue polled once, everything sent. Returns how many
+    /// frames came in.
+    pub fn turn(&mut self) -> usize {
+        let view = self.views.read(); // valid up to `quiescent`
+        let tables = &*self.tables;
+        let (burst, lanes, outputs) = (&mut self.burst, &mut self.lanes, &mut self.outputs);
+        let mut received = 0;
+        for Attached { queue, port, role } in &mut self.receive {
+            queue.poll(burst);
+            if burst.is_empty() {
+                continue;
+            }
+            received += burst.len();
+            if *role == Role::Kernel {
+                outputs.forward_kernels(*port, burst, tables);
+                continue;
+            }
+            let facts = port_facts(view, *port);
+            parse(burst, lanes, *port, facts, &view.hash); //  bytes       -> destination, hash
+            count(burst, *port, &outputs.stats);
+            lookup(lanes, view, &tables.groups); //            destination -> group
+            select(burst.lanes(), lanes, tables); //           group, hash -> adjacency
+            rewrite(burst, lanes, tables); //                  adjacency   -> new header, egress
+            push(burst, lanes, *port, outputs, view, tables); // egress    -> transmit queue
+        }
+        outputs.flush();
+        outputs.stats.turn();
+        self.views.quiescent(); // the borrow checker proves no reference to the view survives
+        received
+    }
+
+    /// Runs `work` while grace periods do not wait for this worker: for a commit made by the
+    /// worker's own thread (replay), or a sleep.
+    pub fn offline<V>(&mut self, work: impl FnOnce() -> V) -> V {
+        self.views.offline(work)
+    }
+}
+
+#[inline]
+fn port_facts<L>(view: &View<L>, port: PortId) -> &PortFacts {
+    let facts = view.ports.get(usize::from(port.0));
+    facts.unwrap_or(&PortFacts::ABSENT)
+}
+
+#[inline]
+fn count<F: Frame>(burst: &Burst<F>, port: PortId, stats: &WorkerStats) {
+    let bytes = burst.iter().map(|f| f.bytes().len() as u64).sum();
+    stats.received(port, burst.len() as u64, bytes);
+}
