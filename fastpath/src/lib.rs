@@ -12,8 +12,11 @@
 //! * [`software`]: the workers and their stages.
 //! * [`wire`]: header layouts.
 //! * `steal` (feature `dpdk`): which packets of a kernel netdev are ours.
+//! * `dpdk` (feature `dpdk`): EAL, packet pools, ports, queues and lookup tables of DPDK.
 #![deny(unsafe_code)]
 
+#[cfg(feature = "dpdk")]
+pub mod dpdk;
 pub mod hash;
 pub mod rcu;
 pub mod software;

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdio.h>
+
+#include "wrapper.h"
+
+#include <rte_cpuflags.h>
+#include <rte_cycles.h>
+#include <rte_dev.h>
+#include <rte_vect.h>
+
+#if RTE_VERSION < RTE_VERSION_NUM(24, 11, 0, 0)
+#error "evenpath needs DPDK 24.11 or later"
+#endif
+
+#define ASSERT_OFFSET(field, offset) \
+	_Static_assert(offsetof(struct rte_mbuf, field) == (offset), "rte_mbuf." #field " moved")
+
+_Static_assert(sizeof(struct rte_mbuf) == EVENPATH_MBUF_SIZE, "rte_mbuf changed its size");
+ASSERT_OFFSET(buf_addr, EVENPATH_MBUF_BUF_ADDR);
+ASSERT_OFFSET(data_off, EVENPATH_MBUF_DATA_OFF);
+ASSERT_OFFSET(refcnt, EVENPATH_MBUF_REFCNT);
+ASSERT_OFFSET(nb_segs, EVENPATH_MBUF_NB_SEGS);
+ASSERT_OFFSET(port, EVENPATH_MBUF_PORT);
+ASSERT_OFFSET(ol_flags, EVENPATH_MBUF_OL_FLAGS);
+ASSERT_OFFSET(packet_type, EVENPATH_MBUF_PACKET_TYPE);
+ASSERT_OFFSET(pkt_len, EVENPATH_MBUF_PKT_LEN);
+ASSERT_OFFSET(data_len, EVENPATH_MBUF_DATA_LEN);
+ASSERT_OFFSET(vlan_tci, EVENPATH_MBUF_VLAN_TCI);
+ASSERT_OFFSET(hash.rss, EVENPATH_MBUF_HASH_RSS);
+ASSERT_OFFSET(buf_len, EVENPATH_MBUF_BUF_LEN);
+ASSERT_OFFSET(pool, EVENPATH_MBUF_POOL);
+_Static_assert(RTE_PKTMBUF_HEADROOM == EVENPATH_MBUF_HEADROOM, "another headroom");
+_Static_assert(RTE_ETH_DEV_INTR_LSC == EVENPATH_DEV_INTR_LSC, "another flag");
+/* Rust casts `*const [u8; 16]` to this. */
+_Static_assert(sizeof(struct rte_ipv6_addr) == 16 && _Alignof(struct rte_ipv6_addr) == 1,
+	       "rte_ipv6_addr is not 16 bytes");
+
+int evenpath_errno(void)
+{
+	return rte_errno;
+}
+
+void evenpath_set_errno(int value)
+{
+	rte_errno = value;
+}
+
+unsigned int evenpath_lcore_id(void)
+{
+	return rte_lcore_id();
+}
+
+uint64_t evenpath_cycles(void)
+{
+	return rte_rdtsc();
+}
+
+int evenpath_mbuf_alloc_bulk(struct rte_mempool *pool, struct rte_mbuf **mbufs, unsigned int count)
+{
+	return rte_pktmbuf_alloc_bulk(pool, mbufs, count);
+}
+
+int evenpath_link_get(uint16_t port, struct evenpath_link *link)
+{
+	struct rte_eth_link raw = {0};
+	int rc = rte_eth_link_get_nowait(port, &raw);
+
+	link->speed_mbps = raw.link_speed;
+	link->up = raw.link_status == RTE_ETH_LINK_UP;
+	link->full_duplex = raw.link_duplex == RTE_ETH_LINK_FULL_DUPLEX;
+	return rc;
+}
+
+bool evenpath_cpu_has_avx512(void)
+{
+#ifdef RTE_ARCH_X86
+	return rte_cpu_get_flag_enabled(RTE_CPUFLAG_AVX512F) > 0;
+#else
+	return false;
+#endif
+}
+
+uint16_t evenpath_max_simd_bitwidth(void)
+{
+	return rte_vect_get_max_simd_bitwidth();
+}
+
+static evenpath_log_fn log_sink;
+
+/* rte_log flushes after each message, so one write is one message (or the rest of a long one). */
+static ssize_t log_write(void *cookie, const char *message, size_t length)
+{
+	int level = rte_log_cur_msg_loglevel();
+
+	(void)cookie;
+	log_sink(level > 0 ? (uint32_t)level : RTE_LOG_INFO, message, length);
+	return (ssize_t)length;
+}
+
+int evenpath_log_redirect(evenpath_log_fn sink)
+{
+	cookie_io_functions_t functions = {.write = log_write};
+	FILE *stream;
+
+	log_sink = sink;
+	stream = fopencookie(NULL, "w", functions);
+	if (stream == NULL)
+		return -errno;
+	return rte_openlog_stream(stream);
+}
+
+unsigned int evenpath_max_ports(void)
+{
+	return RTE_MAX_ETHPORTS;
+}
+
+uint64_t evenpath_rss_flow_types(void)
+{
+	return RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP;
+}
+
+uint16_t evenpath_port_of_device(const char *devargs)
+{
+	struct rte_dev_iterator iterator;
+	uint16_t found = RTE_MAX_ETHPORTS;
+	uint16_t port;
+
+	RTE_ETH_FOREACH_MATCHING_DEV(port, devargs, &iterator) {
+		found = port;
+		rte_eth_iterator_cleanup(&iterator);
+		break;
+	}
+	return found;
+}
+
+int evenpath_device_remove(struct rte_device *device)
+{
+	return rte_dev_remove(device);
+}

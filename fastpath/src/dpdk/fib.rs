@@ -1,0 +1,305 @@
+//! Longest-prefix match by `rte_fib` (IPv4, DIR24-8) and `rte_fib6` (IPv6, trie).
+//!
+//! One [`Fib`] is one copy; the software plane keeps two ([`crate::rcu`]) and writes only to the one
+//! that nobody reads, so DPDK's own (incomplete) grace periods are not used.
+
+use dpdk_sys::{
+    rte_fib_conf, rte_fib_dir24_8_nh_sz as size4, rte_fib_trie_nh_sz as size6, rte_fib_type,
+    rte_fib6_conf, rte_fib6_type,
+};
+use std::ffi::CString;
+use std::marker::PhantomData;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::eal::Handle;
+use super::error::{Cause, Errno, Error, Failed, Object, check, check_ptr};
+use crate::software::burst::BURST;
+use crate::table::{GroupId, Lpm, LpmWrite};
+
+/// Bytes per entry of the lookup tables: decides their size and the largest group id.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EntrySize {
+    /// Two: 32 MiB a table, group ids to 32,767.
+    Two,
+    /// Four: 64 MiB a table, group ids to 2^31 - 1.
+    #[default]
+    Four,
+}
+
+impl EntrySize {
+    /// The largest group id that fits: one bit marks entries that lead on.
+    pub const fn largest_group(self) -> GroupId {
+        match self {
+            EntrySize::Two => GroupId((1 << 15) - 1),
+            EntrySize::Four => GroupId((1 << 31) - 1),
+        }
+    }
+}
+
+/// Sizes of the lookup tables of both families, allocated at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FibOptions {
+    /// The most IPv4 prefixes. Default: 65,536; a full BGP table needs 2^20 and more.
+    pub routes4: u32,
+    /// Second-level blocks of 256 addresses for IPv4: one for each /24 that holds longer prefixes.
+    /// Default: 4,096.
+    pub tbl8_4: u32,
+    /// The most IPv6 prefixes. Default: 65,536.
+    pub routes6: u32,
+    /// Second-level blocks for IPv6: about one a prefix and byte of length past 24. Default: 32,768.
+    pub tbl8_6: u32,
+    /// Bytes per entry.
+    pub entry: EntrySize,
+    /// NUMA node, `None` for any.
+    pub socket: Option<u16>,
+}
+
+impl Default for FibOptions {
+    fn default() -> Self {
+        FibOptions {
+            routes4: 1 << 16,
+            tbl8_4: 1 << 12,
+            routes6: 1 << 16,
+            tbl8_6: 1 << 15,
+            entry: EntrySize::Four,
+            socket: None,
+        }
+    }
+}
+
+impl FibOptions {
+    /// What one [`Fib`] takes of EAL's memory, in MiB, rounded up; an estimate from above.
+    pub const fn memory_mib(&self) -> u32 {
+        let entry = match self.entry {
+            EntrySize::Two => 2,
+            EntrySize::Four => 4,
+        };
+        let first_level = 2 * (1 << 24) * entry;
+        let second_level = (self.tbl8_4 as u64 + self.tbl8_6 as u64) * 256 * entry;
+        // The prefixes themselves: a tree of two nodes each in a mempool.
+        let nodes = 2 * (self.routes4 as u64 * 192 + self.routes6 as u64 * 256);
+        ((first_level + second_level + nodes) >> 20) as u32 + 8
+    }
+}
+
+/// The IPv4 and the IPv6 lookup table.
+#[derive(Debug)]
+pub struct Fib<'e> {
+    fib4: NonNull<dpdk_sys::rte_fib>,
+    fib6: NonNull<dpdk_sys::rte_fib6>,
+    options: FibOptions,
+    _eal: PhantomData<&'e ()>,
+}
+
+// SAFETY: the tables belong to no thread.
+unsafe impl Send for Fib<'_> {}
+// SAFETY: lookups only read, and changes need `&mut`.
+unsafe impl Sync for Fib<'_> {}
+
+const _: () = {
+    const fn send_and_sync<T: Send + Sync>() {}
+    send_and_sync::<Fib<'static>>();
+};
+
+impl<'e> Fib<'e> {
+    /// Makes both tables, empty: every lookup gives [`GroupId::NONE`]. The widest vectors that CPU
+    /// and EAL allow do the lookups.
+    ///
+    /// # Errors
+    /// Without the memory for it.
+    pub fn new(_eal: Handle<'e>, options: FibOptions) -> Result<Fib<'e>, Error> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        // Both put their prefixes into pools of the same name, so the names must differ.
+        let [name4, name6] =
+            [4, 6].map(|v| CString::new(format!("evenpath{v}-{number}")).unwrap_or_default());
+        let socket = options.socket.map_or(-1, i32::from);
+        let short = |error: Error| {
+            error.remedy(format!(
+                "the tables of one copy take about {} MiB, and there are two: give EAL more memory \
+                 or make them smaller",
+                options.memory_mib()
+            ))
+        };
+        // SAFETY: a plain record for which zeros are valid.
+        let mut conf: rte_fib_conf = unsafe { std::mem::zeroed() };
+        conf.type_ = rte_fib_type::RTE_FIB_DIR24_8;
+        conf.default_nh = GroupId::NONE.0.into();
+        conf.max_routes = options.routes4 as i32;
+        conf.__bindgen_anon_1.dir24_8.nh_sz = match options.entry {
+            EntrySize::Two => size4::RTE_FIB_DIR24_8_2B,
+            EntrySize::Four => size4::RTE_FIB_DIR24_8_4B,
+        };
+        conf.__bindgen_anon_1.dir24_8.num_tbl8 = options.tbl8_4;
+        super::logging::take_error();
+        // SAFETY: EAL is running, says the handle; name and settings are copied.
+        let raw = unsafe { dpdk_sys::rte_fib_create(name4.as_ptr(), socket, &mut conf) };
+        let fib4 = check_ptr(raw)
+            .at(|| Object::Fib4, "create")
+            .map_err(short)?;
+        // SAFETY: a plain record for which zeros are valid.
+        let mut conf: rte_fib6_conf = unsafe { std::mem::zeroed() };
+        conf.type_ = rte_fib6_type::RTE_FIB6_TRIE;
+        conf.default_nh = GroupId::NONE.0.into();
+        conf.max_routes = options.routes6 as i32;
+        conf.__bindgen_anon_1.trie.nh_sz = match options.entry {
+            EntrySize::Two => size6::RTE_FIB6_TRIE_2B,
+            EntrySize::Four => size6::RTE_FIB6_TRIE_4B,
+        };
+        conf.__bindgen_anon_1.trie.num_tbl8 = options.tbl8_6;
+        // SAFETY: as above.
+        let raw = unsafe { dpdk_sys::rte_fib6_create(name6.as_ptr(), socket, &mut conf) };
+        let fib6 = check_ptr(raw)
+            .at(|| Object::Fib6, "create")
+            .map_err(short)
+            .inspect_err(|_| {
+                // SAFETY: made above and not used yet.
+                unsafe { dpdk_sys::rte_fib_free(fib4.as_ptr()) }
+            })?;
+        Ok(Fib {
+            fib4,
+            fib6,
+            options,
+            _eal: PhantomData,
+        })
+    }
+
+    /// What it was made from.
+    pub fn options(&self) -> FibOptions {
+        self.options
+    }
+
+    /// Refuses what DPDK would refuse or, for a bit too many, take wrongly.
+    fn check_entry(
+        &self,
+        object: Object,
+        length: u8,
+        longest: u8,
+        group: GroupId,
+    ) -> Result<(), Error> {
+        let refuse = |reason| Err(Error::new(object.clone(), "upsert", Cause::Refused(reason)));
+        if length == 0 || length > longest {
+            return refuse("a prefix has a length of 1 to 32 (IPv4) or 128 (IPv6)");
+        }
+        if group > self.options.entry.largest_group() {
+            return refuse("the group id does not fit the table's entries; use entries of 4 bytes");
+        }
+        Ok(())
+    }
+
+    fn explain(error: Error, routes: u32, tbl8: u32) -> Error {
+        match error.errno() {
+            Some(Errno(libc::ENOSPC)) => error.remedy(format!(
+                "all {tbl8} second-level blocks (tbl8) are in use: raise their number"
+            )),
+            Some(Errno(libc::ENOMEM)) => error.remedy(format!(
+                "the table is made for {routes} prefixes: raise their number"
+            )),
+            _ => error,
+        }
+    }
+}
+
+/// Removing what is not there is no error.
+fn absent_is_fine(result: Result<i32, Errno>) -> Result<i32, Errno> {
+    match result {
+        Err(Errno(libc::ENOENT)) => Ok(0),
+        other => other,
+    }
+}
+
+impl Lpm for Fib<'_> {
+    #[inline]
+    fn lookup4(&self, destinations: &[u32], groups: &mut [GroupId]) {
+        for (from, to) in destinations.chunks(BURST).zip(groups.chunks_mut(BURST)) {
+            let count = from.len().min(to.len());
+            let mut found = [0u64; BURST];
+            // SAFETY: both arrays hold `count`; the addresses are not written, whatever C's type
+            // says; no change happens while this copy is borrowed.
+            unsafe {
+                dpdk_sys::rte_fib_lookup_bulk(
+                    self.fib4.as_ptr(),
+                    from.as_ptr().cast_mut(),
+                    found.as_mut_ptr(),
+                    count as i32,
+                )
+            };
+            for (group, nexthop) in to.iter_mut().zip(found) {
+                *group = GroupId(nexthop as u32);
+            }
+        }
+    }
+
+    #[inline]
+    fn lookup6(&self, destinations: &[[u8; 16]], groups: &mut [GroupId]) {
+        for (from, to) in destinations.chunks(BURST).zip(groups.chunks_mut(BURST)) {
+            let count = from.len().min(to.len());
+            let mut found = [0u64; BURST];
+            // SAFETY: both arrays hold `count`; the shim asserts that DPDK's address is 16 bytes;
+            // no change happens while this copy is borrowed.
+            unsafe {
+                dpdk_sys::rte_fib6_lookup_bulk(
+                    self.fib6.as_ptr(),
+                    from.as_ptr().cast(),
+                    found.as_mut_ptr(),
+                    count as i32,
+                )
+            };
+            for (group, nexthop) in to.iter_mut().zip(found) {
+                *group = GroupId(nexthop as u32);
+            }
+        }
+    }
+}
+
+impl LpmWrite for Fib<'_> {
+    type Error = Error;
+
+    fn upsert4(&mut self, prefix: Ipv4Addr, length: u8, group: GroupId) -> Result<(), Error> {
+        self.check_entry(Object::Fib4, length, 32, group)?;
+        let (table, address) = (self.fib4.as_ptr(), prefix.to_bits());
+        // SAFETY: the table lives, and `&mut` keeps readers out.
+        check(unsafe { dpdk_sys::rte_fib_add(table, address, length, group.0.into()) })
+            .at(|| Object::Fib4, "upsert")
+            .map_err(|error| Self::explain(error, self.options.routes4, self.options.tbl8_4))?;
+        Ok(())
+    }
+
+    fn remove4(&mut self, prefix: Ipv4Addr, length: u8) -> Result<(), Error> {
+        // SAFETY: the table lives, and `&mut` keeps readers out.
+        let rc = unsafe { dpdk_sys::rte_fib_delete(self.fib4.as_ptr(), prefix.to_bits(), length) };
+        absent_is_fine(check(rc)).at(|| Object::Fib4, "remove")?;
+        Ok(())
+    }
+
+    fn upsert6(&mut self, prefix: Ipv6Addr, length: u8, group: GroupId) -> Result<(), Error> {
+        self.check_entry(Object::Fib6, length, 128, group)?;
+        let (table, address) = (self.fib6.as_ptr(), prefix.octets());
+        // SAFETY: the table lives, and `&mut` keeps readers out; the address is read.
+        check(unsafe {
+            dpdk_sys::rte_fib6_add(table, (&raw const address).cast(), length, group.0.into())
+        })
+        .at(|| Object::Fib6, "upsert")
+        .map_err(|error| Self::explain(error, self.options.routes6, self.options.tbl8_6))?;
+        Ok(())
+    }
+
+    fn remove6(&mut self, prefix: Ipv6Addr, length: u8) -> Result<(), Error> {
+        let (table, address) = (self.fib6.as_ptr(), prefix.octets());
+        // SAFETY: the table lives, and `&mut` keeps readers out; the address is read.
+        let rc = unsafe { dpdk_sys::rte_fib6_delete(table, (&raw const address).cast(), length) };
+        absent_is_fine(check(rc)).at(|| Object::Fib6, "remove")?;
+        Ok(())
+    }
+}
+
+impl Drop for Fib<'_> {
+    fn drop(&mut self) {
+        // SAFETY: nobody borrows it any more.
+        unsafe { dpdk_sys::rte_fib_free(self.fib4.as_ptr()) };
+        // SAFETY: nobody borrows it any more.
+        unsafe { dpdk_sys::rte_fib6_free(self.fib6.as_ptr()) };
+    }
+}

@@ -1,0 +1,431 @@
+//! Ports: a device, configured and started, whose queues are given out once.
+
+use dpdk_sys::{rte_eth_conf, rte_eth_rx_mq_mode as mq};
+use std::cell::Cell;
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::caps::{self, Caps, Wanted};
+use super::device::find_or_create;
+use super::error::{Cause, Errno, Error, Failed, Object, check};
+use super::link::{self, Callback, Link, LinkChanged};
+use super::pool::Pool;
+use super::queue::{RxQueue, TxQueue};
+
+/// Bytes of a frame beyond its MTU: MAC addresses, EtherType and two VLAN tags.
+const L2_OVERHEAD: u32 = 14 + 2 * 4;
+
+/// How a port is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortOptions {
+    /// What errors, and DPDK's device where it has no name of its own, call it.
+    pub name: String,
+    /// DPDK devargs: `net_af_xdp,iface=eth1`, `net_pcap,rx_pcap=a.pcap,tx_pcap=b.pcap`, or a PCI
+    /// address that [`super::Options::pci`] named. A virtual device without a number at the end of
+    /// its driver's name gets this port's name there.
+    pub device: String,
+    /// Receive queues, at least 1. More than one are spread over by RSS (addresses and ports, the
+    /// driver's own key) where the device has it, else as the device does by itself.
+    pub rx_queues: u16,
+    /// Transmit queues, at least 1.
+    pub tx_queues: u16,
+    /// Descriptors per receive queue; moved to the nearest that the device allows.
+    pub rx_descriptors: u16,
+    /// Descriptors per transmit queue; moved to the nearest that the device allows.
+    pub tx_descriptors: u16,
+    /// L3 MTU in bytes; `None` leaves the device's. Some drivers set the kernel interface's.
+    pub mtu: Option<u16>,
+    /// MAC address; `None` leaves the device's. A driver without an address filter (pcap) cannot be
+    /// told, and need not be.
+    pub mac: Option<[u8; 6]>,
+    /// Receive what is for other MAC addresses too.
+    pub promiscuous: bool,
+    /// Receive all multicast: for ports whose multicast we carry to the kernel.
+    pub all_multicast: bool,
+}
+
+impl PortOptions {
+    /// One queue each way, 1,024 descriptors, everything else as the device has it.
+    pub fn new(name: impl Into<String>, device: impl Into<String>) -> Self {
+        PortOptions {
+            name: name.into(),
+            device: device.into(),
+            rx_queues: 1,
+            tx_queues: 1,
+            rx_descriptors: 1024,
+            tx_descriptors: 1024,
+            mtu: None,
+            mac: None,
+            promiscuous: false,
+            all_multicast: false,
+        }
+    }
+}
+
+/// What the device counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PortStats {
+    /// Packets received, sent.
+    pub packets: (u64, u64),
+    /// Bytes received, sent.
+    pub bytes: (u64, u64),
+    /// Packets that the device dropped for want of a free descriptor.
+    pub rx_missed: u64,
+    /// Damaged packets.
+    pub rx_errors: u64,
+    /// Receive failures for want of a packet buffer.
+    pub rx_no_buffer: u64,
+    /// Packets that the device could not send.
+    pub tx_errors: u64,
+}
+
+/// DPDK ports that a [`Port`] holds, one bit each.
+static OPEN: AtomicU64 = AtomicU64::new(0);
+
+/// A device in use. Dropping it stops and closes it, which writes out what a pcap device holds.
+///
+/// It borrows the pool, and queues borrow it, so the order of shutdown (queues, port, pool, EAL) is
+/// the only one that compiles. It may move to another thread and may not be shared.
+#[derive(Debug)]
+pub struct Port<'p> {
+    index: u16,
+    name: String,
+    caps: Caps,
+    mac: [u8; 6],
+    mtu: u16,
+    queues: (u16, u16),
+    rss: bool,
+    promiscuous: bool,
+    all_multicast: bool,
+    started: bool,
+    given: Cell<bool>,
+    callback: Option<Callback>,
+    /// The device, when it was made for this port and is to be removed with it.
+    device: Option<NonNull<dpdk_sys::rte_device>>,
+    _pool: PhantomData<&'p ()>,
+}
+
+// SAFETY: DPDK's device functions may be called from any thread, one at a time.
+unsafe impl Send for Port<'_> {}
+
+/// All queues of a port.
+pub type Queues<'q> = (Vec<RxQueue<'q>>, Vec<TxQueue<'q>>);
+
+impl<'p> Port<'p> {
+    /// Creates the device if it is not there, and configures it with its queues, which receive into
+    /// `pool`. `link_changed` is called when the device reports a change ([`Port::reports_link`]).
+    ///
+    /// # Errors
+    /// When there is no such device, it is in use, or it lacks something that `options` ask for:
+    /// everything missing is named.
+    pub fn open(
+        pool: &'p Pool<'p>,
+        options: &PortOptions,
+        link_changed: Option<LinkChanged>,
+    ) -> Result<Port<'p>, Error> {
+        let object = || Object::Port(options.name.clone());
+        let (index, created) = find_or_create(options)?;
+        if OPEN.fetch_or(1 << index, Ordering::Relaxed) & 1 << index != 0 {
+            let cause = Cause::Refused("another port uses that device");
+            return Err(Error::new(object(), "open", cause));
+        }
+        // What was logged before is not about what follows.
+        super::logging::take_error();
+        let info = caps::info(index).at(object, "ask the device");
+        // From here on, dropping it undoes everything.
+        let mut port = Port {
+            index,
+            name: options.name.clone(),
+            caps: info
+                .as_ref()
+                .map_or_else(|_| Caps::none(), |info| info.caps.clone()),
+            mac: [0; 6],
+            mtu: 0,
+            queues: (options.rx_queues, options.tx_queues),
+            rss: false,
+            promiscuous: options.promiscuous,
+            all_multicast: options.all_multicast,
+            started: false,
+            given: Cell::new(false),
+            callback: None,
+            device: info
+                .as_ref()
+                .ok()
+                .and_then(|info| info.device)
+                .filter(|_| created),
+            _pool: PhantomData,
+        };
+        info?;
+        port.configure(pool, options, link_changed.is_some())?;
+        for queue in 0..options.rx_queues {
+            port.set_up_rx(pool, options, queue)?;
+        }
+        for queue in 0..options.tx_queues {
+            port.set_up_tx(options, queue)?;
+        }
+        port.set_address(options)?;
+        if let Some(changed) = link_changed.filter(|_| port.caps.link_interrupt) {
+            let callback = Callback::register(index, changed).at(object, "watch the link")?;
+            port.callback = Some(callback);
+        }
+        Ok(port)
+    }
+
+    fn object(&self) -> Object {
+        Object::Port(self.name.clone())
+    }
+
+    fn configure(&mut self, pool: &Pool, options: &PortOptions, lsc: bool) -> Result<(), Error> {
+        let object = || Object::Port(options.name.clone());
+        let missing = self.caps.missing(Wanted {
+            rx_queues: options.rx_queues,
+            tx_queues: options.tx_queues,
+            mtu: options.mtu,
+        });
+        if !missing.is_empty() {
+            return Err(Error::new(object(), "configure", Cause::Missing(missing)));
+        }
+        let mut device_mtu = 0;
+        // SAFETY: the port exists; one u16 to fill.
+        check(unsafe { dpdk_sys::rte_eth_dev_get_mtu(self.index, &mut device_mtu) })
+            .at(object, "read the MTU")?;
+        self.mtu = options.mtu.unwrap_or(device_mtu);
+        let room = pool.options().data_room;
+        let need = u32::from(self.mtu) + L2_OVERHEAD;
+        if need > room.into() {
+            let cause = Cause::Refused("a frame of that MTU does not fit one packet buffer");
+            return Err(Error::new(object(), "configure", cause).remedy(format!(
+                "frames take up to {need} bytes and buffers hold {room}: lower the MTU or raise the \
+                 pool's data room"
+            )));
+        }
+        // SAFETY: a plain record for which zeros are valid and mean "off".
+        let mut conf: rte_eth_conf = unsafe { std::mem::zeroed() };
+        conf.rxmode.mtu = self.mtu.into();
+        // SAFETY: a constant of the build.
+        let spread = unsafe { dpdk_sys::evenpath_rss_flow_types() } & self.caps.rss_flow_types;
+        self.rss = options.rx_queues > 1 && spread != 0;
+        if self.rss {
+            conf.rxmode.mq_mode = mq::RTE_ETH_MQ_RX_RSS;
+            conf.rx_adv_conf.rss_conf.rss_hf = spread;
+        }
+        if lsc && self.caps.link_interrupt {
+            conf.intr_conf.set_lsc(1);
+        }
+        let (rx, tx) = self.queues;
+        // SAFETY: the port exists and is not started; the settings are copied.
+        check(unsafe { dpdk_sys::rte_eth_dev_configure(self.index, rx, tx, &conf) })
+            .at(object, "configure")?;
+        if self.mtu != device_mtu {
+            // SAFETY: the port exists.
+            match check(unsafe { dpdk_sys::rte_eth_dev_set_mtu(self.index, self.mtu) }) {
+                // A device without an MTU (ring, pcap) takes any frame.
+                Err(Errno(libc::ENOTSUP)) => {}
+                other => drop(other.at(object, "set the MTU")?),
+            }
+        }
+        Ok(())
+    }
+
+    fn set_up_rx(&self, pool: &Pool, options: &PortOptions, queue: u16) -> Result<(), Error> {
+        let object = || Object::RxQueue(options.name.clone(), queue);
+        let (descriptors, _) = self.descriptors(options)?;
+        // SAFETY: the port is configured with that queue; it borrows the pool, so that lives on.
+        check(unsafe {
+            dpdk_sys::rte_eth_rx_queue_setup(
+                self.index,
+                queue,
+                descriptors,
+                self.socket(),
+                std::ptr::null(),
+                pool.as_ptr(),
+            )
+        })
+        .at(object, "set up")?;
+        Ok(())
+    }
+
+    fn set_up_tx(&self, options: &PortOptions, queue: u16) -> Result<(), Error> {
+        let object = || Object::TxQueue(options.name.clone(), queue);
+        let (_, descriptors) = self.descriptors(options)?;
+        // SAFETY: the port is configured with that queue.
+        check(unsafe {
+            dpdk_sys::rte_eth_tx_queue_setup(
+                self.index,
+                queue,
+                descriptors,
+                self.socket(),
+                std::ptr::null(),
+            )
+        })
+        .at(object, "set up")?;
+        Ok(())
+    }
+
+    fn descriptors(&self, options: &PortOptions) -> Result<(u16, u16), Error> {
+        let (mut rx, mut tx) = (options.rx_descriptors, options.tx_descriptors);
+        // SAFETY: the port exists; two u16 to change.
+        check(unsafe { dpdk_sys::rte_eth_dev_adjust_nb_rx_tx_desc(self.index, &mut rx, &mut tx) })
+            .at(|| self.object(), "choose the descriptors")?;
+        Ok((rx, tx))
+    }
+
+    /// The device's NUMA node; -1 (any) as C's unsigned.
+    fn socket(&self) -> u32 {
+        // SAFETY: the port exists.
+        unsafe { dpdk_sys::rte_eth_dev_socket_id(self.index) as u32 }
+    }
+
+    fn set_address(&mut self, options: &PortOptions) -> Result<(), Error> {
+        let object = || Object::Port(options.name.clone());
+        if let Some(mac) = options.mac {
+            let mut address = dpdk_sys::rte_ether_addr { addr_bytes: mac };
+            // SAFETY: the port exists; the address is read.
+            match check(unsafe {
+                dpdk_sys::rte_eth_dev_default_mac_addr_set(self.index, &mut address)
+            }) {
+                // No filter to set: it receives everything.
+                Err(Errno(libc::ENOTSUP)) => {}
+                other => drop(other.at(object, "set the MAC address")?),
+            }
+            self.mac = mac;
+            return Ok(());
+        }
+        let mut address = dpdk_sys::rte_ether_addr { addr_bytes: [0; 6] };
+        // SAFETY: the port exists; one address to fill.
+        check(unsafe { dpdk_sys::rte_eth_macaddr_get(self.index, &mut address) })
+            .at(object, "read the MAC address")?;
+        self.mac = address.addr_bytes;
+        Ok(())
+    }
+
+    /// Starts receiving and sending.
+    ///
+    /// # Errors
+    /// What the driver says; for af_packet and tap often a missing privilege.
+    pub fn start(&mut self) -> Result<(), Error> {
+        let name = self.name.clone();
+        let object = || Object::Port(name.clone());
+        super::logging::take_error();
+        // SAFETY: the port is configured and all its queues are set up.
+        check(unsafe { dpdk_sys::rte_eth_dev_start(self.index) }).at(object, "start")?;
+        self.started = true;
+        if self.promiscuous {
+            // SAFETY: the port exists.
+            check(unsafe { dpdk_sys::rte_eth_promiscuous_enable(self.index) })
+                .at(object, "enable promiscuous mode")?;
+        }
+        if self.all_multicast {
+            // SAFETY: the port exists.
+            check(unsafe { dpdk_sys::rte_eth_allmulticast_enable(self.index) })
+                .at(object, "enable reception of all multicast")?;
+        }
+        Ok(())
+    }
+
+    /// All queues of the started port: the first time it is asked, and never again.
+    pub fn queues(&self) -> Option<Queues<'_>> {
+        if !self.started || self.given.replace(true) {
+            return None;
+        }
+        let (rx, tx) = self.queues;
+        Some((
+            (0..rx)
+                .map(|queue| RxQueue::new(self.index, queue))
+                .collect(),
+            (0..tx)
+                .map(|queue| TxQueue::new(self.index, queue))
+                .collect(),
+        ))
+    }
+
+    /// The configured name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// DPDK's number of it.
+    pub fn index(&self) -> u16 {
+        self.index
+    }
+
+    /// What the device says of itself.
+    pub fn caps(&self) -> &Caps {
+        &self.caps
+    }
+
+    /// Our MAC address there.
+    pub fn mac(&self) -> [u8; 6] {
+        self.mac
+    }
+
+    /// The L3 MTU, bytes.
+    pub fn mtu(&self) -> u16 {
+        self.mtu
+    }
+
+    /// Whether several receive queues are spread over by RSS.
+    pub fn rss(&self) -> bool {
+        self.rss
+    }
+
+    /// Whether the closure given to [`Port::open`] is registered for link changes. net_tap says so
+    /// too and never calls; the kernel's word counts there.
+    pub fn reports_link(&self) -> bool {
+        self.callback.is_some()
+    }
+
+    /// The link now, without waiting.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub fn link(&self) -> Result<Link, Error> {
+        link::read(self.index).at(|| self.object(), "read the link")
+    }
+
+    /// The device's counters.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub fn stats(&self) -> Result<PortStats, Error> {
+        // SAFETY: a plain record for which zeros are valid.
+        let mut raw: dpdk_sys::rte_eth_stats = unsafe { std::mem::zeroed() };
+        // SAFETY: the port exists; one record to fill.
+        check(unsafe { dpdk_sys::rte_eth_stats_get(self.index, &mut raw) })
+            .at(|| self.object(), "read the counters")?;
+        Ok(PortStats {
+            packets: (raw.ipackets, raw.opackets),
+            bytes: (raw.ibytes, raw.obytes),
+            rx_missed: raw.imissed,
+            rx_errors: raw.ierrors,
+            rx_no_buffer: raw.rx_nombuf,
+            tx_errors: raw.oerrors,
+        })
+    }
+}
+
+impl Drop for Port<'_> {
+    fn drop(&mut self) {
+        let name = &self.name;
+        self.callback = None;
+        if self.started {
+            // SAFETY: queues borrow the port, so none is left that could be polled.
+            if let Err(errno) = check(unsafe { dpdk_sys::rte_eth_dev_stop(self.index) }) {
+                log::error!("port {name}: stop: {errno}");
+            }
+        }
+        // SAFETY: stopped.
+        if let Err(errno) = check(unsafe { dpdk_sys::rte_eth_dev_close(self.index) }) {
+            log::error!("port {name}: close: {errno}");
+        }
+        if let Some(device) = self.device {
+            // SAFETY: made for this port, which is closed.
+            if let Err(errno) = check(unsafe { dpdk_sys::evenpath_device_remove(device.as_ptr()) })
+            {
+                log::error!("port {name}: remove the device: {errno}");
+            }
+        }
+        OPEN.fetch_and(!(1 << self.index), Ordering::Relaxed);
+    }
+}
