@@ -7,7 +7,7 @@ build: ; @$(CARGO) build --release
 demo: build ; @$(ROOT) docker/lab/demo
 test: ; @$(ROOT) .ci/steps all
 lint: ; @$(ROOT) .ci/steps lint
-bench: build ; @$(ROOT) perf/run.sh
+bench: build ; @$(ROOT) perf/run
 image: ; @docker/image
 shell: ; @$(ROOT) bash
 clean: ; rm -rf --one-file-system target
