@@ -6,6 +6,7 @@ import pwd
 
 NODES = ("dpu", "leaf1", "leaf2", "server")
 DAEMONS = ("mgmtd", "zebra", "bgpd")  # mgmtd first: zebra looks for it
+SENTINEL = "fec0::ffff/128"  # the last route of every FPM resync, by which evenpath knows that it is over
 BIN = "/usr/lib/frr"
 
 # AS, router id, {neighbor address or interface: remote AS}, networks it announces
@@ -36,7 +37,7 @@ def configure(node, unnumbered, nexthop_groups):
 
 def command(node, daemon):
     """The daemon in the foreground, so that it ends with the lab."""
-    more = () if daemon == "mgmtd" else ("-f", f"/run/frr/{node}/{daemon}.conf")
+    more = () if daemon in ("mgmtd", "staticd") else ("-f", f"/run/frr/{node}/{daemon}.conf")
     if (node, daemon) == ("dpu", "zebra"):
         more += ("-M", "dplane_fpm_nl")
     return (f"{BIN}/{daemon}", "-N", node, "-i", f"/run/frr/{node}/{daemon}.pid", "-u", "frr", "-g", "frr",

@@ -190,6 +190,9 @@ class Lab:
             frr.configure(node, self.unnumbered, self.nexthop_groups)
             for daemon in frr.DAEMONS:
                 self.start_daemon(node, daemon)
+        if "dpu" in nodes:
+            self.start_daemon("dpu", "staticd")
+            self.vtysh("dpu", "configure terminal", f"ipv6 route {frr.SENTINEL} blackhole")
 
     def start_daemon(self, node, daemon):
         """One FRR daemon of a node."""

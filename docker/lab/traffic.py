@@ -97,9 +97,9 @@ class Account:
         later = [n for n, (_, sent, _) in self.arrived.items() if sent >= time_ns]
         return min(later) if later else self.sent
 
-    def outage_ms(self, after_ns):
-        """Milliseconds from `after_ns` until the last packet was sent that got lost; 0 if none was."""
-        lost = self.lost()
+    def outage_ms(self, after_ns, before=None):
+        """Milliseconds from `after_ns` until the last packet was sent that got lost (before packet number `before`); 0 if none was."""
+        lost = [n for n in self.lost() if before is None or n < before]
         if not lost:
             return 0.0
         # its own time of sending was lost with it: the next one that arrived bounds it
