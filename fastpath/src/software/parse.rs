@@ -62,7 +62,8 @@ fn one(
     let Some(header) = ethernet::read(bytes) else {
         return dropped(DropReason::Truncated);
     };
-    if header.destination != facts.mac && !ethernet::is_group(header.destination) {
+    if header.destination != facts.mac && !facts.any_mac && !ethernet::is_group(header.destination)
+    {
         return dropped(DropReason::NotForUs);
     }
     if facts.vlan != 0 && header.vlan != Some(facts.vlan) {

@@ -159,6 +159,9 @@ pub struct PortFacts {
     pub present: bool,
     /// Our MAC address there: what frames to be routed carry as destination.
     pub mac: [u8; 6],
+    /// Frames for any other unicast MAC address are routed too: replay of a capture that was taken
+    /// elsewhere.
+    pub any_mac: bool,
     /// VLAN id 1..=4094 that the port's frames carry, 0 for untagged. With 0, tagged frames are
     /// accepted too (any id) and routed; frames are sent untagged.
     pub vlan: u16,
@@ -192,6 +195,7 @@ impl PortFacts {
     pub const ABSENT: PortFacts = PortFacts {
         present: false,
         mac: [0; 6],
+        any_mac: false,
         vlan: 0,
         mtu: 0,
         kernel: false,
