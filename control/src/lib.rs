@@ -4,6 +4,7 @@
 //! * [`bucket`]: members and weights to buckets.
 //! * [`event`]: what comes in, and what control asks of others.
 //! * [`fpm`]: zebra's socket.
+//! * [`netlink`]: the kernel's links, addresses and neighbors.
 //! * [`api`]: the unix socket of `show` and `calc`.
 #![forbid(unsafe_code)]
 
@@ -12,4 +13,5 @@ pub mod bucket;
 pub mod config;
 pub mod event;
 pub mod fpm;
+pub mod netlink;
 pub mod prefix;

@@ -5,7 +5,7 @@
 
 mod check;
 mod defaults;
-mod fields;
+mod nearest;
 mod port;
 mod print;
 mod problem;

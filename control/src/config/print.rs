@@ -110,7 +110,7 @@ impl Sections<'_> {
             "What decides a flow's way; names as in the Cumulus text, true | false.",
         );
         for field in Field::ALL {
-            let words = match super::fields::is_built(field) {
+            let words = match field.is_built() {
                 true => "",
                 false => "not built in this version: false only",
             };

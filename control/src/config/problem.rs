@@ -1,6 +1,6 @@
 //! What is wrong with a file, for the person who wrote it.
 
-use super::fields::nearest;
+use super::nearest::nearest;
 use crate::prefix::PrefixError;
 use std::fmt;
 use std::path::PathBuf;

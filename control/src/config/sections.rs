@@ -1,6 +1,5 @@
 //! From TOML to [`Config`], section by section.
 
-use super::fields::is_built;
 use super::problem::{Kind, Problems};
 use super::reader::{At, Findings, Section, number};
 use super::{
@@ -206,7 +205,7 @@ fn hash(s: &Section<'_, '_>, out: &mut Findings<'_>) -> Hash {
     for field in Field::ALL {
         let at = s.get(field.name(), "true or false", out, |v| v.as_bool());
         let on = at.map_or(field.default_on(), |at| at.value);
-        if let Some(At { value: true, line }) = at.filter(|_| !is_built(field)) {
+        if let Some(At { value: true, line }) = at.filter(|_| !field.is_built()) {
             let value = format!("{} = true", field.name());
             out.add(
                 line,

@@ -1,20 +1,4 @@
-//! Names: which hash fields exist in this version, and what a mistyped name probably meant.
-
-use fastpath::hash::Field;
-
-/// Fields that are named but not read by this version's software plane: only `false` is accepted.
-pub(super) const fn is_built(field: Field) -> bool {
-    matches!(
-        field,
-        Field::IpProtocol
-            | Field::SourceIp
-            | Field::DestinationIp
-            | Field::SourcePort
-            | Field::DestinationPort
-            | Field::Ipv6Label
-            | Field::IngressInterface
-    )
-}
+//! What a mistyped name probably meant.
 
 /// The one of `known` that `name` was probably meant to be.
 pub(super) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {

@@ -1,0 +1,236 @@
+//! Asks the kernel to resolve neighbors, and to keep them resolved without traffic.
+//!
+//! What is forwarded past the kernel never refreshes its neighbor entries. `NTF_EXT_MANAGED`
+//! (Linux 5.16) makes the kernel do that by itself.
+
+use super::decode::{self, Message};
+use super::socket::Socket;
+use crate::event::Action;
+use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage};
+use netlink_packet_route::neighbour::{
+    NeighbourAddress, NeighbourAttribute, NeighbourExtFlags, NeighbourFlags, NeighbourMessage,
+    NeighbourState,
+};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use rustix::io::Errno;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// The kernel answers at once; a second means that something is very wrong.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Room for answers.
+const RECEIVE_BYTES: usize = 256 << 10;
+
+/// Why a neighbor cannot be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestError {
+    /// There is no socket.
+    Open(Errno),
+    /// The kernel refused.
+    Neighbor {
+        /// Interface.
+        ifindex: u32,
+        /// Address.
+        address: IpAddr,
+        /// What was asked for.
+        operation: &'static str,
+        /// Its reason.
+        cause: Errno,
+    },
+}
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RequestError::Open(cause) => write!(f, "rtnetlink: open: {cause}"),
+            RequestError::Neighbor {
+                ifindex,
+                address,
+                operation,
+                cause,
+            } => {
+                write!(
+                    f,
+                    "neighbor {address} on interface {ifindex}: {operation}: {cause}"
+                )?;
+                f.write_str(match *cause {
+                    Errno::PERM => "; run with CAP_NET_ADMIN",
+                    Errno::NODEV => "; the interface is gone",
+                    Errno::NETDOWN => "; asked again when the link is up",
+                    _ => "",
+                })
+            }
+        }
+    }
+}
+
+impl std::error::Error for RequestError {}
+
+/// A socket to ask with.
+#[derive(Debug)]
+pub struct Requests {
+    socket: Socket,
+    sequence: u32,
+    managed: bool,
+    told: BTreeSet<(&'static str, i32)>,
+}
+
+/// What is wanted of a neighbor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wish {
+    Managed,
+    Once,
+    Released,
+}
+
+impl Wish {
+    const fn operation(self) -> &'static str {
+        match self {
+            Wish::Managed => "keep resolved",
+            Wish::Once => "resolve",
+            Wish::Released => "release",
+        }
+    }
+}
+
+impl Requests {
+    /// Opens the socket in the calling thread's network namespace.
+    pub fn open() -> Result<Self, RequestError> {
+        Ok(Requests {
+            socket: Socket::open(0, RECEIVE_BYTES, PATIENCE).map_err(RequestError::Open)?,
+            sequence: 0,
+            managed: true,
+            told: BTreeSet::new(),
+        })
+    }
+
+    /// Does what `action` asks for, if it is about a neighbor. Each kind of failure is logged once.
+    pub fn apply(&mut self, action: &Action) {
+        let done = match *action {
+            Action::Resolve { ifindex, address } => self.resolve(ifindex, address),
+            Action::Release { ifindex, address } => self.release(ifindex, address),
+            Action::Probe { ifindex, address } => self.probe(ifindex, address),
+            Action::OwnAddress { .. } | Action::FpmReply { .. } => return,
+        };
+        if let Err(error) = done {
+            let key = match error {
+                RequestError::Open(cause) => ("open", cause.raw_os_error()),
+                RequestError::Neighbor {
+                    operation, cause, ..
+                } => (operation, cause.raw_os_error()),
+            };
+            if self.told.insert(key) {
+                log::warn!("{error}; not said again for others");
+            }
+        }
+    }
+
+    /// Keeps `address` resolved until released. On a kernel before 5.16: resolves it once.
+    pub fn resolve(&mut self, ifindex: u32, address: IpAddr) -> Result<(), RequestError> {
+        if self.managed {
+            match self.ask(ifindex, address, Wish::Managed) {
+                Err(RequestError::Neighbor {
+                    cause: Errno::INVAL | Errno::OPNOTSUPP,
+                    ..
+                }) => {
+                    log::warn!(
+                        "neighbors: keep resolved: this kernel cannot (needs Linux 5.16); they are \
+                         resolved once"
+                    );
+                    self.managed = false;
+                }
+                done => return done,
+            }
+        }
+        self.ask(ifindex, address, Wish::Once)
+    }
+
+    /// Resolves `address` once.
+    pub fn probe(&mut self, ifindex: u32, address: IpAddr) -> Result<(), RequestError> {
+        self.ask(ifindex, address, Wish::Once)
+    }
+
+    /// Lets the kernel forget `address` when it likes. No error if it has already.
+    pub fn release(&mut self, ifindex: u32, address: IpAddr) -> Result<(), RequestError> {
+        match self.ask(ifindex, address, Wish::Released) {
+            Err(RequestError::Neighbor {
+                cause: Errno::NOENT | Errno::NODEV,
+                ..
+            }) => Ok(()),
+            done => done,
+        }
+    }
+
+    fn ask(&mut self, ifindex: u32, address: IpAddr, wish: Wish) -> Result<(), RequestError> {
+        self.sequence = self.sequence.wrapping_add(1).max(1);
+        let message = message(ifindex, address, wish, self.sequence);
+        let answer = self.socket.send(&message).and_then(|()| self.answer());
+        answer.map_err(|cause| RequestError::Neighbor {
+            ifindex,
+            address,
+            operation: wish.operation(),
+            cause,
+        })
+    }
+
+    /// Waits for the answer to the latest request.
+    fn answer(&mut self) -> Result<(), Errno> {
+        loop {
+            let sequence = self.sequence;
+            let mut answer = None;
+            decode::messages(self.socket.receive()?, |heard| {
+                if let Ok(heard) = heard {
+                    if let (true, Message::Answer(errno)) =
+                        (heard.sequence == sequence, heard.message)
+                    {
+                        answer = Some(errno);
+                    }
+                }
+            });
+            match answer {
+                Some(0) => return Ok(()),
+                Some(errno) => return Err(Errno::from_raw_os_error(errno)),
+                None => {}
+            }
+        }
+    }
+}
+
+/// `RTM_NEWNEIGH`. State none and `NTF_USE`: the entry keeps what it knows, or starts to resolve. A
+/// replacement without `NTF_EXT_MANAGED` takes that flag away.
+fn message(ifindex: u32, address: IpAddr, wish: Wish, sequence: u32) -> Vec<u8> {
+    let mut neighbor = NeighbourMessage::default();
+    neighbor.header.ifindex = ifindex;
+    neighbor.header.state = NeighbourState::None;
+    neighbor.header.flags = NeighbourFlags::Use;
+    let destination = match address {
+        IpAddr::V4(a) => {
+            neighbor.header.family = AddressFamily::Inet;
+            NeighbourAddress::Inet(a)
+        }
+        IpAddr::V6(a) => {
+            neighbor.header.family = AddressFamily::Inet6;
+            NeighbourAddress::Inet6(a)
+        }
+    };
+    neighbor
+        .attributes
+        .push(NeighbourAttribute::Destination(destination));
+    if wish == Wish::Managed {
+        let managed = NeighbourAttribute::ExtFlags(NeighbourExtFlags::Managed);
+        neighbor.attributes.push(managed);
+    }
+    let mut message = NetlinkMessage::from(RouteNetlinkMessage::NewNeighbour(neighbor));
+    message.header.flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_REPLACE;
+    if wish != Wish::Released {
+        message.header.flags |= NLM_F_CREATE;
+    }
+    message.header.sequence_number = sequence;
+    message.finalize();
+    let mut bytes = vec![0; message.buffer_len()];
+    message.serialize(&mut bytes);
+    bytes
+}
