@@ -44,6 +44,7 @@ mod tests {
             mac: [2, 0, 0, 0, 0, 1],
             mtu: 1500,
             xdp: None,
+            generic_xdp: false,
         };
         // Far from any index in use, and different in each test process.
         let index = 0x4000_0000 | std::process::id();

@@ -43,7 +43,7 @@ pub enum Error {
         /// Its id, for `bpftool prog show id ID`.
         id: u32,
     },
-    /// No XDP program of ours is attached although the port was started.
+    /// No XDP program of ours is attached although the port should be open.
     NotAttached {
         /// Name of the netdev.
         netdev: String,
@@ -167,7 +167,7 @@ impl fmt::Display for Error {
             ),
             Error::NotAttached { netdev } => write!(
                 f,
-                "netdev {netdev}: find XDP program: ours is not attached; the port must be started first, \
+                "netdev {netdev}: find XDP program: ours is not attached; the port must be opened first, \
                  and nobody else may detach it"
             ),
             Error::Mtu { netdev, mtu, limit } => write!(

@@ -9,7 +9,7 @@ use netlink_packet_core::{
     NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{LinkAttribute, LinkMessage, LinkXdp};
+use netlink_packet_route::link::{LinkAttribute, LinkMessage, LinkXdp, XdpAttached};
 use netlink_packet_route::tc::{TcHandle, TcMessage};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
@@ -25,6 +25,8 @@ pub(super) struct Link {
     pub(super) mtu: u32,
     /// Id of the attached XDP program.
     pub(super) xdp: Option<u32>,
+    /// It runs in generic mode: after the kernel made a buffer of its own of each packet.
+    pub(super) generic_xdp: bool,
 }
 
 /// Whether `name` can be a netdev's name and stand in DPDK device arguments.
@@ -69,12 +71,15 @@ impl Link {
             return Ok(None);
         };
         let mut mac = None;
-        let (mut mtu, mut xdp) = (0, None);
+        let (mut mtu, mut xdp, mut generic_xdp) = (0, None, false);
         for attribute in message.attributes {
             match attribute {
                 LinkAttribute::Address(bytes) => mac = <[u8; 6]>::try_from(bytes).ok(),
                 LinkAttribute::Mtu(bytes) => mtu = bytes,
-                LinkAttribute::Xdp(facts) => xdp = program_id(&facts),
+                LinkAttribute::Xdp(facts) => {
+                    xdp = program_id(&facts);
+                    generic_xdp = facts.contains(&LinkXdp::Attached(XdpAttached::SocketBuffer));
+                }
                 _ => {}
             }
         }
@@ -89,6 +94,7 @@ impl Link {
             mac,
             mtu,
             xdp,
+            generic_xdp,
         }))
     }
 

@@ -14,9 +14,9 @@
 //! * [`OwnAddresses`]: what the program of one netdev leaves to the kernel.
 //! * [`KernelTap`]: the other way round, for a port that DPDK has to itself.
 //!
-//! The order is: `prepare`, EAL with the device arguments, start the port, `attach`, add all own
-//! addresses, enable; at the end close the port, then drop. No packet for an own address is taken
-//! in between, since a fresh program takes none. All calls act in the network namespace of the
+//! The order is: `prepare`, open the port with the device arguments, `attach`, start the port, add
+//! all own addresses, enable; at the end drop the port, then this. No packet for an own address is
+//! taken in between, since a fresh program takes none. All calls act in the network namespace of the
 //! calling thread. Not for packets: nothing here is called by a worker.
 
 mod claim;
@@ -86,7 +86,7 @@ impl Steal {
         }
     }
 
-    /// After the port was started: finds or attaches the programs, which take nothing yet.
+    /// Between open and start of the port: finds or attaches the programs, which take nothing yet.
     pub fn attach(&mut self) -> Result<OwnAddresses, Error> {
         match self {
             Steal::Xdp(xdp) => xdp.attach(),

@@ -19,8 +19,9 @@ const HANDLE: u32 = 1;
 /// A netdev whose transit is moved to a tap by our tc programs, and whose rest stays with the
 /// kernel: any MTU, any checksum offload of the peer, a tenth of the speed of [`super::Xdp`].
 ///
-/// [`prepare`](Self::prepare) before EAL starts, [`attach`](Self::attach) after the port has, drop
-/// after the port was closed.
+/// [`prepare`](Self::prepare) before the port is opened, [`attach`](Self::attach) between that and
+/// its start, or the kernel's first words on the tap come to the port; drop after the port was
+/// closed.
 ///
 /// When the process dies without a drop, its tap is gone and the filter passes everything to the
 /// kernel; the filter itself stays until the next start or `tc qdisc del dev eth1 clsact`.
@@ -76,7 +77,7 @@ impl Tc {
         &self.tap
     }
 
-    /// Attaches the programs to the netdev and to the tap, which exists since the port was probed.
+    /// Attaches the programs to the netdev and to the tap, which exists since the port was opened.
     ///
     /// They take nothing before [`OwnAddresses::enable`].
     pub fn attach(&mut self) -> Result<OwnAddresses, Error> {
@@ -180,6 +181,7 @@ mod tests {
             mac: [2, 0, 0, 0, 0, 1],
             mtu: 1500,
             xdp: None,
+            generic_xdp: false,
         };
         assert_eq!(tap_name(&link("eth1")), "ep-eth1");
         assert_eq!(tap_name(&link("twelve-chars")), "ep-twelve-chars");

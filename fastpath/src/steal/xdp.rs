@@ -20,7 +20,7 @@ const HEADER_BYTES: u32 = 14 + 2 * 4;
 /// A netdev whose transit goes to `net_af_xdp`, by our XDP program, and whose rest stays with the
 /// kernel.
 ///
-/// [`prepare`](Self::prepare) before EAL starts, [`attach`](Self::attach) after the port has, drop
+/// [`prepare`](Self::prepare) before the port is opened, [`attach`](Self::attach) after that, drop
 /// after the port was closed. What the kernel's side must have: frames no larger than the packet
 /// buffers allow, VLAN tags in the frame (`ethtool -K eth1 rxvlan off`), and, where the peer is a
 /// virtual netdev of the same machine, checksums in its frames (`ethtool -K PEER tx off`; veth and
@@ -97,6 +97,10 @@ impl Xdp {
     /// It takes nothing before [`OwnAddresses::enable`].
     pub fn attach(&self) -> Result<OwnAddresses, Error> {
         let netdev = &self.link.name;
+        let now = Link::get(netdev)?;
+        if now.generic_xdp {
+            log::warn!("netdev {netdev}: its driver has no native XDP: slower, in generic mode");
+        }
         let Some((_, program)) =
             attached(&self.link)?.filter(|(_, program)| program.name == program::XDP)
         else {
@@ -108,7 +112,7 @@ impl Xdp {
             enabled: false,
             peer: 0,
             uplink: 0,
-            mac: self.link.mac,
+            mac: now.mac,
         };
         OwnAddresses::new(netdev, program.maps(netdev)?, settings)
     }
