@@ -154,7 +154,10 @@ fn a_netdev_that_cannot_be_had_by_xdp_is_refused_with_the_remedy() {
     world.router("ip link del west");
     world.router("ip link add west numrxqueues 2 numtxqueues 2 type veth peer name east");
     let refused = Port::refused(&world, "xdp");
-    assert!(refused.contains("netdev west: 2 receive queues: "), "{refused}");
+    assert!(
+        refused.contains("netdev west: 2 receive queues: "),
+        "{refused}"
+    );
     assert!(refused.contains("`ethtool -L west rx 1`"), "{refused}");
     world.router("ethtool -L west rx 1");
     // veth itself wants no more transmit queues in the peer.
