@@ -193,6 +193,7 @@ impl Router {
             *facts = PortFacts {
                 present: true,
                 mac: port_mac(i),
+                any_mac: false,
                 vlan: if i < 3 { options.vlan } else { 0 },
                 mtu: 1500,
                 kernel: options.kernel,
