@@ -6,6 +6,5 @@
 
 pub mod client;
 pub mod message;
-pub mod server;
 
 pub use message::{Reply, Request, Response};
