@@ -212,10 +212,11 @@ fn ports(ports: &[Port]) -> String {
 }
 
 fn counters(counters: &Counters) -> String {
-    let mut table = Table::new(["PORT", "IN", "OUT", "IN-BYTES", "OUT-BYTES"]);
-    table.right([1, 2, 3, 4]);
+    let mut table = Table::new(["PORT", "IN", "OUT", "IN-BYTES", "OUT-BYTES", "FROM-KERNEL"]);
+    table.right([1, 2, 3, 4, 5]);
     for (name, c) in &counters.ports {
-        let numbers = [c.input, c.output, c.in_bytes, c.out_bytes].map(|n| n.to_string());
+        let numbers =
+            [c.input, c.output, c.in_bytes, c.out_bytes, c.from_kernel].map(|n| n.to_string());
         table.row([name.clone()].into_iter().chain(numbers));
     }
     let mut text = table.text("no ports");

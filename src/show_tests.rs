@@ -96,6 +96,7 @@ fn counters_name_every_drop() {
         output: 7,
         in_bytes: 6400,
         out_bytes: 448,
+        from_kernel: 5,
     };
     let counters = Counters {
         ports: BTreeMap::from([
@@ -110,9 +111,9 @@ fn counters_name_every_drop() {
     assert_eq!(
         words(&Response::Counters(counters)),
         "\
-PORT    IN  OUT  IN-BYTES  OUT-BYTES
-host0  100    7      6400        448
-up1      0    0         0          0
+PORT    IN  OUT  IN-BYTES  OUT-BYTES  FROM-KERNEL
+host0  100    7      6400        448            5
+up1      0    0         0          0            0
 
 DROPPED   PACKETS
 no-route        2

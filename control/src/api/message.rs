@@ -3,6 +3,8 @@
 //! These names are a contract with scripts: add to them, do not rename them.
 
 use crate::prefix::Prefix;
+use fastpath::table::DropReason;
+use fastpath::table::stats::Snapshot;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -292,7 +294,8 @@ pub struct Port {
     pub addresses: Vec<String>,
 }
 
-/// Packet counters, summed over workers: in + icmp-sent + fragments = out + sum(dropped) + punted.
+/// Packet counters, summed over workers. At rest, over all ports:
+/// in + from-kernel + icmp-sent + fragments = out + sum(dropped) + punted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Counters {
@@ -322,6 +325,34 @@ pub struct PortCounters {
     pub in_bytes: u64,
     /// Bytes sent.
     pub out_bytes: u64,
+    /// Packets that came from the kernel's side of an exclusive port; `out` has them too.
+    pub from_kernel: u64,
+}
+
+impl Counters {
+    /// `snapshot` by the names of the ports, in the order of the configuration.
+    pub fn new<'n>(snapshot: &Snapshot, names: impl IntoIterator<Item = &'n str>) -> Self {
+        let ports = names.into_iter().zip(&snapshot.ports).map(|(name, port)| {
+            let counters = PortCounters {
+                input: port.in_packets,
+                output: port.out_packets,
+                in_bytes: port.in_bytes,
+                out_bytes: port.out_bytes,
+                from_kernel: port.kernel_packets,
+            };
+            (name.to_owned(), counters)
+        });
+        let dropped = DropReason::ALL
+            .into_iter()
+            .map(|reason| (reason.name().to_owned(), snapshot.dropped(reason)));
+        Counters {
+            ports: ports.collect(),
+            dropped: dropped.filter(|(_, packets)| *packets != 0).collect(),
+            punted: snapshot.punted,
+            icmp_sent: snapshot.icmp_sent,
+            fragments: snapshot.fragments,
+        }
+    }
 }
 
 /// The FPM session.
@@ -413,74 +444,5 @@ pub struct Calc {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn requests_are_the_json_that_scripts_write() {
-        for (json, request) in [
-            (
-                r#"{"request":"show-route","of":{"prefix":"10.0.0.0/8"}}"#,
-                Request::ShowRoute(RouteQuery {
-                    prefix: Some("10.0.0.0/8".parse().expect("prefix")),
-                    ..RouteQuery::default()
-                }),
-            ),
-            (r#"{"request":"show-port"}"#, Request::ShowPort),
-            (
-                r#"{"request":"calc","of":{"ingress":"host0","source":"10.244.1.2","destination":"10.0.0.1","protocol":6,"source-port":20000,"destination-port":80,"flow-label":0}}"#,
-                Request::Calc(Flow {
-                    ingress: "host0".into(),
-                    source: "10.244.1.2".parse().expect("address"),
-                    destination: "10.0.0.1".parse().expect("address"),
-                    protocol: 6,
-                    source_port: 20000,
-                    destination_port: 80,
-                    flow_label: 0,
-                }),
-            ),
-        ] {
-            assert_eq!(serde_json::from_str::<Request>(json).expect(json), request);
-            assert_eq!(serde_json::to_string(&request).expect("json"), json);
-        }
-        let typo = r#"{"request":"show-route","of":{"prefx":"10.0.0.0/8"}}"#;
-        assert!(serde_json::from_str::<Request>(typo).is_err());
-    }
-
-    #[test]
-    fn calc_has_the_keys_of_the_contract_in_their_order() {
-        let calc = Calc {
-            port: "up1".into(),
-            nexthop: "169.254.0.1".parse().expect("address"),
-            prefix: "10.0.0.0/8".parse().expect("prefix"),
-            group: 1,
-            bucket: 17,
-            buckets: 64,
-            hash: "0x1b2c3d4e".into(),
-            algorithm: "mix".into(),
-            fields: BTreeMap::from([("source-ip".into(), "10.244.1.2".into())]),
-            plane: "software".into(),
-        };
-        assert_eq!(
-            serde_json::to_string(&calc).expect("json"),
-            r#"{"port":"up1","nexthop":"169.254.0.1","prefix":"10.0.0.0/8","group":1,"bucket":17,"buckets":64,"hash":"0x1b2c3d4e","algorithm":"mix","fields":{"source-ip":"10.244.1.2"},"plane":"software"}"#
-        );
-    }
-
-    #[test]
-    fn errors_read_object_operation_cause_remedy() {
-        let mut error = Error {
-            object: "port up9".into(),
-            operation: "calc".into(),
-            cause: "no such port".into(),
-            remedy: None,
-        };
-        assert_eq!(error.to_string(), "port up9: calc: no such port");
-        error.remedy = Some("ports are up1, up2".into());
-        assert!(
-            error
-                .to_string()
-                .ends_with("no such port; ports are up1, up2")
-        );
-    }
-}
+#[path = "message_tests.rs"]
+mod tests;

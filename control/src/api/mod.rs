@@ -6,5 +6,6 @@
 
 pub mod client;
 pub mod message;
+pub mod server;
 
 pub use message::{Reply, Request, Response};

@@ -78,7 +78,8 @@ impl Steal {
         }
     }
 
-    /// How many receive queues the port must be given.
+    /// How many receive queues the port must be given, and as many transmit queues: both drivers
+    /// refuse other numbers. For [`Tc`] it is a default, and any number up to 16 is as good.
     pub fn queues(&self) -> u16 {
         match self {
             Steal::Xdp(xdp) => xdp.queues(),
