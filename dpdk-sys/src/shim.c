@@ -139,3 +139,24 @@ int evenpath_device_remove(struct rte_device *device)
 {
 	return rte_dev_remove(device);
 }
+
+/*
+ * The first words of struct dir24_8_tbl and struct rte_trie_tbl, which DPDK does not install; the
+ * same from 19.11 to 26.07. rsvd_tbl8s drifts: fib6 never lowers it before 25.11 and misjudges it
+ * until 26.07 (7ff51847e2), fib lowers it too often until 26.03 (3ad9ad9e36). Past the table's size,
+ * and that includes below zero, every longer prefix is refused for good. The caller counts exactly.
+ */
+struct fib_head {
+	uint32_t number_tbl8s;
+	uint32_t rsvd_tbl8s;
+};
+
+bool evenpath_fib_forget_reservation(void *dp, uint32_t blocks)
+{
+	struct fib_head *head = dp;
+
+	if (head == NULL || head->number_tbl8s != blocks)
+		return false;
+	head->rsvd_tbl8s = 0;
+	return true;
+}

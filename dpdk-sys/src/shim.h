@@ -74,6 +74,12 @@ unsigned int evenpath_max_ports(void);
 uint64_t evenpath_rss_flow_types(void);
 /* First port of the device that `devargs` names, RTE_MAX_ETHPORTS when there is none. */
 uint16_t evenpath_port_of_device(const char *devargs);
+/*
+ * Forgets how many second-level blocks the table `dp` (rte_fib_get_dp, rte_fib6_get_dp) believes to
+ * have promised to its prefixes; `blocks` is how many it has. False, and nothing is changed, when
+ * the table is laid out in another way.
+ */
+bool evenpath_fib_forget_reservation(void *dp, uint32_t blocks);
 /* Removes the device behind a port that was closed; 0 or a negative error number. */
 int evenpath_device_remove(struct rte_device *device);
 

@@ -2,6 +2,8 @@
 //!
 //! One [`Fib`] is one copy; the software plane keeps two ([`crate::rcu`]) and writes only to the one
 //! that nobody reads, so DPDK's own (incomplete) grace periods are not used.
+//!
+//! Two defects of DPDK are kept away from it: `fib_edge` and `fib_blocks` say which.
 
 use dpdk_sys::{
     rte_fib_conf, rte_fib_dir24_8_nh_sz as size4, rte_fib_trie_nh_sz as size6, rte_fib_type,
@@ -15,13 +17,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::eal::Handle;
 use super::error::{Cause, Errno, Error, Failed, Object, check, check_ptr};
+use super::fib_blocks::{Blocks, Full};
+use super::fib_edge::Edge;
 use crate::software::burst::BURST;
 use crate::table::{GroupId, Lpm, LpmWrite};
 
 /// Bytes per entry of the lookup tables: decides their size and the largest group id.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EntrySize {
-    /// Two: 32 MiB a table, group ids to 32,767.
+    /// Two: 32 MiB a table, group ids to 32,767, at most as many second-level blocks.
     Two,
     /// Four: 64 MiB a table, group ids to 2^31 - 1.
     #[default]
@@ -43,12 +47,12 @@ impl EntrySize {
 pub struct FibOptions {
     /// The most IPv4 prefixes. Default: 65,536; a full BGP table needs 2^20 and more.
     pub routes4: u32,
-    /// Second-level blocks of 256 addresses for IPv4: one for each /24 that holds longer prefixes.
-    /// Default: 4,096.
+    /// Second-level blocks for IPv4: one for each /24 that holds longer prefixes. Default: 4,096.
     pub tbl8_4: u32,
     /// The most IPv6 prefixes. Default: 65,536.
     pub routes6: u32,
-    /// Second-level blocks for IPv6: about one a prefix and byte of length past 24. Default: 32,768.
+    /// Second-level blocks for IPv6: one for each /24, /32, /40 … /120 that holds longer prefixes,
+    /// so a lone /48 takes three and a lone /64 five. Default: 32,640.
     pub tbl8_6: u32,
     /// Bytes per entry.
     pub entry: EntrySize,
@@ -62,7 +66,7 @@ impl Default for FibOptions {
             routes4: 1 << 16,
             tbl8_4: 1 << 12,
             routes6: 1 << 16,
-            tbl8_6: 1 << 15,
+            tbl8_6: (1 << 15) - 128,
             entry: EntrySize::Four,
             socket: None,
         }
@@ -77,18 +81,33 @@ impl FibOptions {
             EntrySize::Four => 4,
         };
         let first_level = 2 * (1 << 24) * entry;
-        let second_level = (self.tbl8_4 as u64 + self.tbl8_6 as u64) * 256 * entry;
+        let second_level = (blocks(self.tbl8_4) as u64 + blocks(self.tbl8_6) as u64) * 256 * entry;
         // The prefixes themselves: a tree of two nodes each in a mempool.
         let nodes = 2 * (self.routes4 as u64 * 192 + self.routes6 as u64 * 256);
         ((first_level + second_level + nodes) >> 20) as u32 + 8
     }
 }
 
+/// DPDK gets this many more blocks than we give out: one of its checks wants one to spare.
+const SPARE_BLOCKS: u32 = 64;
+
+/// What DPDK is asked for; it rounds to words of 64 bits itself, for IPv4 only.
+const fn blocks(wanted: u32) -> u32 {
+    wanted.div_ceil(64) * 64 + SPARE_BLOCKS
+}
+
 /// The IPv4 and the IPv6 lookup table.
+///
+/// Destinations from 224.0.0.0 and from ff00:: on are not for lookup: what it finds there is
+/// undefined.
 #[derive(Debug)]
 pub struct Fib<'e> {
     fib4: NonNull<dpdk_sys::rte_fib>,
     fib6: NonNull<dpdk_sys::rte_fib6>,
+    blocks4: Blocks,
+    blocks6: Blocks,
+    edge4: Edge,
+    edge6: Edge,
     options: FibOptions,
     _eal: PhantomData<&'e ()>,
 }
@@ -132,7 +151,7 @@ impl<'e> Fib<'e> {
             EntrySize::Two => size4::RTE_FIB_DIR24_8_2B,
             EntrySize::Four => size4::RTE_FIB_DIR24_8_4B,
         };
-        conf.__bindgen_anon_1.dir24_8.num_tbl8 = options.tbl8_4;
+        conf.__bindgen_anon_1.dir24_8.num_tbl8 = blocks(options.tbl8_4);
         super::logging::take_error();
         // SAFETY: EAL is running, says the handle; name and settings are copied.
         let raw = unsafe { dpdk_sys::rte_fib_create(name4.as_ptr(), socket, &mut conf) };
@@ -148,7 +167,7 @@ impl<'e> Fib<'e> {
             EntrySize::Two => size6::RTE_FIB6_TRIE_2B,
             EntrySize::Four => size6::RTE_FIB6_TRIE_4B,
         };
-        conf.__bindgen_anon_1.trie.num_tbl8 = options.tbl8_6;
+        conf.__bindgen_anon_1.trie.num_tbl8 = blocks(options.tbl8_6);
         // SAFETY: as above.
         let raw = unsafe { dpdk_sys::rte_fib6_create(name6.as_ptr(), socket, &mut conf) };
         let fib6 = check_ptr(raw)
@@ -158,12 +177,43 @@ impl<'e> Fib<'e> {
                 // SAFETY: made above and not used yet.
                 unsafe { dpdk_sys::rte_fib_free(fib4.as_ptr()) }
             })?;
-        Ok(Fib {
+        let fib = Fib {
             fib4,
             fib6,
+            blocks4: Blocks::new(options.tbl8_4),
+            blocks6: Blocks::new(options.tbl8_6),
+            edge4: Edge::V4,
+            edge6: Edge::V6,
             options,
             _eal: PhantomData,
-        })
+        };
+        if !fib.forget_reservation4() || !fib.forget_reservation6() {
+            let cause =
+                Cause::Refused("this DPDK lays its tables out in a way that we do not know");
+            return Err(Error::new(Object::Fib4, "create", cause));
+        }
+        Ok(fib)
+    }
+
+    /// See the shim. Before each addition.
+    fn forget_reservation4(&self) -> bool {
+        // SAFETY: the table lives.
+        let dp = unsafe { dpdk_sys::rte_fib_get_dp(self.fib4.as_ptr()) };
+        // SAFETY: the shim compares the number of blocks before it writes.
+        unsafe { dpdk_sys::evenpath_fib_forget_reservation(dp, blocks(self.options.tbl8_4)) }
+    }
+
+    /// See the shim. Before each addition.
+    fn forget_reservation6(&self) -> bool {
+        // SAFETY: the table lives.
+        let dp = unsafe { dpdk_sys::rte_fib6_get_dp(self.fib6.as_ptr()) };
+        // SAFETY: the shim compares the number of blocks before it writes.
+        unsafe { dpdk_sys::evenpath_fib_forget_reservation(dp, blocks(self.options.tbl8_6)) }
+    }
+
+    /// Blocks in use, of [`FibOptions::tbl8_4`] and [`FibOptions::tbl8_6`].
+    pub fn blocks_used(&self) -> (u32, u32) {
+        (self.blocks4.used(), self.blocks6.used())
     }
 
     /// What it was made from.
@@ -179,7 +229,7 @@ impl<'e> Fib<'e> {
         longest: u8,
         group: GroupId,
     ) -> Result<(), Error> {
-        let refuse = |reason| Err(Error::new(object.clone(), "upsert", Cause::Refused(reason)));
+        let refuse = |reason| Err(Error::new(object.clone(), "change", Cause::Refused(reason)));
         if length == 0 || length > longest {
             return refuse("a prefix has a length of 1 to 32 (IPv4) or 128 (IPv6)");
         }
@@ -187,18 +237,6 @@ impl<'e> Fib<'e> {
             return refuse("the group id does not fit the table's entries; use entries of 4 bytes");
         }
         Ok(())
-    }
-
-    fn explain(error: Error, routes: u32, tbl8: u32) -> Error {
-        match error.errno() {
-            Some(Errno(libc::ENOSPC)) => error.remedy(format!(
-                "all {tbl8} second-level blocks (tbl8) are in use: raise their number"
-            )),
-            Some(Errno(libc::ENOMEM)) => error.remedy(format!(
-                "the table is made for {routes} prefixes: raise their number"
-            )),
-            _ => error,
-        }
     }
 }
 
@@ -254,44 +292,108 @@ impl Lpm for Fib<'_> {
     }
 }
 
+/// The table was made for so many blocks.
+fn full(object: Object, tbl8: u32) -> Error {
+    Error::new(object, "upsert", Cause::Errno(Errno(libc::ENOSPC))).remedy(format!(
+        "all {tbl8} second-level blocks (tbl8) are in use: raise their number"
+    ))
+}
+
+/// The table was made for so many prefixes.
+fn explain(error: Error, routes: u32) -> Error {
+    match error.errno() {
+        Some(Errno(libc::ENOMEM)) => error.remedy(format!(
+            "the table is made for {routes} prefixes: raise their number"
+        )),
+        _ => error,
+    }
+}
+
+impl Fib<'_> {
+    /// Writes one prefix as it stands; address left-aligned in 128 bits.
+    fn write4(&mut self, address: u128, length: u8, group: Option<GroupId>) -> Result<(), Error> {
+        let (table, ip, object) = (self.fib4.as_ptr(), (address >> 96) as u32, || Object::Fib4);
+        let Some(group) = group else {
+            // SAFETY: the table lives, and `&mut` keeps readers out.
+            let rc = unsafe { dpdk_sys::rte_fib_delete(table, ip, length) };
+            absent_is_fine(check(rc)).at(object, "remove")?;
+            self.blocks4.remove((address, length));
+            return Ok(());
+        };
+        let new = self.blocks4.insert((address, length));
+        let new = new.map_err(|Full| full(Object::Fib4, self.options.tbl8_4))?;
+        self.forget_reservation4();
+        // SAFETY: as above.
+        let rc = unsafe { dpdk_sys::rte_fib_add(table, ip, length, group.0.into()) };
+        if rc < 0 && new {
+            self.blocks4.remove((address, length));
+        }
+        let done = check(rc).at(object, "upsert");
+        done.map_err(|error| explain(error, self.options.routes4))?;
+        Ok(())
+    }
+
+    /// As `write4`.
+    fn write6(&mut self, address: u128, length: u8, group: Option<GroupId>) -> Result<(), Error> {
+        let (table, bytes, object) = (self.fib6.as_ptr(), address.to_be_bytes(), || Object::Fib6);
+        let ip = (&raw const bytes).cast();
+        let Some(group) = group else {
+            // SAFETY: the table lives, `&mut` keeps readers out, and the address is only read.
+            let rc = unsafe { dpdk_sys::rte_fib6_delete(table, ip, length) };
+            absent_is_fine(check(rc)).at(object, "remove")?;
+            self.blocks6.remove((address, length));
+            return Ok(());
+        };
+        let new = self.blocks6.insert((address, length));
+        let new = new.map_err(|Full| full(Object::Fib6, self.options.tbl8_6))?;
+        self.forget_reservation6();
+        // SAFETY: as above.
+        let rc = unsafe { dpdk_sys::rte_fib6_add(table, ip, length, group.0.into()) };
+        if rc < 0 && new {
+            self.blocks6.remove((address, length));
+        }
+        let done = check(rc).at(object, "upsert");
+        done.map_err(|error| explain(error, self.options.routes6))?;
+        Ok(())
+    }
+
+    fn change4(&mut self, ip: Ipv4Addr, length: u8, group: Option<GroupId>) -> Result<(), Error> {
+        let address = u128::from(ip.to_bits()) << 96;
+        let (next, mut writes) = self.edge4.translate(address, length, group);
+        writes.try_for_each(|write| self.write4(write.address, write.length, write.group))?;
+        self.edge4 = next;
+        Ok(())
+    }
+
+    fn change6(&mut self, ip: Ipv6Addr, length: u8, group: Option<GroupId>) -> Result<(), Error> {
+        let (next, mut writes) = self.edge6.translate(ip.to_bits(), length, group);
+        writes.try_for_each(|write| self.write6(write.address, write.length, write.group))?;
+        self.edge6 = next;
+        Ok(())
+    }
+}
+
 impl LpmWrite for Fib<'_> {
     type Error = Error;
 
     fn upsert4(&mut self, prefix: Ipv4Addr, length: u8, group: GroupId) -> Result<(), Error> {
         self.check_entry(Object::Fib4, length, 32, group)?;
-        let (table, address) = (self.fib4.as_ptr(), prefix.to_bits());
-        // SAFETY: the table lives, and `&mut` keeps readers out.
-        check(unsafe { dpdk_sys::rte_fib_add(table, address, length, group.0.into()) })
-            .at(|| Object::Fib4, "upsert")
-            .map_err(|error| Self::explain(error, self.options.routes4, self.options.tbl8_4))?;
-        Ok(())
+        self.change4(prefix, length, Some(group))
     }
 
     fn remove4(&mut self, prefix: Ipv4Addr, length: u8) -> Result<(), Error> {
-        // SAFETY: the table lives, and `&mut` keeps readers out.
-        let rc = unsafe { dpdk_sys::rte_fib_delete(self.fib4.as_ptr(), prefix.to_bits(), length) };
-        absent_is_fine(check(rc)).at(|| Object::Fib4, "remove")?;
-        Ok(())
+        self.check_entry(Object::Fib4, length, 32, GroupId::NONE)?;
+        self.change4(prefix, length, None)
     }
 
     fn upsert6(&mut self, prefix: Ipv6Addr, length: u8, group: GroupId) -> Result<(), Error> {
         self.check_entry(Object::Fib6, length, 128, group)?;
-        let (table, address) = (self.fib6.as_ptr(), prefix.octets());
-        // SAFETY: the table lives, and `&mut` keeps readers out; the address is read.
-        check(unsafe {
-            dpdk_sys::rte_fib6_add(table, (&raw const address).cast(), length, group.0.into())
-        })
-        .at(|| Object::Fib6, "upsert")
-        .map_err(|error| Self::explain(error, self.options.routes6, self.options.tbl8_6))?;
-        Ok(())
+        self.change6(prefix, length, Some(group))
     }
 
     fn remove6(&mut self, prefix: Ipv6Addr, length: u8) -> Result<(), Error> {
-        let (table, address) = (self.fib6.as_ptr(), prefix.octets());
-        // SAFETY: the table lives, and `&mut` keeps readers out; the address is read.
-        let rc = unsafe { dpdk_sys::rte_fib6_delete(table, (&raw const address).cast(), length) };
-        absent_is_fine(check(rc)).at(|| Object::Fib6, "remove")?;
-        Ok(())
+        self.check_entry(Object::Fib6, length, 128, GroupId::NONE)?;
+        self.change6(prefix, length, None)
     }
 }
 

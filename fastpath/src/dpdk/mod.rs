@@ -53,6 +53,8 @@ mod device;
 mod eal;
 mod error;
 mod fib;
+mod fib_blocks;
+mod fib_edge;
 mod link;
 mod logging;
 mod mbuf;
