@@ -1,4 +1,5 @@
 use super::*;
+use std::collections::BTreeMap;
 
 #[test]
 fn requests_are_the_json_that_scripts_write() {
@@ -70,8 +71,8 @@ fn errors_read_object_operation_cause_remedy() {
 
 #[test]
 fn counters_keep_the_balance_and_name_what_was_dropped() {
-    use fastpath::table::PortId;
     use fastpath::table::stats::WorkerStats;
+    use fastpath::table::{DropReason, PortId};
     let stats = WorkerStats::new();
     stats.received(PortId(0), 3, 300);
     stats.received_from_kernel(PortId(1), 1, 60);

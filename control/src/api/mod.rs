@@ -7,5 +7,6 @@
 pub mod client;
 pub mod message;
 pub mod server;
+mod view;
 
 pub use message::{Reply, Request, Response};

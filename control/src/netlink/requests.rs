@@ -5,7 +5,7 @@
 
 use super::decode::{self, Message};
 use super::socket::Socket;
-use crate::event::Action;
+use crate::event::{Action, NeighborState, configured_port};
 use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage};
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourExtFlags, NeighbourFlags, NeighbourMessage,
@@ -110,6 +110,14 @@ impl Requests {
     /// Does what `action` asks for, if it is about a neighbor. Each kind of failure is logged once.
     pub fn apply(&mut self, action: &Action) {
         let done = match *action {
+            // Static neighbors are not the kernel's.
+            Action::Resolve { ifindex, .. }
+            | Action::Release { ifindex, .. }
+            | Action::Probe { ifindex, .. }
+                if configured_port(ifindex).is_some() =>
+            {
+                return;
+            }
             Action::Resolve { ifindex, address } => self.resolve(ifindex, address),
             Action::Release { ifindex, address } => self.release(ifindex, address),
             Action::Probe { ifindex, address } => self.probe(ifindex, address),
@@ -165,10 +173,24 @@ impl Requests {
     }
 
     fn ask(&mut self, ifindex: u32, address: IpAddr, wish: Wish) -> Result<(), RequestError> {
-        self.sequence = self.sequence.wrapping_add(1).max(1);
-        let message = message(ifindex, address, wish, self.sequence);
-        let answer = self.socket.send(&message).and_then(|()| self.answer());
-        answer.map_err(|cause| RequestError::Neighbor {
+        let mut ask = || {
+            // Asked to resolve a permanent entry, the kernel takes it for unresolved and forgets
+            // its MAC address (seen on 6.18); zebra's stand-ins for IPv6 next hops are such.
+            let get = RouteNetlinkMessage::GetNeighbour(neighbor(ifindex, address));
+            match self.exchange(get, 0) {
+                Ok(Message::Neighbor(n)) if n.state == NeighborState::Permanent => return Ok(()),
+                Ok(_) | Err(Errno::NOENT) => {}
+                Err(errno) => return Err(errno),
+            }
+            let create = match wish {
+                Wish::Managed | Wish::Once => NLM_F_CREATE,
+                Wish::Released => 0,
+            };
+            let new = RouteNetlinkMessage::NewNeighbour(wished(ifindex, address, wish));
+            let flags = NLM_F_ACK | NLM_F_REPLACE | create;
+            self.exchange(new, flags).map(|_| ())
+        };
+        ask().map_err(|cause| RequestError::Neighbor {
             ifindex,
             address,
             operation: wish.operation(),
@@ -176,36 +198,39 @@ impl Requests {
         })
     }
 
-    /// Waits for the answer to the latest request.
-    fn answer(&mut self) -> Result<(), Errno> {
+    /// Sends a request and waits for its answer.
+    fn exchange(&mut self, request: RouteNetlinkMessage, flags: u16) -> Result<Message, Errno> {
+        self.sequence = self.sequence.wrapping_add(1).max(1);
+        let sequence = self.sequence;
+        let mut message = NetlinkMessage::from(request);
+        message.header.flags = NLM_F_REQUEST | flags;
+        message.header.sequence_number = sequence;
+        message.finalize();
+        let mut bytes = vec![0; message.buffer_len()];
+        message.serialize(&mut bytes);
+        self.socket.send(&bytes)?;
         loop {
-            let sequence = self.sequence;
             let mut answer = None;
             decode::messages(self.socket.receive()?, |heard| {
-                if let Ok(heard) = heard {
-                    if let (true, Message::Answer(errno)) =
-                        (heard.sequence == sequence, heard.message)
-                    {
-                        answer = Some(errno);
-                    }
-                }
+                answer = answer
+                    .take()
+                    .or(heard.ok().filter(|h| h.sequence == sequence));
             });
-            match answer {
-                Some(0) => return Ok(()),
-                Some(errno) => return Err(Errno::from_raw_os_error(errno)),
+            match answer.map(|heard| heard.message) {
+                Some(Message::Answer(errno)) if errno != 0 => {
+                    return Err(Errno::from_raw_os_error(errno));
+                }
+                Some(answer) => return Ok(answer),
                 None => {}
             }
         }
     }
 }
 
-/// `RTM_NEWNEIGH`. State none and `NTF_USE`: the entry keeps what it knows, or starts to resolve. A
-/// replacement without `NTF_EXT_MANAGED` takes that flag away.
-fn message(ifindex: u32, address: IpAddr, wish: Wish, sequence: u32) -> Vec<u8> {
+fn neighbor(ifindex: u32, address: IpAddr) -> NeighbourMessage {
     let mut neighbor = NeighbourMessage::default();
     neighbor.header.ifindex = ifindex;
     neighbor.header.state = NeighbourState::None;
-    neighbor.header.flags = NeighbourFlags::Use;
     let destination = match address {
         IpAddr::V4(a) => {
             neighbor.header.family = AddressFamily::Inet;
@@ -216,21 +241,19 @@ fn message(ifindex: u32, address: IpAddr, wish: Wish, sequence: u32) -> Vec<u8> 
             NeighbourAddress::Inet6(a)
         }
     };
+    let destination = NeighbourAttribute::Destination(destination);
+    neighbor.attributes.push(destination);
     neighbor
-        .attributes
-        .push(NeighbourAttribute::Destination(destination));
+}
+
+/// State none and `NTF_USE`: the entry keeps what it knows, or starts to resolve. A replacement
+/// without `NTF_EXT_MANAGED` takes that flag away.
+fn wished(ifindex: u32, address: IpAddr, wish: Wish) -> NeighbourMessage {
+    let mut neighbor = neighbor(ifindex, address);
+    neighbor.header.flags = NeighbourFlags::Use;
     if wish == Wish::Managed {
         let managed = NeighbourAttribute::ExtFlags(NeighbourExtFlags::Managed);
         neighbor.attributes.push(managed);
     }
-    let mut message = NetlinkMessage::from(RouteNetlinkMessage::NewNeighbour(neighbor));
-    message.header.flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_REPLACE;
-    if wish != Wish::Released {
-        message.header.flags |= NLM_F_CREATE;
-    }
-    message.header.sequence_number = sequence;
-    message.finalize();
-    let mut bytes = vec![0; message.buffer_len()];
-    message.serialize(&mut bytes);
-    bytes
+    neighbor
 }

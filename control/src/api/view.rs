@@ -1,0 +1,302 @@
+//! What answers hold: routes, groups, ports and the rest, as `--json` prints them.
+
+use crate::prefix::Prefix;
+use fastpath::table::DropReason;
+use fastpath::table::stats::Snapshot;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// The most routes of one answer: keeps the control thread from standing still over a full table.
+pub const ROUTES_PER_ANSWER: usize = 2048;
+
+/// A part of the routes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Routes {
+    /// At most [`ROUTES_PER_ANSWER`].
+    pub routes: Vec<Route>,
+    /// Ask again with this as `after`; none: that was all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Prefix>,
+}
+
+/// A route.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Route {
+    /// Its prefix.
+    pub prefix: Prefix,
+    /// Who wants it: `fpm`, `static`, `connected`, `local`.
+    pub source: String,
+    /// The protocol behind it, if known: `bgp`, `static`, `kernel`, `186`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<String>,
+    /// The one in the fib, among those of the same prefix.
+    pub selected: bool,
+    /// `unicast`, `local`, `connected`, `blackhole`, `unreachable`, `prohibit`.
+    pub kind: String,
+    /// The fast path's group, if it forwards by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<u32>,
+    /// Its next hops.
+    #[serde(default)]
+    pub nexthops: Vec<Member>,
+    /// Why it does not forward though it should, e.g. `nexthop group 34 unknown`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// A next hop as member of a route or group.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Member {
+    /// Gateway; none: the destination is on the link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<IpAddr>,
+    /// Port, by name.
+    pub port: String,
+    /// Weight, 1 and up.
+    pub weight: u32,
+    /// `up`, or why not: `port-down`, `unresolved`, `failed`.
+    pub state: String,
+    /// Buckets it has; in groups only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub buckets: Option<u32>,
+}
+
+/// A group of the fast path.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Group {
+    /// Its id; stays when members change.
+    pub id: u32,
+    /// Its size in buckets.
+    pub buckets: u32,
+    /// Routes that use it.
+    pub routes: u64,
+    /// Where it forwards: `software`, later `hw`, `partial`.
+    pub plane: String,
+    /// Its members.
+    pub members: Vec<Member>,
+    /// zebra's nexthop-group ids that stand for it now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fpm_ids: Vec<u32>,
+}
+
+/// A next hop.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Nexthop {
+    /// Gateway; none: the destination is on the link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<IpAddr>,
+    /// Port, by name.
+    pub port: String,
+    /// `up`, or why not: `port-down`, `unresolved`, `failed`.
+    pub state: String,
+    /// The neighbor's MAC address, if resolved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<String>,
+    /// The fast path's adjacency, if resolved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adjacency: Option<u32>,
+    /// Groups that have it as a member.
+    pub groups: u64,
+}
+
+/// A neighbor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Neighbor {
+    /// Port, by name.
+    pub port: String,
+    /// Its address.
+    pub address: IpAddr,
+    /// Its MAC address, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<String>,
+    /// `reachable`, `stale`, `delay`, `probe`, `permanent`, `noarp`, `incomplete`, `failed`.
+    pub state: String,
+    /// `kernel`, `zebra` or `static`.
+    pub source: String,
+    /// A next hop needs it: it is kept resolved.
+    pub wanted: bool,
+}
+
+/// A port.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Port {
+    /// Its name.
+    pub name: String,
+    /// Its number: the order of the configuration.
+    pub id: u16,
+    /// `up` or `down`.
+    pub state: String,
+    /// Why it is down: `admin-down`, `no-carrier`, `no-netdev`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The netdev of the kernel, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<String>,
+    /// Its index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ifindex: Option<u32>,
+    /// Its MAC address.
+    pub mac: String,
+    /// L3 MTU, bytes.
+    pub mtu: u16,
+    /// VLAN id, 0: untagged.
+    pub vlan: u16,
+    /// Its addresses, `ADDRESS/LENGTH`.
+    pub addresses: Vec<String>,
+}
+
+/// Packet counters, summed over workers. At rest, over all ports:
+/// in + from-kernel + icmp-sent + fragments = out + sum(dropped) + punted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Counters {
+    /// By port name.
+    pub ports: BTreeMap<String, PortCounters>,
+    /// By reason; only those that are not zero.
+    pub dropped: BTreeMap<String, u64>,
+    /// Packets given to the kernel.
+    pub punted: u64,
+    /// ICMP errors made by us.
+    pub icmp_sent: u64,
+    /// Frames beyond the first of fragmented packets.
+    pub fragments: u64,
+}
+
+/// Packet counters of a port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PortCounters {
+    /// Packets received.
+    #[serde(rename = "in")]
+    pub input: u64,
+    /// Packets sent.
+    #[serde(rename = "out")]
+    pub output: u64,
+    /// Bytes received.
+    pub in_bytes: u64,
+    /// Bytes sent.
+    pub out_bytes: u64,
+    /// Packets that came from the kernel's side of an exclusive port; `out` has them too.
+    pub from_kernel: u64,
+}
+
+impl Counters {
+    /// `snapshot` by the names of the ports, in the order of the configuration.
+    pub fn new<'n>(snapshot: &Snapshot, names: impl IntoIterator<Item = &'n str>) -> Self {
+        let ports = names.into_iter().zip(&snapshot.ports).map(|(name, port)| {
+            let counters = PortCounters {
+                input: port.in_packets,
+                output: port.out_packets,
+                in_bytes: port.in_bytes,
+                out_bytes: port.out_bytes,
+                from_kernel: port.kernel_packets,
+            };
+            (name.to_owned(), counters)
+        });
+        let dropped = DropReason::ALL
+            .into_iter()
+            .map(|reason| (reason.name().to_owned(), snapshot.dropped(reason)));
+        Counters {
+            ports: ports.collect(),
+            dropped: dropped.filter(|(_, packets)| *packets != 0).collect(),
+            punted: snapshot.punted,
+            icmp_sent: snapshot.icmp_sent,
+            fragments: snapshot.fragments,
+        }
+    }
+}
+
+/// The FPM session.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Fpm {
+    /// Where we listen.
+    pub listen: String,
+    /// zebra is connected.
+    pub connected: bool,
+    /// How often it has connected.
+    pub connections: u64,
+    /// `idle`, `filling` (marked, waiting for the end of the resync), `held`, `complete`.
+    pub sync: String,
+    /// Routes not seen again in the resync so far.
+    pub unrefreshed: u64,
+    /// Routes from FPM.
+    pub routes: u64,
+    /// Nexthop objects from FPM.
+    pub nexthops: u64,
+    /// Routes and groups that wait for an id that was never sent.
+    pub parked: u64,
+    /// Frames received.
+    pub frames: u64,
+    /// Messages by kind, e.g. `newroute`.
+    pub messages: BTreeMap<String, u64>,
+    /// Messages that we do not forward by, by kind; they are counted and skipped.
+    pub skipped: BTreeMap<String, u64>,
+    /// Messages that could not be read.
+    pub malformed: u64,
+}
+
+/// The hash settings in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Hash {
+    /// All fields by name: on or off.
+    pub fields: BTreeMap<String, bool>,
+    /// Both directions of a flow take the same way.
+    pub symmetric: bool,
+    /// Why symmetric is off though it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// The seed.
+    pub seed: u32,
+    /// `mix`.
+    pub algorithm: String,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Happening {
+    /// When, in nanoseconds since 1970.
+    pub time_ns: u64,
+    /// What it is about: `port up1`, `neighbor 169.254.0.1`, `fpm`.
+    pub object: String,
+    /// What happened: `down`.
+    pub what: String,
+    /// More, by name, e.g. `noticed-by`, `buckets-moved`, `repair-us`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub details: BTreeMap<String, String>,
+}
+
+/// The way of a flow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Calc {
+    /// Where it leaves.
+    pub port: String,
+    /// Its next hop; the destination itself when that is on the link.
+    pub nexthop: IpAddr,
+    /// The prefix that matched.
+    pub prefix: Prefix,
+    /// The group.
+    pub group: u32,
+    /// Its bucket in the group.
+    pub bucket: u32,
+    /// How many there are.
+    pub buckets: u32,
+    /// The hash, `0x` and eight hex digits.
+    pub hash: String,
+    /// `mix`.
+    pub algorithm: String,
+    /// The fields that went into the hash and their values.
+    pub fields: BTreeMap<String, String>,
+    /// `software`.
+    pub plane: String,
+}
