@@ -2,7 +2,7 @@
 #![cfg(feature = "dpdk")]
 
 use fastpath::dpdk::{
-    Eal, Object, Options, Pool, PoolOptions, Port, PortOptions, Registered, cycles, version,
+    Eal, Object, Options, Pool, PoolOptions, Port, PortOptions, Registered, cycles, now_ns, version,
 };
 use fastpath::software::burst::{Burst, Frame, RxQueue, TxQueue};
 
@@ -71,6 +71,10 @@ fn null_on_two_threads_and_errors() {
     assert!(version().starts_with("DPDK "));
     assert!(eal.cycles_hz() > 1_000_000);
     assert!(cycles() < cycles());
+    let (start, started) = (now_ns(), std::time::Instant::now());
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    let ratio = (now_ns() - start) as f64 / started.elapsed().as_nanos() as f64;
+    assert!((0.95..1.05).contains(&ratio), "{ratio}");
 
     let options = PortOptions {
         rx_queues: 2,

@@ -5,34 +5,8 @@ use fastpath::dpdk::{Eal, Options, Pool, PoolOptions, Port, PortOptions, Registe
 use fastpath::software::burst::{Burst, RxQueue, TxQueue};
 use std::path::Path;
 
-/// Ethernet frames, in the classic little-endian pcap format.
-fn write_pcap(path: &Path, frames: &[Vec<u8>]) {
-    let mut out = Vec::new();
-    for word in [0xa1b2_c3d4u32, 0x0004_0002, 0, 0, 65535, 1] {
-        out.extend(word.to_le_bytes());
-    }
-    for frame in frames {
-        let length = frame.len() as u32;
-        for word in [0, 0, length, length] {
-            out.extend(word.to_le_bytes());
-        }
-        out.extend(frame);
-    }
-    std::fs::write(path, out).unwrap();
-}
-
-fn read_pcap(path: &Path) -> Vec<Vec<u8>> {
-    let bytes = std::fs::read(path).unwrap();
-    let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
-    let mut frames = Vec::new();
-    let mut at = 24;
-    while at < bytes.len() {
-        let length = word(at + 8);
-        frames.push(bytes[at + 16..at + 16 + length].to_vec());
-        at += 16 + length;
-    }
-    frames
-}
+#[path = "support/pcap.rs"]
+mod pcap;
 
 /// 1,000 frames of every size from 14 to 1,013 bytes, all different.
 fn frames() -> Vec<Vec<u8>> {
@@ -53,7 +27,7 @@ fn pcap_in_and_out_byte_exact() {
     // One that fills two buffers: the driver splits it, we refuse it.
     let mut sent = wanted.clone();
     sent.insert(500, vec![0xee; 3000]);
-    write_pcap(&input, &sent);
+    pcap::write(&input, &sent);
 
     let eal = Eal::init(&Options::default()).unwrap();
     let pool = Pool::new(eal.handle(), PoolOptions::default()).unwrap();
@@ -104,7 +78,7 @@ fn pcap_in_and_out_byte_exact() {
 
     drop((rx, tx, _rx, _tx));
     drop((from_port, to_port));
-    assert_eq!(read_pcap(&output), wanted);
+    assert_eq!(pcap::read(&output), wanted);
     assert_eq!(pool.in_use(), 0);
 
     // The device went with the port: the same name can be used again.

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::ffi::{CString, c_char};
 use std::marker::PhantomData;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::error::{Cause, Error, Failed, Object, check, check_errno};
 use super::logging;
@@ -142,6 +142,9 @@ impl Options {
     }
 }
 
+/// Nanoseconds per cycle of the time stamp counter, times 2^32; 0 until EAL runs.
+pub(super) static NS_PER_CYCLE: AtomicU64 = AtomicU64::new(0);
+
 /// Whether EAL was ever started: DPDK cannot do it twice in a process, not even after a clean-up.
 static STARTED: AtomicBool = AtomicBool::new(false);
 
@@ -201,9 +204,12 @@ impl Eal {
                 ),
                 Memory::Ordinary { .. } => error,
             })?;
-        Ok(Eal {
+        let eal = Eal {
             _thread: PhantomData,
-        })
+        };
+        let scale = (1_000_000_000u64 << 32) / eal.cycles_hz().max(1);
+        NS_PER_CYCLE.store(scale, Ordering::Relaxed);
+        Ok(eal)
     }
 
     /// A proof that EAL is running, for other threads.

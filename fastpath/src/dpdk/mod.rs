@@ -83,6 +83,14 @@ pub fn cycles() -> u64 {
     return unsafe { dpdk_sys::evenpath_cycles() };
 }
 
+/// Nanoseconds on a clock that never goes back; 0 until EAL runs, which measures the counter's
+/// frequency. For limits on rates; a few ns to read.
+#[inline]
+pub fn now_ns() -> u64 {
+    let scale = eal::NS_PER_CYCLE.load(std::sync::atomic::Ordering::Relaxed);
+    (u128::from(cycles()) * u128::from(scale) >> 32) as u64
+}
+
 /// DPDK's version, such as `DPDK 24.11.4`. Needs no EAL.
 pub fn version() -> String {
     // SAFETY: needs nothing.

@@ -10,6 +10,7 @@
 
 pub mod model;
 pub mod packet;
+pub mod pcap;
 
 use fastpath::hash::Settings;
 use fastpath::software::heap::{HeapAllocator, HeapFrame, Wire, WireTx};
@@ -147,7 +148,7 @@ pub struct Router {
     pub to_kernel: Vec<Wire>,
 }
 
-fn tables() -> Tables {
+pub fn tables() -> Tables {
     let tables = Tables::new(32, 256, 32);
     let forward = |id, port: usize, mtu, vlan| {
         let (to, from) = (neighbor_mac(port), port_mac(port));
@@ -179,28 +180,33 @@ fn tables() -> Tables {
     tables
 }
 
+/// The routes in `lpm`, and the ports.
+pub fn view<L: LpmWrite>(mut lpm: L, options: &Options) -> View<L> {
+    for (prefix, length, group) in ROUTES {
+        match prefix.parse::<IpAddr>().unwrap() {
+            IpAddr::V4(four) => lpm.upsert4(four, length, GroupId(group)).unwrap(),
+            IpAddr::V6(six) => lpm.upsert6(six, length, GroupId(group)).unwrap(),
+        }
+    }
+    let mut view = View::new(lpm, options.settings.clone());
+    for (i, facts) in view.ports.iter_mut().enumerate().take(PORTS) {
+        *facts = PortFacts {
+            present: true,
+            mac: port_mac(i),
+            any_mac: false,
+            vlan: if i < 3 { options.vlan } else { 0 },
+            mtu: 1500,
+            kernel: options.kernel,
+            source4: Some(source4(i)),
+            source6: Some(source6(i)),
+        };
+    }
+    view
+}
+
 impl Router {
     pub fn new(options: Options) -> Self {
-        let mut lpm = NaiveLpm::new();
-        for (prefix, length, group) in ROUTES {
-            match prefix.parse::<IpAddr>().unwrap() {
-                IpAddr::V4(four) => lpm.upsert4(four, length, GroupId(group)).unwrap(),
-                IpAddr::V6(six) => lpm.upsert6(six, length, GroupId(group)).unwrap(),
-            }
-        }
-        let mut view = View::new(lpm, options.settings);
-        for (i, facts) in view.ports.iter_mut().enumerate().take(PORTS) {
-            *facts = PortFacts {
-                present: true,
-                mac: port_mac(i),
-                any_mac: false,
-                vlan: if i < 3 { options.vlan } else { 0 },
-                mtu: 1500,
-                kernel: options.kernel,
-                source4: Some(source4(i)),
-                source6: Some(source6(i)),
-            };
-        }
+        let view = view(NaiveLpm::new(), &options);
         let tables = Arc::new(tables());
         let (writer, registry) = Writer::new(Arc::clone(&tables), view.clone(), view);
         let wires = || (0..PORTS).map(|_| Wire::new()).collect::<Vec<_>>();
