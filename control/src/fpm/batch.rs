@@ -5,6 +5,8 @@
 //! every object stands for itself, so many frames may be folded into one batch: memory is bounded
 //! by the number of distinct objects however long control is busy, and nobody waits.
 
+use std::sync::Arc;
+
 use super::attribute::{Malformed, Messages};
 use super::decode::{self, Message, Object, Route, Skip};
 use super::frame::{FrameError, Frames};
@@ -79,6 +81,8 @@ pub struct Batch {
     routes: Latest<Prefix, Route>,
     /// What it was made of.
     pub counts: Counts,
+    /// Held as long as the batch is: tells its sender when the next one is welcome.
+    pub ticket: Option<Arc<()>>,
 }
 
 impl Batch {

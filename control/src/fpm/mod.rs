@@ -9,8 +9,10 @@ pub mod attribute;
 pub mod batch;
 pub mod decode;
 pub mod frame;
+pub mod server;
 
 pub use batch::Batch;
+pub use server::Server;
 
 use std::net::SocketAddr;
 
