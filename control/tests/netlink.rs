@@ -1,7 +1,7 @@
 //! The kernel itself as the other side: each test runs again as a process of its own in a new
 //! network namespace. Needs root and iproute2; says so where it cannot run.
 
-use control::event::{Event, KernelSync, NeighborState};
+use control::event::{Action, Event, KernelSync, NeighborState, configured};
 use control::netlink::{Monitor, Requests};
 use crossbeam::channel::{Receiver, unbounded};
 use fastpath::table::{PortId, Tables};
@@ -268,6 +268,20 @@ fn neighbors_are_kept_resolved_without_traffic() {
         .expect("probe");
     let entry = ip_says("neigh show to 10.0.0.77 dev va");
     assert!(entry.contains("INCOMPLETE"), "{entry}");
+    // By way of actions: those that cannot be done keep no other from being done.
+    let (actions, wishes) = unbounded();
+    for (ifindex, address) in [(configured(PORT), both[0]), (9999, both[0]), (va, both[1])] {
+        for action in [
+            Action::Release { ifindex, address },
+            Action::Resolve { ifindex, address },
+        ] {
+            actions.send(action).expect("send");
+        }
+    }
+    drop(actions);
+    Requests::open().expect("socket").run(&wishes);
+    let entry = ip_says(&format!("neigh show to {} dev va", both[1]));
+    assert!(entry.contains("managed"), "{entry}");
     let error = requests
         .resolve(9999, both[0])
         .expect_err("no such interface")

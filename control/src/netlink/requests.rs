@@ -6,6 +6,7 @@
 use super::decode::{self, Message};
 use super::socket::Socket;
 use crate::event::{Action, NeighborState, configured_port};
+use crossbeam::channel::Receiver;
 use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage};
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourExtFlags, NeighbourFlags, NeighbourMessage,
@@ -105,6 +106,14 @@ impl Requests {
             managed: true,
             told: BTreeSet::new(),
         })
+    }
+
+    /// Does what comes, until nobody can send any more. For a thread of its own: while links change
+    /// the kernel may hold its lock for long, and control has better things to do than to wait.
+    pub fn run(mut self, actions: &Receiver<Action>) {
+        for action in actions {
+            self.apply(&action);
+        }
     }
 
     /// Does what `action` asks for, if it is about a neighbor. Each kind of failure is logged once.
