@@ -3,7 +3,7 @@
 use std::ffi::{CStr, CString};
 
 use super::error::{Cause, Errno, Error, Failed, Object, check};
-use super::port::PortOptions;
+use super::port_options::PortOptions;
 
 /// The devargs with a name of their own: virtual devices of one driver must differ in it.
 fn named(device: &str, port: &str) -> String {

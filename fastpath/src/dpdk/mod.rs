@@ -55,21 +55,25 @@ mod error;
 mod fib;
 mod fib_blocks;
 mod fib_edge;
+mod fib_options;
 mod link;
 mod logging;
 mod mbuf;
 mod pool;
 mod port;
+mod port_options;
 mod queue;
 
 pub use caps::{Caps, Missing, Wanted};
 pub use eal::{Eal, Handle, Memory, Options, Registered, free_hugepages_mib};
 pub use error::{Cause, Errno, Error, Object};
-pub use fib::{EntrySize, Fib, FibOptions};
+pub use fib::Fib;
+pub use fib_options::{EntrySize, FibOptions};
 pub use link::{Link, LinkChanged};
 pub use mbuf::{Mbuf, free_bulk};
 pub use pool::{HEADROOM, Pool, PoolAllocator, PoolOptions};
-pub use port::{Port, PortOptions, PortStats, Queues};
+pub use port::{Port, Queues};
+pub use port_options::{PortOptions, PortStats};
 pub use queue::{RxQueue, TxQueue};
 
 /// The time stamp counter: monotonic, of [`Eal::cycles_hz`] ticks a second, about 10 ns to read.
