@@ -54,7 +54,7 @@ impl Default for FibOptions {
 }
 
 impl FibOptions {
-    /// What one [`Fib`] takes of EAL's memory, in MiB, rounded up; an estimate from above.
+    /// What one [`super::Fib`] takes of EAL's memory, in MiB, rounded up; an estimate from above.
     pub const fn memory_mib(&self) -> u32 {
         let entry = match self.entry {
             EntrySize::Two => 2,
