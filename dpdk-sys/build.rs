@@ -161,7 +161,7 @@ fn generate_bindings(flags: &[String]) {
         .allowlist_function("rte_eth_(rx|tx)_queue_setup")
         .allowlist_function("rte_eth_(macaddr_get|stats_get|promiscuous_(en|dis)able)")
         .allowlist_function("rte_eth_allmulticast_enable")
-        .allowlist_function("rte_eth_call_(rx|tx)_callbacks")
+        .allowlist_function("rte_eth_(call_(rx|tx)_callbacks|(add|remove)_(rx|tx)_callback)")
         .allowlist_function("rte_fib_(create|free|add|delete|lookup_bulk|get_dp)")
         .allowlist_function("rte_fib6_(create|free|add|delete|lookup_bulk|get_dp)")
         .allowlist_var("rte_eth_fp_ops")
