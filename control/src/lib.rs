@@ -1,17 +1,35 @@
 //! The control plane of evenpath: typed events in, commits out.
 //!
 //! * [`config`]: the startup file, every default in one place.
-//! * [`bucket`]: members and weights to buckets.
-//! * [`event`]: what comes in, and what control asks of others.
-//! * [`fpm`]: zebra's socket.
+//! * [`event`]: what comes in, and what control asks of others. [`control`]: the thread's state.
+//! * [`fpm`]: zebra's socket. [`session`]: its resync. [`object`]: its ids.
+//! * [`port`], [`neighbor`], [`nexthop`]: what can be used. [`rib`]: what is wanted.
+//! * [`bucket`], [`group`]: members and weights to buckets, and how these are inherited.
+//! * [`plan`], [`dplane`], [`arena`]: the tables, repairs, commits.
 //! * [`netlink`]: the kernel's links, addresses and neighbors.
 //! * [`api`]: the unix socket of `show` and `calc`.
 #![forbid(unsafe_code)]
 
+mod answer;
+mod answer_route;
 pub mod api;
+pub mod arena;
 pub mod bucket;
 pub mod config;
+pub mod control;
+pub mod dplane;
 pub mod event;
 pub mod fpm;
+pub mod group;
+pub mod neighbor;
 pub mod netlink;
+pub mod nexthop;
+pub mod object;
+pub mod plan;
+pub mod port;
 pub mod prefix;
+mod resync;
+pub mod rib;
+mod routes;
+pub mod session;
+mod zebra;

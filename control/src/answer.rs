@@ -1,0 +1,241 @@
+//! Answers to the api: views of the control thread's state, as the messages of the socket.
+
+use crate::api::message::{Counters, Error, Fpm, Group, Hash, Member, Neighbor, Nexthop, Port};
+use crate::api::{Reply, Request, Response};
+use crate::bucket;
+use crate::control::Control;
+use crate::event::{Mac, configured_port};
+use crate::fpm::decode::Skip;
+use crate::nexthop::{SetId, State};
+use fastpath::hash::Field;
+use fastpath::table::{GroupId, LpmWrite, PortId};
+use std::collections::{BTreeMap, HashMap};
+use std::time::Instant;
+
+pub(crate) fn error(object: String, operation: &str, cause: String, remedy: Option<&str>) -> Error {
+    Error {
+        object,
+        operation: operation.into(),
+        cause,
+        remedy: remedy.map(Into::into),
+    }
+}
+
+pub(crate) fn text(mac: Mac) -> String {
+    mac.map(|byte| format!("{byte:02x}")).join(":")
+}
+
+impl<L: LpmWrite> Control<L> {
+    /// Answers a question.
+    pub fn answer(&mut self, request: &Request, now: Instant) -> Reply {
+        let answer = match request {
+            Request::ShowRoute(query) => self.show_route(query).map(Response::Route),
+            Request::ShowGroup(query) => self.show_group(query.id).map(Response::Group),
+            Request::ShowNexthop => Ok(Response::Nexthop(self.show_nexthop())),
+            Request::ShowNeighbor => Ok(Response::Neighbor(self.show_neighbor())),
+            Request::ShowPort => Ok(Response::Port(self.show_port())),
+            Request::ShowCounters => Ok(Response::Counters(self.show_counters())),
+            Request::ShowFpm => Ok(Response::Fpm(self.show_fpm())),
+            Request::ShowHash => Ok(Response::Hash(self.show_hash())),
+            Request::ShowEvents => Ok(Response::Events(self.happened.iter().cloned().collect())),
+            Request::Calc(flow) => self.calc(flow).map(Response::Calc),
+            Request::FpmRelease => Ok(Response::Released(self.release(now))),
+        };
+        match answer {
+            Ok(response) => Reply::Ok(response),
+            Err(error) => Reply::Error(error),
+        }
+    }
+
+    /// The members of a set; with `group`, how many buckets each has there.
+    pub(crate) fn members(&self, set: SetId, group: Option<GroupId>) -> Vec<Member> {
+        let plan = &self.plan;
+        let group = group.and_then(|id| plan.groups.get(id));
+        let members = plan.sets.members(set);
+        let shown = members.iter().filter_map(|&(number, weight)| {
+            let nexthop = plan.nexthops.get(number)?;
+            let state = match nexthop.groups.is_empty() {
+                true => crate::nexthop::look(&nexthop.key, &plan.ports, &plan.neighbors).state,
+                false => nexthop.outlook.state,
+            };
+            Some(Member {
+                via: nexthop.key.gateway,
+                port: plan.ports.interface(nexthop.key.ifindex),
+                weight,
+                state: state.name().into(),
+                buckets: group.map(|g| u32::try_from(g.share(number)).unwrap_or(u32::MAX)),
+            })
+        });
+        shown.collect()
+    }
+
+    fn show_group(&self, id: Option<u32>) -> Result<Vec<Group>, Error> {
+        let mut fpm_ids: HashMap<SetId, Vec<u32>> = HashMap::new();
+        for (id, set) in self.objects.sets() {
+            fpm_ids.entry(set).or_default().push(id);
+        }
+        let wanted = |g: &GroupId| id.is_none_or(|id| g.0 == id);
+        let mut groups: Vec<Group> = self
+            .plan
+            .groups
+            .iter()
+            .filter(|(g, _)| wanted(g))
+            .map(|(g, group)| {
+                let mut fpm_ids = fpm_ids.get(&group.set).cloned().unwrap_or_default();
+                fpm_ids.sort_unstable();
+                Group {
+                    id: g.0,
+                    buckets: group.word.size(),
+                    routes: group.routes,
+                    plane: "software".into(),
+                    members: self.members(group.set, Some(g)),
+                    fpm_ids,
+                }
+            })
+            .collect();
+        groups.sort_unstable_by_key(|g| g.id);
+        match id {
+            Some(id) if groups.is_empty() => {
+                let cause = "there is no such group".into();
+                Err(error(
+                    format!("group {id}"),
+                    "show",
+                    cause,
+                    Some("`evenpath show group` lists them"),
+                ))
+            }
+            _ => Ok(groups),
+        }
+    }
+
+    fn show_nexthop(&self) -> Vec<Nexthop> {
+        let used = self.plan.nexthops.iter().map(|(_, n)| n);
+        let mut all: Vec<_> = used.filter(|n| !n.groups.is_empty()).collect();
+        all.sort_unstable_by_key(|n| n.key);
+        let shown = all.into_iter().map(|n| Nexthop {
+            via: n.key.gateway,
+            port: self.plan.ports.interface(n.key.ifindex),
+            state: n.outlook.state.name().into(),
+            mac: n.outlook.mac.map(text),
+            adjacency: n.adjacency.map(|a| a.0),
+            groups: n.groups.len() as u64,
+        });
+        shown.collect()
+    }
+
+    fn show_neighbor(&self) -> Vec<Neighbor> {
+        let plan = &self.plan;
+        let shown = plan.neighbors.all().map(|(ifindex, address, entry)| {
+            let users = plan.resolved_by(ifindex, address);
+            let wanted = |n: &bucket::Member| {
+                let nexthop = plan.nexthops.get(*n);
+                nexthop.is_some_and(|n| !n.key.host && !n.groups.is_empty())
+            };
+            Neighbor {
+                port: plan.ports.interface(ifindex),
+                address,
+                mac: entry.mac.map(text),
+                state: entry.state.name().into(),
+                source: match (configured_port(ifindex), entry.zebra) {
+                    (Some(_), _) => "static",
+                    (None, true) => "zebra",
+                    (None, false) => "kernel",
+                }
+                .into(),
+                wanted: users.iter().any(wanted),
+            }
+        });
+        shown.collect()
+    }
+
+    fn show_port(&self) -> Vec<Port> {
+        let ports = &self.plan.ports;
+        let shown = ports.all().map(|id| {
+            let reason = ports.down_reason(id);
+            let own = ports.addresses().filter(|a| ports.of(a.0) == Some(id));
+            Port {
+                name: ports.name(id).into(),
+                id: id.0,
+                state: if reason.is_none() { "up" } else { "down" }.into(),
+                reason: reason.map(|r| r.name().into()),
+                kernel: ports.netdev_name(id).map(Into::into),
+                ifindex: ports.netdev(id),
+                mac: text(ports.mac(id)),
+                mtu: ports.mtu(id),
+                vlan: ports.vlan(id),
+                addresses: own.map(|(_, a, l)| format!("{a}/{l}")).collect(),
+            }
+        });
+        shown.collect()
+    }
+
+    fn show_counters(&self) -> Counters {
+        let ports = &self.plan.ports;
+        Counters::new(&self.snapshot(), ports.all().map(|id| ports.name(id)))
+    }
+
+    fn show_fpm(&self) -> Fpm {
+        let (session, counts) = (&self.session, &self.session.counts);
+        let messages = [
+            ("newroute", counts.newroute),
+            ("delroute", counts.delroute),
+            ("newnexthop", counts.newnexthop),
+            ("delnexthop", counts.delnexthop),
+        ];
+        let skipped = Skip::ALL.into_iter().zip(counts.skipped);
+        let mut skipped: BTreeMap<String, u64> = skipped
+            .filter(|s| s.1 > 0)
+            .map(|(kind, n)| (kind.name().into(), n))
+            .collect();
+        if session.ignored > 0 {
+            skipped.insert("link-local".into(), session.ignored);
+        }
+        let waiting = self.objects.parked() + self.objects.waiting();
+        Fpm {
+            listen: self.config.fpm.listen.to_string(),
+            connected: session.connected,
+            connections: session.connections,
+            sync: session.phase.name().into(),
+            unrefreshed: self.fpm_routes - self.fpm_fresh,
+            routes: self.fpm_routes,
+            nexthops: self.objects.len() as u64,
+            parked: waiting as u64,
+            frames: counts.frames,
+            messages: messages.map(|(k, n)| (k.to_string(), n)).into(),
+            skipped,
+            malformed: counts.malformed,
+        }
+    }
+
+    fn show_hash(&self) -> Hash {
+        let hash = &self.plan.dplane.view().hash;
+        let fields = Field::ALL.map(|f| (f.name().to_string(), hash.fields().has(f)));
+        let off = hash.wants_symmetric() && !hash.is_symmetric();
+        Hash {
+            fields: fields.into(),
+            symmetric: hash.is_symmetric(),
+            note: off.then(|| "off: source and destination fields are not set alike".into()),
+            seed: hash.seed(),
+            algorithm: self.config.hash.algorithm.name().into(),
+        }
+    }
+
+    /// Ports that are down, with the reason: for `show port` and logs.
+    pub fn ports_down(&self) -> Vec<(PortId, &'static str)> {
+        let ports = &self.plan.ports;
+        let down = ports
+            .all()
+            .filter_map(|p| Some((p, ports.down_reason(p)?.name())));
+        down.collect()
+    }
+
+    /// True when every next hop that routes want can be used.
+    pub fn is_whole(&self) -> bool {
+        let wanted = self
+            .plan
+            .nexthops
+            .iter()
+            .filter(|(_, n)| !n.groups.is_empty());
+        wanted.map(|(_, n)| n.outlook.state).all(|s| s == State::Up)
+    }
+}

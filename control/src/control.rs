@@ -1,0 +1,530 @@
+//! The control thread's state: every event goes in here, and nothing else changes the tables.
+
+use crate::api::message::Happening;
+use crate::bucket::Member;
+use crate::config::{self, Config};
+use crate::dplane::{Dplane, Fixed};
+use crate::event::{Action, Event, Link, Neighbor, Noticed, configured};
+use crate::group::Groups;
+use crate::nexthop::{Key, State};
+use crate::object::Objects;
+use crate::plan::{Plan, Repair};
+use crate::port::{Device, Ports, is_link_local};
+use crate::prefix::Prefix;
+use crate::resync::Known;
+use crate::rib::{Rib, Target};
+use crate::routes::drive;
+use crate::session::Session;
+use crate::zebra::Backlog;
+use fastpath::table::{LpmWrite, PortId, Writer};
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+/// How many events are remembered for `show events`.
+const EVENTS: usize = 1000;
+/// A destination without a neighbor is asked for at most this often.
+const GLEAN_INTERVAL: Duration = Duration::from_secs(1);
+/// So many such destinations are kept in mind.
+const GLEANS: usize = 4096;
+/// Routes that found no room are tried again this often.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// What is counted beside packets and FPM messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Events that came in.
+    pub events: u64,
+    /// Repairs of the tables after a loss or a return.
+    pub repairs: u64,
+    /// Buckets that they moved.
+    pub moved: u64,
+    /// Routes that a sweep removed.
+    pub swept: u64,
+}
+
+/// All state of the control thread.
+pub struct Control<L: LpmWrite> {
+    pub(crate) plan: Plan<L>,
+    pub(crate) rib: Rib,
+    pub(crate) objects: Objects,
+    pub(crate) session: Session,
+    pub(crate) backlog: Backlog,
+    pub(crate) config: Config,
+    pub(crate) happened: VecDeque<Happening>,
+    /// Counted since the start.
+    pub counters: Counters,
+    /// Routes of zebra that a resync is judged by, and how many of them it has brought.
+    pub(crate) fpm_routes: u64,
+    pub(crate) fpm_fresh: u64,
+    pub(crate) known: Option<Known>,
+    actions: VecDeque<Action>,
+    gleaned: HashMap<IpAddr, Instant>,
+    retry_at: Option<Instant>,
+    started: Noticed,
+    snapshot: Option<Box<dyn Fn() -> fastpath::table::stats::Snapshot + Send>>,
+}
+
+impl<L: LpmWrite> Control<L> {
+    /// Control over tables that nobody has written to. `devices` are what the devices of the
+    /// configured ports say of themselves, in the same order; `clock` tells when a repair is done
+    /// (`Instant::now` but for tests).
+    pub fn new(
+        config: &Config,
+        devices: &[Device],
+        writer: Writer<L>,
+        now: Noticed,
+        clock: fn() -> Instant,
+    ) -> Self {
+        let ports = Ports::new(&config.ports, devices);
+        let groups = Groups::new(config.resilient.buckets as usize);
+        let mut control = Control {
+            plan: Plan::new(ports, groups, Dplane::new(writer), clock),
+            rib: Rib::default(),
+            objects: Objects::default(),
+            session: Session::new(&config.fpm, now.at),
+            backlog: Backlog::default(),
+            config: config.clone(),
+            happened: VecDeque::new(),
+            counters: Counters::default(),
+            fpm_routes: 0,
+            fpm_fresh: 0,
+            known: None,
+            actions: VecDeque::new(),
+            gleaned: HashMap::new(),
+            retry_at: None,
+            snapshot: None,
+            started: now,
+        };
+        control.configure(now);
+        control.commit(now.at);
+        control
+    }
+
+    /// Where `show counters` gets the workers' counters from.
+    pub fn count_by(
+        &mut self,
+        snapshot: impl Fn() -> fastpath::table::stats::Snapshot + Send + 'static,
+    ) {
+        self.snapshot = Some(Box::new(snapshot));
+    }
+
+    pub(crate) fn snapshot(&self) -> fastpath::table::stats::Snapshot {
+        self.snapshot.as_ref().map(|s| s()).unwrap_or_default()
+    }
+
+    /// Static addresses, neighbors and routes: through the same doors as all others.
+    fn configure(&mut self, noticed: Noticed) {
+        let config = self.config.clone();
+        for a in &config.addresses {
+            self.address(
+                configured(a.port),
+                a.address,
+                a.prefix_len,
+                true,
+                noticed.at,
+            );
+        }
+        for n in &config.neighbors {
+            let neighbor = Neighbor {
+                ifindex: configured(n.port),
+                address: n.address,
+                mac: Some(n.mac),
+                state: crate::event::NeighborState::Permanent,
+                zebra: false,
+            };
+            self.neighbor(&neighbor, noticed, noticed.at);
+        }
+        for route in &config.routes {
+            let target = match &route.target {
+                config::Target::Blackhole => Target::Fixed(Fixed::Blackhole),
+                config::Target::Unreachable => Target::Fixed(Fixed::Unreachable),
+                config::Target::Prohibit => Target::Fixed(Fixed::Prohibit),
+                config::Target::Nexthops(all) => {
+                    let members = all.iter().map(|n| {
+                        let ifindex = configured(n.port);
+                        let key = n
+                            .via
+                            .map_or(Key::on_link(ifindex), |via| Key::gateway(via, ifindex));
+                        (self.plan.nexthops.intern(key), u32::from(n.weight))
+                    });
+                    let members = members.collect();
+                    Target::Set(self.plan.sets.intern(members))
+                }
+            };
+            self.rib.entry(route.prefix).others().fixed = Some(target);
+            drive(&mut self.plan, &mut self.rib, route.prefix, noticed.at);
+        }
+    }
+
+    /// Takes an event in; the tables are in step with it afterwards (but for a long batch of
+    /// routes, which goes on in [`Control::tick`]).
+    pub fn handle(&mut self, event: Event, now: Instant) {
+        self.counters.events += 1;
+        match event {
+            Event::Link(link, noticed) => self.link(link, noticed, now),
+            Event::LinkGone { ifindex, noticed } => self.link_gone(ifindex, noticed, now),
+            Event::Address {
+                ifindex,
+                address,
+                prefix_len,
+            } => self.address(ifindex, address, prefix_len, true, now),
+            Event::AddressGone {
+                ifindex,
+                address,
+                prefix_len,
+            } => self.address(ifindex, address, prefix_len, false, now),
+            Event::Neighbor(neighbor, noticed) => self.neighbor(&neighbor, noticed, now),
+            Event::NeighborGone {
+                ifindex,
+                address,
+                noticed,
+            } => self.neighbor_gone(ifindex, address, noticed, now),
+            Event::KernelSync(sync) => self.kernel_sync(sync, now),
+            Event::Fpm(event) => self.fpm(event, now),
+            Event::PortCarrier { port, up, noticed } => self.port_carrier(port, up, noticed, now),
+            Event::Glean { port, address } => self.glean(port, address, now),
+            Event::Request(request, reply) => {
+                let answer = self.answer(&request, now);
+                // Who asked may have gone away meanwhile.
+                let _ = reply.send(answer);
+            }
+        }
+        self.commit(now);
+    }
+
+    /// Does what is due by `now`.
+    pub fn tick(&mut self, now: Instant) {
+        self.work_off(now);
+        self.judge(now);
+        if self.retry_at.is_some_and(|at| now >= at) {
+            self.retry_at = None;
+            let failed = self.rib.iter().filter(|(_, e)| e.failed.is_some());
+            let failed: Vec<Prefix> = failed.map(|(p, _)| p).collect();
+            for prefix in failed {
+                drive(&mut self.plan, &mut self.rib, prefix, now);
+            }
+        }
+        self.commit(now);
+    }
+
+    /// When [`Control::tick`] is due, if nothing comes before; in the past: at once.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let dues = [self.backlog.since(), self.session.deadline(), self.retry_at];
+        dues.into_iter().flatten().min()
+    }
+
+    /// What others are to do, in order; each is given out once.
+    pub fn actions(&mut self) -> impl Iterator<Item = Action> + '_ {
+        self.actions.drain(..)
+    }
+
+    /// Publishes what is pending.
+    pub(crate) fn commit(&mut self, now: Instant) {
+        let (refused, actions) = self.plan.commit(now);
+        self.actions.extend(actions);
+        for (prefix, why) in refused {
+            log::warn!("route {prefix}: fib: {why}");
+            if let Some(entry) = self.rib.get_mut(prefix) {
+                self.plan.groups.detach(entry.group);
+                entry.group = fastpath::table::GroupId::NONE;
+                entry.failed = Some(why.into());
+            }
+            self.retry_at.get_or_insert(now + RETRY);
+        }
+    }
+
+    fn link(&mut self, link: Link, noticed: Noticed, now: Instant) {
+        let ifindex = link.ifindex;
+        if let Some(known) = &mut self.known {
+            known.links.insert(ifindex);
+        }
+        let before = self.plan.ports.of(ifindex);
+        let was_up = self.plan.ports.is_interface_up(ifindex);
+        self.plan.ports.link(link);
+        self.link_changed(ifindex, before, was_up, noticed, now);
+    }
+
+    pub(crate) fn link_gone(&mut self, ifindex: u32, noticed: Noticed, now: Instant) {
+        let before = self.plan.ports.of(ifindex);
+        let was_up = self.plan.ports.is_interface_up(ifindex);
+        let here = |i: u32| i == ifindex;
+        let neighbors = self.plan.neighbors.all().filter(|n| here(n.0));
+        let neighbors: Vec<IpAddr> = neighbors.map(|n| n.1).collect();
+        let addresses = self.plan.ports.addresses().filter(|a| here(a.0));
+        let addresses: Vec<_> = addresses.map(|a| (a.1, a.2)).collect();
+        self.plan.ports.link_gone(ifindex);
+        self.link_changed(ifindex, before, was_up, noticed, now);
+        for address in neighbors {
+            self.neighbor_gone(ifindex, address, noticed, now);
+        }
+        for (address, prefix_len) in addresses {
+            self.address(ifindex, address, prefix_len, false, now);
+        }
+    }
+
+    fn port_carrier(&mut self, port: PortId, up: bool, noticed: Noticed, now: Instant) {
+        let ifindex = self.plan.ports.netdev(port).unwrap_or(configured(port));
+        let was_up = self.plan.ports.is_up(port);
+        self.plan.ports.device_carrier(port, up);
+        self.link_changed(ifindex, Some(port), was_up, noticed, now);
+    }
+
+    /// A link is up or down, or is another port's than before.
+    fn link_changed(
+        &mut self,
+        ifindex: u32,
+        before: Option<PortId>,
+        was_up: bool,
+        noticed: Noticed,
+        now: Instant,
+    ) {
+        let port = self.plan.ports.of(ifindex).or(before);
+        let down = port.map(|p| (p, self.plan.dplane.tables().down.report(p)));
+        let mut interfaces: Vec<u32> = self.plan.ports.aliases(ifindex).collect();
+        interfaces.extend(port.map(configured));
+        let members: Vec<Member> = self.plan.on(&interfaces);
+        let is_up = match port {
+            Some(port) => self.plan.ports.is_up(port),
+            None => self.plan.ports.is_interface_up(ifindex),
+        };
+        if !is_up {
+            self.plan.forgotten(members.iter().copied());
+        }
+        let repair = self.plan.refresh(members, now);
+        if let Some((port, report)) = down {
+            // Whoever saw it first has set the bit; by now nothing names the dead any more.
+            let mask = &self.plan.dplane.tables().down;
+            if mask.port(port) && mask.report(port) == report {
+                self.plan.dplane.synchronize();
+                self.plan.dplane.tables().down.clear_port(port, report);
+            }
+        }
+        let moved = self.plan.ports.of(ifindex) != before;
+        if is_up != was_up || repair.done.is_some() {
+            if let Some(port) = port {
+                let reason = self.plan.ports.down_reason(port);
+                let what = reason.map_or("up".into(), |r| format!("down: {}", r.name()));
+                let object = format!("port {}", self.plan.ports.name(port));
+                self.repaired(object, what, &repair, noticed);
+            }
+        }
+        if is_up != was_up || moved {
+            let here = |i: u32| i == ifindex || interfaces.contains(&i);
+            let connected = self.plan.ports.addresses().filter(|a| here(a.0));
+            let connected: Vec<Prefix> = connected
+                .filter_map(|(_, a, l)| Prefix::containing(a, l).ok())
+                .collect();
+            let hosts = self.plan.neighbors.all().filter(|n| here(n.0));
+            let hosts: Vec<(u32, IpAddr)> = hosts.map(|n| (n.0, n.1)).collect();
+            for prefix in connected {
+                drive(&mut self.plan, &mut self.rib, prefix, now);
+            }
+            for (ifindex, address) in hosts {
+                self.host(ifindex, address, now);
+            }
+        }
+    }
+
+    /// An own address came or went.
+    pub(crate) fn address(
+        &mut self,
+        ifindex: u32,
+        address: IpAddr,
+        length: u8,
+        add: bool,
+        now: Instant,
+    ) {
+        if let (Some(known), true) = (&mut self.known, add) {
+            known.addresses.insert((ifindex, address, length));
+        }
+        let was_own = self.plan.ports.is_own(address);
+        let changed = if add {
+            self.plan.ports.address(ifindex, address, length)
+        } else {
+            self.plan.ports.address_gone(ifindex, address, length)
+        };
+        if !changed || address.is_loopback() {
+            return;
+        }
+        let is_own = self.plan.ports.is_own(address);
+        if is_own != was_own {
+            let add = is_own;
+            self.actions.push_back(Action::OwnAddress { address, add });
+        }
+        let host = Prefix::host(address);
+        let local = &mut self.rib.entry(host).others().local;
+        if add {
+            local.insert(ifindex);
+        } else if !self
+            .plan
+            .ports
+            .addresses()
+            .any(|a| (a.0, a.1) == (ifindex, address))
+        {
+            local.remove(&ifindex);
+        }
+        drive(&mut self.plan, &mut self.rib, host, now);
+        match Prefix::containing(address, length) {
+            Ok(prefix) if prefix != host && !is_link_local(address) => {
+                let same =
+                    |a: (u32, IpAddr, u8)| a.0 == ifindex && a.2 == length && prefix.contains(a.1);
+                let any = self.plan.ports.addresses().any(same);
+                let connected = &mut self.rib.entry(prefix).others().connected;
+                if any {
+                    connected.insert(ifindex);
+                } else {
+                    connected.remove(&ifindex);
+                }
+                drive(&mut self.plan, &mut self.rib, prefix, now);
+            }
+            _ => {}
+        }
+        self.host_again(address, now);
+    }
+
+    /// Whatever is a neighbor at `address` is looked at again.
+    fn host_again(&mut self, address: IpAddr, now: Instant) {
+        let same = self.plan.neighbors.within(Prefix::host(address));
+        let same: Vec<(u32, IpAddr)> = same.collect();
+        for (ifindex, address) in same {
+            self.host(ifindex, address, now);
+        }
+    }
+
+    fn neighbor(&mut self, neighbor: &Neighbor, noticed: Noticed, now: Instant) {
+        let (ifindex, address) = (neighbor.ifindex, neighbor.address);
+        if let Some(known) = &mut self.known {
+            known.neighbors.insert((ifindex, address));
+        }
+        self.plan.neighbors.upsert(neighbor);
+        let members = self.plan.resolved_by(ifindex, address);
+        let repair = self.plan.refresh(members, now);
+        self.repaired_neighbor(ifindex, address, neighbor.state.name(), &repair, noticed);
+        self.host(ifindex, address, now);
+    }
+
+    pub(crate) fn neighbor_gone(
+        &mut self,
+        ifindex: u32,
+        address: IpAddr,
+        noticed: Noticed,
+        now: Instant,
+    ) {
+        if self.plan.neighbors.remove(ifindex, address).is_none() {
+            return;
+        }
+        let members = self.plan.resolved_by(ifindex, address);
+        self.plan.forgotten(members.iter().copied());
+        let repair = self.plan.refresh(members, now);
+        self.repaired_neighbor(ifindex, address, "gone", &repair, noticed);
+        self.host(ifindex, address, now);
+    }
+
+    /// The host route of a neighbor, if it is to have one.
+    fn host(&mut self, ifindex: u32, address: IpAddr, now: Instant) {
+        let plan = &self.plan;
+        let prefix = Prefix::host(address);
+        let fit = !is_link_local(address) && !address.is_multicast() && !address.is_loopback();
+        let on = |i: u32| {
+            let entry = plan.neighbors.find(std::iter::once(i), address)?;
+            let port = plan.ports.of(i)?;
+            let good = entry.usable().is_some() && !entry.zebra && plan.ports.is_up(port);
+            (good && fit).then_some(i)
+        };
+        let others = plan.neighbors.within(prefix).map(|n| n.0);
+        let neighbor = on(ifindex).or_else(|| others.into_iter().find_map(on));
+        if self.rib.get(prefix).is_none() && neighbor.is_none() {
+            return;
+        }
+        self.rib.entry(prefix).others().neighbor = neighbor;
+        drive(&mut self.plan, &mut self.rib, prefix, now);
+    }
+
+    fn glean(&mut self, port: PortId, address: IpAddr, now: Instant) {
+        let Some(ifindex) = self.plan.ports.netdev(port) else {
+            return;
+        };
+        if self.gleaned.len() >= GLEANS {
+            self.gleaned
+                .retain(|_, at| now.saturating_duration_since(*at) < GLEAN_INTERVAL);
+        }
+        let asked = self.gleaned.get(&address);
+        let lately = asked.is_some_and(|at| now.saturating_duration_since(*at) < GLEAN_INTERVAL);
+        if !lately && self.gleaned.len() < GLEANS && self.plan.ports.is_up(port) {
+            self.gleaned.insert(address, now);
+            self.actions.push_back(Action::Probe { ifindex, address });
+        }
+    }
+
+    fn repaired_neighbor(
+        &mut self,
+        ifindex: u32,
+        address: IpAddr,
+        state: &str,
+        repair: &Repair,
+        noticed: Noticed,
+    ) {
+        if repair.lost + repair.gained + repair.moved > 0 {
+            let interface = self.plan.ports.interface(ifindex);
+            let object = format!("neighbor {address} on {interface}");
+            self.repaired(object, state.into(), repair, noticed);
+        }
+    }
+
+    fn repaired(&mut self, object: String, what: String, repair: &Repair, noticed: Noticed) {
+        let mut details = vec![
+            ("groups", repair.groups.to_string()),
+            ("buckets-moved", repair.moved.to_string()),
+        ];
+        if let Some(done) = repair.done {
+            self.counters.repairs += 1;
+            self.counters.moved += repair.moved as u64;
+            let took = done.saturating_duration_since(noticed.at);
+            details.push(("repair-us", took.as_micros().to_string()));
+        }
+        self.happening(object, what, details, noticed);
+    }
+
+    /// `now` as a time for people: reckoned from the start, for no clock is read here.
+    pub(crate) fn wall(&self, now: Instant) -> Noticed {
+        let since = now.saturating_duration_since(self.started.at);
+        Noticed {
+            at: now,
+            time: self.started.time + since,
+        }
+    }
+
+    /// Puts something into the log of events.
+    pub(crate) fn happening(
+        &mut self,
+        object: String,
+        what: String,
+        details: Vec<(&str, String)>,
+        noticed: Noticed,
+    ) {
+        let since = noticed.time.duration_since(std::time::UNIX_EPOCH);
+        let time_ns = since.map_or(0, |d| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX));
+        if self.happened.len() == EVENTS {
+            self.happened.pop_front();
+        }
+        self.happened.push_back(Happening {
+            time_ns,
+            object,
+            what,
+            details: details.into_iter().map(|(k, v)| (k.into(), v)).collect(),
+        });
+    }
+
+    /// Next hops that cannot be used though routes want them, by state.
+    pub fn unusable(&self) -> impl Iterator<Item = (Key, State)> + '_ {
+        let wanted = self
+            .plan
+            .nexthops
+            .iter()
+            .filter(|(_, n)| !n.groups.is_empty());
+        wanted
+            .filter(|(_, n)| n.outlook.state != State::Up)
+            .map(|(_, n)| (n.key, n.outlook.state))
+    }
+}

@@ -1,0 +1,329 @@
+//! The forwarding tables as control writes them: ids given out and taken back, commits in order.
+//!
+//! What is named is written before what names it: adjacencies, then buckets and group words, then
+//! prefixes, all prefixes of a commit in one swap. Ids come back in the opposite order, and are
+//! given out again only after a grace period.
+
+use crate::arena::Arena;
+use crate::prefix::Prefix;
+use fastpath::table::group::Bucket;
+use fastpath::table::{
+    Adjacency, AdjacencyId, GroupId, GroupWord, LpmWrite, MAX_PORTS, PortFacts, PortId, Tables,
+    View, Writer,
+};
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::fmt;
+use std::net::IpAddr;
+
+/// A table that is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Full {
+    /// No group is left of this many.
+    Groups(u32),
+    /// No block of `wanted` buckets is left: `used` of `capacity` are taken.
+    Buckets {
+        /// How many were asked for.
+        wanted: u32,
+        /// How many are taken.
+        used: u32,
+        /// How many there are.
+        capacity: u32,
+    },
+    /// No adjacency is left of this many.
+    Adjacencies(u32),
+}
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Full::Groups(n) => write!(f, "all {n} groups are in use; raise tables.groups"),
+            Full::Buckets {
+                wanted,
+                used,
+                capacity,
+            } => write!(
+                f,
+                "a group of {wanted} buckets does not fit, {used} of {capacity} are in use; \
+                 raise tables.buckets"
+            ),
+            Full::Adjacencies(n) => {
+                write!(
+                    f,
+                    "all {n} adjacencies are in use; raise tables.adjacencies"
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for Full {}
+
+/// Numbers from `next` on, and those that came back.
+#[derive(Debug)]
+struct Ids {
+    next: u32,
+    end: u32,
+    back: Vec<u32>,
+}
+
+impl Ids {
+    fn take(&mut self) -> Option<u32> {
+        self.back.pop().or_else(|| {
+            let id = self.next;
+            (id < self.end).then(|| {
+                self.next += 1;
+                id
+            })
+        })
+    }
+}
+
+/// Groups of one bucket that always exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Fixed {
+    /// To the kernel.
+    Punt,
+    /// Dropped in silence.
+    Blackhole,
+    /// Dropped, answered by host unreachable.
+    Unreachable,
+    /// Dropped, answered by administratively prohibited.
+    Prohibit,
+}
+
+const FIXED: [(Fixed, AdjacencyId); 4] = [
+    (Fixed::Punt, AdjacencyId::PUNT),
+    (Fixed::Blackhole, AdjacencyId::BLACKHOLE),
+    (Fixed::Unreachable, AdjacencyId::UNREACHABLE),
+    (Fixed::Prohibit, AdjacencyId::PROHIBITED),
+];
+
+/// The tables, and who has which id.
+#[derive(Debug)]
+pub struct Dplane<L: LpmWrite> {
+    writer: Writer<L>,
+    groups: Ids,
+    adjacencies: Ids,
+    arena: Arena,
+    fixed: [GroupId; FIXED.len()],
+    /// Prefixes to point elsewhere at the next commit; [`GroupId::NONE`]: to remove.
+    pending: BTreeMap<Prefix, GroupId>,
+    facts: Option<Box<[PortFacts; MAX_PORTS]>>,
+    retired_adjacencies: Vec<AdjacencyId>,
+    retired_groups: Vec<(GroupId, GroupWord)>,
+    generation: u64,
+}
+
+impl<L: LpmWrite> Dplane<L> {
+    /// Over tables that nobody has written to.
+    pub fn new(writer: Writer<L>) -> Self {
+        let tables = &writer.tables;
+        let ids = |next, capacity: usize| Ids {
+            next,
+            end: u32::try_from(capacity).unwrap_or(u32::MAX),
+            back: Vec::new(),
+        };
+        let mut dplane = Dplane {
+            groups: ids(1, tables.groups.capacity()),
+            adjacencies: ids(AdjacencyId::FIRST_FREE.0, tables.adjacencies.capacity()),
+            arena: Arena::new(tables.groups.buckets_capacity()),
+            writer,
+            fixed: [GroupId::NONE; FIXED.len()],
+            pending: BTreeMap::new(),
+            facts: None,
+            retired_adjacencies: Vec::new(),
+            retired_groups: Vec::new(),
+            generation: 0,
+        };
+        // Block 0 is what the word of an unwritten group names: it drops, and stays so.
+        let _ = dplane.arena.take(0);
+        for (i, (_, adjacency)) in FIXED.into_iter().enumerate() {
+            if let Ok((id, word)) = dplane.group(0) {
+                dplane.set_bucket(word, 0, adjacency, adjacency);
+                dplane.publish(id, word);
+                dplane.fixed[i] = id;
+            }
+        }
+        dplane
+    }
+
+    /// What workers read.
+    pub fn tables(&self) -> &Tables {
+        &self.writer.tables
+    }
+
+    /// The view that workers read.
+    pub fn view(&self) -> &View<L> {
+        self.writer.views.current()
+    }
+
+    /// How many commits there were.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Buckets in use, and how many there are.
+    pub fn buckets(&self) -> (u32, u32) {
+        (self.arena.used(), self.arena.capacity())
+    }
+
+    /// The group that always does this.
+    pub fn fixed(&self, fixed: Fixed) -> GroupId {
+        self.fixed[fixed as usize]
+    }
+
+    /// A new adjacency, complete, that nothing names yet.
+    pub fn adjacency(&mut self, adjacency: &Adjacency) -> Result<AdjacencyId, Full> {
+        let Some(id) = self.adjacencies.take() else {
+            return Err(Full::Adjacencies(self.adjacencies.end));
+        };
+        let id = AdjacencyId(id);
+        self.writer.tables.adjacencies.write(id, adjacency);
+        Ok(id)
+    }
+
+    /// Nothing names this adjacency any more.
+    pub fn retire_adjacency(&mut self, id: AdjacencyId) {
+        self.retired_adjacencies.push(id);
+    }
+
+    /// A new group of `1 << order` buckets: fill them, then [`Dplane::publish`].
+    pub fn group(&mut self, order: u32) -> Result<(GroupId, GroupWord), Full> {
+        let Some(base) = self.arena.take(order) else {
+            return Err(Full::Buckets {
+                wanted: 1 << order,
+                used: self.arena.used(),
+                capacity: self.arena.capacity(),
+            });
+        };
+        let Some(id) = self.groups.take() else {
+            self.arena.give(base, order);
+            return Err(Full::Groups(self.groups.end));
+        };
+        Ok((GroupId(id), GroupWord::new(base, order)))
+    }
+
+    /// Writes the bucket `index` of a group; true when its first choice changed.
+    pub fn set_bucket(
+        &self,
+        word: GroupWord,
+        index: usize,
+        first: AdjacencyId,
+        second: AdjacencyId,
+    ) -> bool {
+        let at = word.base() + index as u32;
+        let (old, new) = (
+            self.writer.tables.groups.bucket(at),
+            Bucket { first, second },
+        );
+        if old != new {
+            self.writer.tables.groups.set_bucket(at, new);
+        }
+        old.first != first
+    }
+
+    /// The group's buckets are complete: prefixes may name it.
+    pub fn publish(&self, id: GroupId, word: GroupWord) {
+        self.writer.tables.groups.set_word(id, word);
+    }
+
+    /// From the next commit on no prefix names this group any more.
+    pub fn retire_group(&mut self, id: GroupId, word: GroupWord) {
+        self.retired_groups.push((id, word));
+    }
+
+    /// With the next commit `prefix` points to `group`; [`GroupId::NONE`] removes it.
+    pub fn point(&mut self, prefix: Prefix, group: GroupId) {
+        self.pending.insert(prefix, group);
+    }
+
+    /// With the next commit these are the facts about ports.
+    pub fn set_facts(&mut self, facts: [PortFacts; MAX_PORTS]) {
+        let current = self.facts.as_deref().unwrap_or(&self.view().ports);
+        if *current != facts {
+            self.facts = Some(Box::new(facts));
+        }
+    }
+
+    /// Publishes what is pending in one swap, and takes retired ids back after a grace period.
+    /// Which prefixes the lookup table refused, and why; they are not in it any more.
+    pub fn commit(&mut self) -> Vec<(Prefix, String)> {
+        let mut refused: BTreeMap<Prefix, String> = BTreeMap::new();
+        if !self.pending.is_empty() || self.facts.is_some() {
+            let (pending, facts) = (std::mem::take(&mut self.pending), self.facts.take());
+            let done = self.writer.views.update(|view| {
+                if let Some(facts) = &facts {
+                    view.ports = **facts;
+                }
+                for (&prefix, &group) in &pending {
+                    if let Err(error) = point(view, prefix, group) {
+                        refused.insert(prefix, error.to_string());
+                    }
+                }
+                Ok::<(), Infallible>(())
+            });
+            let Ok(()) = done;
+            if !refused.is_empty() {
+                // Whatever a refused prefix pointed to may go away: it must point nowhere.
+                let done = self.writer.views.update(|view| {
+                    for &prefix in refused.keys() {
+                        if let Err(error) = point(view, prefix, GroupId::NONE) {
+                            log::error!("fib: {prefix}: remove: {error}");
+                        }
+                    }
+                    Ok::<(), Infallible>(())
+                });
+                let Ok(()) = done;
+            }
+            self.generation += 1;
+            self.take_back();
+        } else if !self.retired_adjacencies.is_empty() || !self.retired_groups.is_empty() {
+            self.writer.views.synchronize();
+            self.take_back();
+        }
+        refused.into_iter().collect()
+    }
+
+    /// Waits until no worker holds what was unreachable before, and takes those ids back that no
+    /// commit has to come first for.
+    pub fn synchronize(&mut self) {
+        self.writer.views.synchronize();
+        let adjacencies = std::mem::take(&mut self.retired_adjacencies);
+        self.adjacencies
+            .back
+            .extend(adjacencies.iter().map(|a| a.0));
+    }
+
+    fn take_back(&mut self) {
+        let adjacencies = std::mem::take(&mut self.retired_adjacencies);
+        self.adjacencies
+            .back
+            .extend(adjacencies.iter().map(|a| a.0));
+        for (id, word) in std::mem::take(&mut self.retired_groups) {
+            self.publish(id, GroupWord::default());
+            self.arena.give(word.base(), word.log2());
+            self.groups.back.push(id.0);
+        }
+    }
+
+    /// The port that an adjacency forwards by, for [`fastpath::table::Groups::living`].
+    pub fn port_of(&self, id: AdjacencyId) -> Option<PortId> {
+        let facts = self.writer.tables.adjacencies.slot(id).facts();
+        facts.is_forward().then(|| facts.port())
+    }
+}
+
+/// Points `prefix` to `group` in `view`, or removes it.
+fn point<L: LpmWrite>(view: &mut View<L>, prefix: Prefix, group: GroupId) -> Result<(), L::Error> {
+    let length = prefix.length();
+    match (prefix.address(), length) {
+        (IpAddr::V4(_), 0) => view.default4 = group,
+        (IpAddr::V6(_), 0) => view.default6 = group,
+        (IpAddr::V4(address), _) if group == GroupId::NONE => view.lpm.remove4(address, length)?,
+        (IpAddr::V6(address), _) if group == GroupId::NONE => view.lpm.remove6(address, length)?,
+        (IpAddr::V4(address), _) => view.lpm.upsert4(address, length, group)?,
+        (IpAddr::V6(address), _) => view.lpm.upsert6(address, length, group)?,
+    }
+    Ok(())
+}

@@ -1,0 +1,267 @@
+//! Everything below routes: next hops, their groups and the tables, kept in step with ports and
+//! neighbors. A death is made known to workers first, then repaired.
+
+use crate::bucket::Member;
+use crate::dplane::{Dplane, Full};
+use crate::event::Action;
+use crate::group::Groups;
+use crate::neighbor::Neighbors;
+use crate::nexthop::{Key, Nexthops, SetId, Sets, State, look, resolvable};
+use crate::port::Ports;
+use fastpath::table::{AdjacencyId, GroupId, LpmWrite, PortId};
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+/// What a change of ports or neighbors did to the tables.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Repair {
+    /// Next hops that can no longer be used.
+    pub lost: usize,
+    /// Next hops that can be used again.
+    pub gained: usize,
+    /// Groups that were looked at.
+    pub groups: usize,
+    /// Buckets that point elsewhere now.
+    pub moved: usize,
+    /// When the tables were right again.
+    pub done: Option<Instant>,
+}
+
+/// Next hops, groups, tables.
+#[derive(Debug)]
+pub struct Plan<L: LpmWrite> {
+    /// Ports, links, own addresses.
+    pub ports: Ports,
+    /// Neighbors.
+    pub neighbors: Neighbors,
+    /// Next hops.
+    pub nexthops: Nexthops,
+    /// Sets of next hops.
+    pub sets: Sets,
+    /// Groups.
+    pub groups: Groups,
+    /// The tables.
+    pub dplane: Dplane<L>,
+    /// Next hops whose neighbor's resolution may have to be asked for, or no longer.
+    dirty: BTreeSet<Member>,
+    clock: fn() -> Instant,
+}
+
+impl<L: LpmWrite> Plan<L> {
+    /// An empty plan; `clock` tells when a repair was done.
+    pub fn new(ports: Ports, groups: Groups, dplane: Dplane<L>, clock: fn() -> Instant) -> Self {
+        Plan {
+            ports,
+            neighbors: Neighbors::default(),
+            nexthops: Nexthops::default(),
+            sets: Sets::default(),
+            groups,
+            dplane,
+            dirty: BTreeSet::new(),
+            clock,
+        }
+    }
+
+    /// The set of one next hop.
+    pub fn single(&mut self, key: Key) -> SetId {
+        let member = self.nexthops.intern(key);
+        self.sets.intern(vec![(member, 1)])
+    }
+
+    /// The group to which a route goes that pointed to `from` and names `set` now.
+    ///
+    /// # Errors
+    /// A table is full.
+    pub fn enter(&mut self, from: GroupId, set: SetId, now: Instant) -> Result<GroupId, Full> {
+        let members = self.sets.members(set);
+        for &(member, _) in members.iter() {
+            self.prepare(member)?;
+        }
+        let tables = (&mut self.nexthops, &self.sets, &mut self.dplane);
+        self.groups.enter(from, set, now, tables)
+    }
+
+    /// Gives a next hop that no group has had its outlook and adjacency.
+    fn prepare(&mut self, member: Member) -> Result<(), Full> {
+        let Some(nexthop) = self.nexthops.get_mut(member) else {
+            return Ok(());
+        };
+        if !nexthop.groups.is_empty() {
+            return Ok(());
+        }
+        let outlook = look(&nexthop.key, &self.ports, &self.neighbors);
+        if nexthop.adjacency.is_none() || outlook != nexthop.outlook {
+            if let Some(old) = nexthop.adjacency.take() {
+                self.dplane.retire_adjacency(old);
+            }
+            if let Some(adjacency) = &outlook.adjacency {
+                nexthop.adjacency = Some(self.dplane.adjacency(adjacency)?);
+            }
+            nexthop.outlook = outlook;
+        }
+        self.dirty.insert(member);
+        Ok(())
+    }
+
+    /// Looks again at next hops `among`, and repairs the groups of those that changed.
+    pub fn refresh(&mut self, among: impl IntoIterator<Item = Member>, now: Instant) -> Repair {
+        let mut repair = Repair::default();
+        let mut changed = Vec::new();
+        let mut dead_ports: BTreeSet<PortId> = BTreeSet::new();
+        let mut dead_adjacencies: Vec<AdjacencyId> = Vec::new();
+        for member in among {
+            let Some(nexthop) = self.nexthops.get(member) else {
+                continue;
+            };
+            self.dirty.insert(member);
+            let outlook = look(&nexthop.key, &self.ports, &self.neighbors);
+            if nexthop.groups.is_empty() || outlook == nexthop.outlook {
+                continue;
+            }
+            if let (Some(id), None) = (nexthop.adjacency, &outlook.adjacency) {
+                repair.lost += 1;
+                match outlook.state {
+                    State::PortDown => dead_ports.extend(outlook.port),
+                    _ => dead_adjacencies.push(id),
+                }
+            }
+            changed.push((member, outlook));
+        }
+        // The very next burst avoids the dead; only then comes the work.
+        let down = &self.dplane.tables().down;
+        let reports: Vec<_> = dead_ports.iter().map(|&p| (p, down.set_port(p))).collect();
+        for &id in &dead_adjacencies {
+            down.set_adjacency(id);
+        }
+        let mut affected = BTreeSet::new();
+        for (member, outlook) in changed {
+            let Some(nexthop) = self.nexthops.get_mut(member) else {
+                continue;
+            };
+            affected.extend(nexthop.groups.iter().copied());
+            let was = std::mem::replace(&mut nexthop.outlook, outlook);
+            if was.adjacency == outlook.adjacency {
+                continue;
+            }
+            let old = nexthop.adjacency.take();
+            if let Some(adjacency) = &outlook.adjacency {
+                match self.dplane.adjacency(adjacency) {
+                    Ok(id) => nexthop.adjacency = Some(id),
+                    Err(full) => log::error!("nexthop {:?}: {full}", nexthop.key),
+                }
+            }
+            repair.gained += usize::from(old.is_none() && nexthop.adjacency.is_some());
+            if let Some(old) = old {
+                self.dplane.retire_adjacency(old);
+            }
+        }
+        for &id in &affected {
+            repair.moved +=
+                self.groups
+                    .rebalance(id, now, &self.nexthops, &self.sets, &self.dplane);
+        }
+        repair.groups = affected.len();
+        if repair != Repair::default() {
+            repair.done = Some((self.clock)());
+        }
+        if !(reports.is_empty() && dead_adjacencies.is_empty()) {
+            // No worker may meet a bucket from before the repair after the bit is gone.
+            self.dplane.synchronize();
+            for (port, report) in reports {
+                self.dplane.tables().down.clear_port(port, report);
+            }
+            for id in dead_adjacencies {
+                self.dplane.tables().down.clear_adjacency(id);
+            }
+        }
+        self.groups.reconsider();
+        repair
+    }
+
+    /// Numbers of next hops on any of `interfaces`.
+    pub fn on(&self, interfaces: &[u32]) -> Vec<Member> {
+        let here = self.nexthops.iter();
+        here.filter(|(_, n)| interfaces.contains(&n.key.ifindex))
+            .map(|(i, _)| i)
+            .collect()
+    }
+
+    /// Numbers of next hops that `address` on the interface `ifindex` resolves.
+    pub fn resolved_by(&self, ifindex: u32, address: std::net::IpAddr) -> Vec<Member> {
+        let mut found = Vec::new();
+        for interface in self.ports.aliases(ifindex) {
+            let gateway = Key::gateway(address, interface);
+            let host = Key::host(address, interface);
+            let fake = Key {
+                onlink: true,
+                ..gateway
+            };
+            let known = [gateway, host, fake].map(|k| self.nexthops.find(&k));
+            found.extend(known.into_iter().flatten());
+        }
+        found
+    }
+
+    /// The kernel forgot a neighbor: whoever was asked for it is to be asked for again.
+    pub fn forgotten(&mut self, among: impl IntoIterator<Item = Member>) {
+        for member in among {
+            if let Some(nexthop) = self.nexthops.get_mut(member) {
+                nexthop.asked = None;
+                self.dirty.insert(member);
+            }
+        }
+    }
+
+    /// Publishes what is pending; groups that nothing points to go. What the lookup refused, and
+    /// what is to be resolved or no longer.
+    pub fn commit(&mut self, now: Instant) -> (Vec<(crate::prefix::Prefix, String)>, Vec<Action>) {
+        let touched =
+            self.groups
+                .retire_unused(now, &mut self.nexthops, &self.sets, &mut self.dplane);
+        self.dirty.extend(touched);
+        for member in &self.dirty {
+            if let Some(nexthop) = self.nexthops.get_mut(*member) {
+                if nexthop.groups.is_empty() {
+                    if let Some(id) = nexthop.adjacency.take() {
+                        self.dplane.retire_adjacency(id);
+                    }
+                }
+            }
+        }
+        self.dplane.set_facts(self.ports.facts());
+        let refused = self.dplane.commit();
+        (refused, self.wanted())
+    }
+
+    fn wanted(&mut self) -> Vec<Action> {
+        let mut actions = Vec::new();
+        for member in std::mem::take(&mut self.dirty) {
+            let Some(nexthop) = self.nexthops.get(member) else {
+                continue;
+            };
+            let wanted = if nexthop.groups.is_empty() {
+                None
+            } else {
+                resolvable(&nexthop.key, &self.ports, &self.neighbors)
+            };
+            let before = nexthop.asked;
+            if before == wanted {
+                continue;
+            }
+            if let Some((ifindex, address)) = before {
+                let other =
+                    |(i, n): (Member, &crate::nexthop::Nexthop)| i != member && n.asked == before;
+                if !self.nexthops.iter().any(other) {
+                    actions.push(Action::Release { ifindex, address });
+                }
+            }
+            if let Some((ifindex, address)) = wanted {
+                actions.push(Action::Resolve { ifindex, address });
+            }
+            if let Some(nexthop) = self.nexthops.get_mut(member) {
+                nexthop.asked = wanted;
+            }
+        }
+        actions
+    }
+}

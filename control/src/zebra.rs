@@ -1,0 +1,281 @@
+//! What zebra says, applied: objects, routes, connections, sweeps.
+
+use crate::control::Control;
+use crate::dplane::Fixed;
+use crate::fpm::decode::{Route, RouteKind, Via};
+use crate::fpm::{Batch, FpmEvent};
+use crate::nexthop::Key;
+use crate::object::Resolved;
+use crate::prefix::Prefix;
+use crate::rib::{FpmRoute, Target};
+use crate::routes::{PROTOCOL_KERNEL, drive, is_forwardable};
+use crate::session::{Phase, Verdict};
+use fastpath::table::LpmWrite;
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// How many routes are applied before other events get their turn.
+const SLICE: usize = 4096;
+
+/// Routes that wait to be applied.
+#[derive(Debug, Default)]
+pub struct Backlog {
+    routes: VecDeque<(Prefix, Option<Route>)>,
+    since: Option<Instant>,
+    /// Tells the reader that we are not done yet.
+    ticket: Option<Arc<()>>,
+}
+
+impl Backlog {
+    /// Since when any wait.
+    pub fn since(&self) -> Option<Instant> {
+        self.since
+    }
+
+    /// True when none waits.
+    pub fn is_empty(&self) -> bool {
+        self.routes.is_empty()
+    }
+}
+
+impl<L: LpmWrite> Control<L> {
+    pub(crate) fn fpm(&mut self, event: FpmEvent, now: Instant) {
+        match event {
+            FpmEvent::Connected { connection, peer } => {
+                // What the old connection said is older than anything the new one says.
+                while !self.backlog.is_empty() {
+                    self.work_off(now);
+                }
+                self.session.connected(connection, self.fpm_routes, now);
+                self.fpm_fresh = 0;
+                // Ids mean something else to another zebra; routes keep what they had.
+                self.objects.clear();
+                self.fpm_happened(format!("connected from {peer}"), vec![], now);
+            }
+            FpmEvent::Batch(batch) => self.batch(*batch, now),
+            FpmEvent::Closed { connection, reason } => {
+                if connection == self.session.connection {
+                    self.session.connected = false;
+                    let routes = vec![("routes-kept", self.fpm_routes.to_string())];
+                    self.fpm_happened(format!("closed: {reason}"), routes, now);
+                }
+            }
+        }
+    }
+
+    fn fpm_happened(&mut self, what: String, details: Vec<(&str, String)>, now: Instant) {
+        let noticed = self.wall(now);
+        self.happening("fpm".into(), what, details, noticed);
+    }
+
+    fn batch(&mut self, mut batch: Batch, now: Instant) {
+        self.backlog.ticket = batch.ticket.take().or(self.backlog.ticket.take());
+        self.session.counts.add(&batch.counts);
+        self.session.heard(now);
+        let (objects, routes) = batch.into_changes();
+        let plan = &mut self.plan;
+        let (changed, woken) = self
+            .objects
+            .apply(objects, &mut plan.nexthops, &mut plan.sets);
+        self.redrive(&changed, woken, now);
+        if !routes.is_empty() {
+            self.backlog.routes.extend(routes);
+            self.backlog.since.get_or_insert(now);
+        }
+        self.work_off(now);
+    }
+
+    /// Routes that name an id with another meaning than before, and those that waited.
+    fn redrive(&mut self, changed: &BTreeSet<u32>, woken: Vec<Prefix>, now: Instant) {
+        let generation = self.session.generation;
+        let mut prefixes = woken;
+        // zebra names contents by ids and does not change them in use; if it does, all is searched.
+        if changed.iter().any(|id| self.objects.is_used(*id)) {
+            let users = self.rib.iter().filter(|(_, e)| {
+                let fpm = e.fpm.as_ref().filter(|f| f.generation == generation);
+                fpm.and_then(|f| f.id)
+                    .is_some_and(|id| changed.contains(&id))
+            });
+            prefixes.extend(users.map(|(p, _)| p));
+        }
+        for prefix in prefixes {
+            let entry = self.rib.get_mut(prefix);
+            let Some(route) = entry.and_then(|e| e.fpm.as_mut()) else {
+                continue;
+            };
+            let Some(id) = route.id.filter(|_| route.generation == generation) else {
+                continue;
+            };
+            point_at(route, self.objects.resolved(id), id);
+            match route.waits {
+                Some(_) => self.objects.wait(id, prefix),
+                None => self.objects.stop_waiting(id, prefix),
+            }
+            drive(&mut self.plan, &mut self.rib, prefix, now);
+        }
+    }
+
+    /// Applies a slice of what waits.
+    pub(crate) fn work_off(&mut self, now: Instant) {
+        let count = self.backlog.routes.len().min(SLICE);
+        let slice: Vec<_> = self.backlog.routes.drain(..count).collect();
+        for (prefix, route) in slice {
+            match route {
+                Some(route) => self.fpm_route(prefix, route, now),
+                None => self.fpm_route_gone(prefix, now),
+            }
+        }
+        if self.backlog.is_empty() {
+            self.backlog.since = None;
+            self.backlog.ticket = None;
+            if count > 0 {
+                self.judge(now);
+            }
+        }
+    }
+
+    fn fpm_route(&mut self, prefix: Prefix, route: Route, now: Instant) {
+        if Some(prefix) == self.session.sentinel {
+            self.session.sentinel();
+            return;
+        }
+        if !is_forwardable(prefix) {
+            self.session.ignored += 1;
+            return;
+        }
+        let generation = self.session.generation;
+        let before = self.rib.entry(prefix).fpm.take();
+        if let Some(before) = &before {
+            self.let_go(prefix, before);
+        }
+        let mut fpm = FpmRoute {
+            kind: route.kind,
+            protocol: route.protocol,
+            id: None,
+            target: None,
+            waits: None,
+            copy: before
+                .as_ref()
+                .is_some_and(|b| b.copy && b.protocol == route.protocol),
+            generation,
+        };
+        match (route.kind, route.via) {
+            (RouteKind::Blackhole, _) => fpm.target = Some(Target::Fixed(Fixed::Blackhole)),
+            (RouteKind::Unreachable, _) => fpm.target = Some(Target::Fixed(Fixed::Unreachable)),
+            (RouteKind::Prohibit, _) => fpm.target = Some(Target::Fixed(Fixed::Prohibit)),
+            (RouteKind::Local, _) => fpm.target = Some(Target::Fixed(Fixed::Punt)),
+            (RouteKind::Unicast, Via::Nothing) => {}
+            (RouteKind::Unicast, Via::Id(id)) => {
+                fpm.id = Some(id);
+                fpm.target = before.and_then(|b| b.target);
+                self.objects.used(id);
+                point_at(&mut fpm, self.objects.resolved(id), id);
+                if fpm.waits.is_some() {
+                    self.objects.wait(id, prefix);
+                }
+            }
+            (RouteKind::Unicast, Via::Hop(hop)) => {
+                fpm.target = Some(Target::Set(self.plan.single(Key::of(&hop))));
+            }
+            (RouteKind::Unicast, Via::Hops(hops)) => {
+                let nexthops = &mut self.plan.nexthops;
+                let members = hops
+                    .iter()
+                    .map(|(hop, w)| (nexthops.intern(Key::of(hop)), *w));
+                let members = members.collect();
+                fpm.target = Some(Target::Set(self.plan.sets.intern(members)));
+            }
+        }
+        if fpm.protocol != PROTOCOL_KERNEL {
+            self.fpm_routes += 1;
+            self.fpm_fresh += 1;
+        }
+        self.rib.entry(prefix).fpm = Some(fpm);
+        drive(&mut self.plan, &mut self.rib, prefix, now);
+    }
+
+    fn fpm_route_gone(&mut self, prefix: Prefix, now: Instant) {
+        let Some(route) = self.rib.get_mut(prefix).and_then(|e| e.fpm.take()) else {
+            return;
+        };
+        self.let_go(prefix, &route);
+        drive(&mut self.plan, &mut self.rib, prefix, now);
+    }
+
+    /// A route of zebra is replaced or gone.
+    fn let_go(&mut self, prefix: Prefix, route: &FpmRoute) {
+        let fresh = route.generation == self.session.generation;
+        if route.protocol != PROTOCOL_KERNEL {
+            self.fpm_routes -= 1;
+            self.fpm_fresh -= u64::from(fresh);
+        }
+        if let Some(id) = route.id.filter(|_| fresh) {
+            self.objects.unused(id);
+            if route.waits.is_some() {
+                self.objects.stop_waiting(id, prefix);
+            }
+        }
+    }
+
+    /// Sweeps if a resync is over, or holds it.
+    pub(crate) fn judge(&mut self, now: Instant) {
+        if !self.backlog.is_empty() {
+            return;
+        }
+        let missing = self.fpm_routes - self.fpm_fresh;
+        match self.session.verdict(missing, now) {
+            Verdict::Wait => {}
+            Verdict::Sweep => _ = self.sweep(now),
+            Verdict::Hold => {
+                log::warn!(
+                    "fpm: resync: {missing} of {} routes did not come back; kept. \
+                     `evenpath fpm release` deletes them",
+                    self.fpm_routes
+                );
+                let missing = vec![("missing", missing.to_string())];
+                self.fpm_happened("resync held".into(), missing, now);
+            }
+        }
+    }
+
+    /// Deletes zebra's routes that the latest resync has not brought; how many.
+    pub(crate) fn sweep(&mut self, now: Instant) -> u64 {
+        let generation = self.session.generation;
+        let stale = self
+            .rib
+            .iter()
+            .filter(|(_, e)| e.fpm.as_ref().is_some_and(|f| f.generation != generation));
+        let stale: Vec<Prefix> = stale.map(|(p, _)| p).collect();
+        for prefix in &stale {
+            self.fpm_route_gone(*prefix, now);
+        }
+        let swept = stale.len() as u64;
+        self.counters.swept += swept;
+        let details = vec![
+            ("swept", swept.to_string()),
+            ("routes", self.fpm_routes.to_string()),
+        ];
+        self.fpm_happened("resync complete".into(), details, now);
+        swept
+    }
+
+    /// A held resync was right: sweeps now. How many routes went.
+    pub fn release(&mut self, now: Instant) -> u64 {
+        if self.session.phase != Phase::Held {
+            return 0;
+        }
+        self.session.release();
+        self.sweep(now)
+    }
+}
+
+/// What the id that a route names means for it. While it means nothing the route stays as it was.
+fn point_at(route: &mut FpmRoute, resolved: Resolved, id: u32) {
+    route.waits = None;
+    match resolved {
+        Resolved::Set(set) => route.target = Some(Target::Set(set)),
+        Resolved::Blackhole => route.target = Some(Target::Fixed(Fixed::Blackhole)),
+        Resolved::Unknown(_) => route.waits = Some(id),
+    }
+}
