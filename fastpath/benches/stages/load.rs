@@ -1,0 +1,181 @@
+//! The tables and the packets of each measurement.
+
+use crate::ring::{Never, Receive, Ring, Transmit};
+use fastpath::hash::Settings;
+use fastpath::rcu::Registry;
+use fastpath::software::icmp::Limit;
+use fastpath::software::worker::{Attached, Gleans, Parts, Punts, Role, Worker};
+use fastpath::table::group::Bucket;
+use fastpath::table::stats::WorkerStats;
+use fastpath::table::{
+    Adjacency, AdjacencyId, GroupId, GroupWord, Lpm, PortFacts, PortId, Tables, View,
+};
+use fastpath::wire::checksum::checksum;
+use std::sync::Arc;
+
+/// One array indexed by the first 24 bits after the first byte (IPv4: all of a /24), as the first
+/// level of `rte_fib` is: one load a packet, missing the cache when destinations are many.
+#[derive(Clone)]
+pub struct Direct(Arc<[GroupId]>);
+
+const DIRECT: usize = 1 << 24;
+
+impl Direct {
+    fn at(&self, index: u32) -> GroupId {
+        self.0
+            .get(index as usize % DIRECT)
+            .copied()
+            .unwrap_or_default()
+    }
+}
+
+impl Lpm for Direct {
+    fn lookup4(&self, destinations: &[u32], groups: &mut [GroupId]) {
+        for (destination, group) in destinations.iter().zip(groups) {
+            *group = self.at(destination >> 8);
+        }
+    }
+
+    fn lookup6(&self, destinations: &[[u8; 16]], groups: &mut [GroupId]) {
+        for ([_, a, b, c, ..], group) in destinations.iter().zip(groups) {
+            *group = self.at(u32::from_be_bytes([0, *a, *b, *c]));
+        }
+    }
+}
+
+/// One measurement's surroundings.
+pub struct Load {
+    pub name: &'static str,
+    pub ring: Ring,
+    pub tables: Arc<Tables>,
+    pub registry: Registry<View<Direct>>,
+}
+
+/// Groups, of 64 buckets each over two members.
+const GROUPS: u32 = 1024;
+const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+
+fn tables() -> Tables {
+    let tables = Tables::new(GROUPS as usize + 1, (GROUPS as usize + 1) * 64, 4096);
+    for id in 16..4096 {
+        let vlan = if id >= 2064 { 100 } else { 0 };
+        let neighbor = [2, 0, 0, 1, (id >> 8) as u8, id as u8];
+        let adjacency = Adjacency::forward(PortId(0), 1500, neighbor, MAC, vlan);
+        tables.adjacencies.write(AdjacencyId(id), &adjacency);
+    }
+    for group in 1..=GROUPS {
+        for bucket in 0..64 {
+            // The last group's members are tagged.
+            let base = if group == GROUPS {
+                2064
+            } else {
+                16 + group % 1000 * 2
+            };
+            let [first, second] = [base + bucket % 2, base + 1 - bucket % 2].map(AdjacencyId);
+            tables
+                .groups
+                .set_bucket(group * 64 + bucket, Bucket { first, second });
+        }
+        tables
+            .groups
+            .set_word(GroupId(group), GroupWord::new(group * 64, 6));
+    }
+    tables
+}
+
+/// A 64-byte frame (60 without its check sequence; IPv6: 62) of a flow that `i` numbers.
+fn packet(v6: bool, i: u32, destination: u32) -> Vec<u8> {
+    let mut out = [MAC, [2, 0, 0, 0, 1, 1]].concat();
+    let ports = [(1024 + i % 60_000) as u16, 443]
+        .map(u16::to_be_bytes)
+        .concat();
+    if v6 {
+        out.extend([
+            0x86, 0xdd, 0x60, 0, 0, 0, 0, 8, 17, 64, 0x20, 0x01, 0x0d, 0xb8,
+        ]);
+        out.extend([0; 8]);
+        out.extend(i.to_be_bytes());
+        let [a, b, c, d] = destination.to_be_bytes();
+        out.extend([0x20, a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+    } else {
+        let mut header = vec![0x45, 0, 0, 46, 0, 7, 0, 0, 64, 17, 0, 0, 172, 16];
+        header.extend(&i.to_be_bytes()[2..]);
+        header.extend((10 << 24 | destination >> 8).to_be_bytes());
+        let sum = checksum(&header);
+        header[10..12].copy_from_slice(&sum.to_be_bytes());
+        out.extend([8, 0]);
+        out.extend(header);
+    }
+    out.extend(ports);
+    out.extend([0, 8, 0, 0]);
+    out.resize(out.len().max(60), 0);
+    out
+}
+
+impl Load {
+    /// Every measurement: one destination or very many, both families, with and without a tag.
+    pub fn all() -> Vec<Load> {
+        let spread: Arc<[GroupId]> = (0..DIRECT)
+            .map(|i| GroupId(1 + (i as u32).wrapping_mul(0x9e37_79b9) % (GROUPS - 1)))
+            .collect();
+        let single: Arc<[GroupId]> = vec![GroupId(GROUPS); DIRECT].into();
+        let many = |i: u32| i.wrapping_mul(0x9e37_79b9);
+        let one = |_| 0x0102_0304;
+        vec![
+            Load::new("IPv4, one route", &spread, |i| packet(false, i, one(i))),
+            Load::new("IPv4, 65536 destinations", &spread, |i| {
+                packet(false, i, many(i))
+            }),
+            Load::new("IPv4, VLAN tag added", &single, |i| {
+                packet(false, i, one(i))
+            }),
+            Load::new("IPv6, one route", &spread, |i| packet(true, i, one(i))),
+            Load::new("IPv6, 65536 destinations", &spread, |i| {
+                packet(true, i, many(i))
+            }),
+            Load::new("IPv4 and IPv6, mixed", &spread, |i| {
+                packet(i % 2 == 0, i, many(i))
+            }),
+        ]
+    }
+
+    fn new(name: &'static str, lpm: &Arc<[GroupId]>, packet: impl Fn(u32) -> Vec<u8>) -> Load {
+        let mut view = View::new(Direct(Arc::clone(lpm)), Settings::default());
+        view.ports[0] = PortFacts {
+            present: true,
+            mac: MAC,
+            mtu: 1500,
+            ..PortFacts::default()
+        };
+        let (_, registry) = fastpath::rcu::pair(view.clone(), view);
+        let packets: Vec<_> = (0..65_536).map(packet).collect();
+        Load {
+            name,
+            ring: Ring::new(&packets),
+            tables: Arc::new(tables()),
+            registry,
+        }
+    }
+
+    /// A worker on the ring.
+    pub fn worker(&self) -> Worker<Receive, Transmit, Never, Direct> {
+        fn attached<Q>(queue: Q) -> Vec<Attached<Q>> {
+            vec![Attached {
+                queue,
+                port: PortId(0),
+                role: Role::Network,
+            }]
+        }
+        Worker::new(Parts {
+            receive: attached(self.ring.receive()),
+            transmit: attached(self.ring.transmit()),
+            allocator: Never,
+            views: self.registry.reader(),
+            tables: Arc::clone(&self.tables),
+            stats: Arc::new(WorkerStats::new()),
+            gleans: Arc::new(Gleans::new(1)),
+            icmp_limit: Limit::new(0, 1, || 0),
+            punts: Punts::Drop,
+        })
+    }
+}

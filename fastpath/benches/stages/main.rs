@@ -1,0 +1,166 @@
+//! Cycles per packet of each stage and of the whole worker, without a NIC.
+//!
+//! `cargo bench -p fastpath --no-default-features`; `-- --json` for programs. Frames go round in a
+//! ring in memory, so the figures are of our code alone: no driver, no PCIe. The floor is measured
+//! in the same run and on the same ring: every frame gets new MAC addresses and goes out, which is
+//! what `testpmd --forward-mode=mac` does. Judge by ratios to it, never by absolute figures.
+//!
+//! The binary is also what `panic_gate.py` disassembles.
+
+mod load;
+mod ring;
+
+use fastpath::software::burst::{Burst, Frame, RxQueue, TxQueue};
+use fastpath::software::lanes::Lanes;
+use fastpath::software::{lookup::lookup, parse::parse, rewrite::rewrite, select::select};
+use fastpath::table::PortId;
+use load::Load;
+
+/// Cycles of the time stamp counter; nanoseconds where there is none.
+fn now() -> u64 {
+    #[cfg(target_arch = "x86_64")]
+    {
+        // SAFETY: reading the time stamp counter has no effect.
+        unsafe { std::arch::x86_64::_rdtsc() }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        use std::{sync::OnceLock, time::Instant};
+        static START: OnceLock<Instant> = OnceLock::new();
+        START.get_or_init(Instant::now).elapsed().as_nanos() as u64
+    }
+}
+
+/// Runs of each measurement, interleaved; the median counts.
+const RUNS: usize = if cfg!(debug_assertions) { 1 } else { 15 };
+/// Packets of each run.
+const PACKETS: usize = if cfg!(debug_assertions) {
+    1 << 10
+} else {
+    1 << 20
+};
+
+const COLUMNS: [&str; 7] = [
+    "floor", "worker", "ratio", "parse", "lookup", "select", "rewrite",
+];
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
+}
+
+/// MAC addresses rewritten and nothing else.
+fn floor(load: &mut Load) -> f64 {
+    let (mut rx, mut tx) = (load.ring.receive(), load.ring.transmit());
+    let (mut burst, mut done) = (Burst::new(), 0);
+    let start = now();
+    while done < PACKETS {
+        rx.poll(&mut burst);
+        for frame in burst.iter() {
+            frame.prefetch();
+        }
+        for frame in burst.iter_mut() {
+            if let Some(macs) = frame.bytes_mut().first_chunk_mut::<12>() {
+                *macs = [2, 0, 0, 0, 1, 1, 2, 0, 0, 0, 0, 1];
+            }
+        }
+        done += tx.send(&mut burst);
+    }
+    (now() - start) as f64 / done as f64
+}
+
+fn worker(load: &mut Load) -> f64 {
+    let mut worker = load.worker();
+    let mut done = 0;
+    let start = now();
+    while done < PACKETS {
+        let received = worker.turn();
+        assert!(
+            received != 0,
+            "{}: packets were dropped, none are left",
+            load.name
+        );
+        done += received;
+    }
+    (now() - start) as f64 / done as f64
+}
+
+/// Each stage by itself; reading the counter between them costs half a cycle a packet.
+fn stages(load: &mut Load) -> [f64; 4] {
+    let (mut rx, mut tx) = (load.ring.receive(), load.ring.transmit());
+    let reader = load.registry.reader();
+    let (view, tables) = (reader.read(), &load.tables);
+    let (mut burst, mut lanes) = (Burst::new(), Lanes::default());
+    let (mut done, mut cycles) = (0, [0; 4]);
+    while done < PACKETS {
+        rx.poll(&mut burst);
+        assert!(!burst.is_empty(), "{}: packets were lost", load.name);
+        let times = [
+            now(),
+            {
+                parse(&burst, &mut lanes, PortId(0), &view.ports[0], &view.hash);
+                now()
+            },
+            {
+                lookup(&mut lanes, view, &tables.groups);
+                now()
+            },
+            {
+                select(burst.lanes(), &mut lanes, tables);
+                now()
+            },
+            {
+                rewrite(&mut burst, &mut lanes, tables);
+                now()
+            },
+        ];
+        for (sum, pair) in cycles.iter_mut().zip(times.windows(2)) {
+            *sum += pair[1] - pair[0];
+        }
+        done += tx.send(&mut burst);
+    }
+    cycles.map(|c| c as f64 / done as f64)
+}
+
+fn main() {
+    let is_json = std::env::args().any(|a| a == "--json");
+    if !is_json {
+        let unit = if cfg!(target_arch = "x86_64") {
+            "cycles"
+        } else {
+            "ns"
+        };
+        println!("{unit} per packet, median of {RUNS} runs of {PACKETS} packets");
+        println!(
+            "{:<26}{}",
+            "load",
+            COLUMNS.map(|c| format!("{c:>9}")).concat()
+        );
+    }
+    for mut load in Load::all() {
+        let mut series = vec![Vec::new(); 6];
+        for run in 0..=RUNS {
+            let [parse, lookup, select, rewrite] = stages(&mut load);
+            let floor = floor(&mut load);
+            let worker = worker(&mut load);
+            // The first run warms up.
+            if run > 0 {
+                let values = [floor, worker, parse, lookup, select, rewrite];
+                series.iter_mut().zip(values).for_each(|(s, v)| s.push(v));
+            }
+        }
+        let medians: Vec<f64> = series.into_iter().map(median).collect();
+        let [floor, worker, rest @ ..] = &medians[..] else {
+            continue;
+        };
+        let values = [&[*floor, *worker, worker / floor], rest].concat();
+        if is_json {
+            let fields = COLUMNS.iter().zip(&values);
+            let fields: Vec<_> = fields.map(|(c, v)| format!("\"{c}\":{v:.2}")).collect();
+            println!("{{\"load\":\"{}\",{}}}", load.name, fields.join(","));
+        } else {
+            let cells: Vec<_> = values.iter().map(|v| format!("{v:>9.1}")).collect();
+            println!("{:<26}{}", load.name, cells.concat());
+        }
+    }
+}
