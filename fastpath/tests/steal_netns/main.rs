@@ -7,6 +7,7 @@
 //! ```
 //! Needs root, `ip`, `tc`, `nsenter`, `unshare`, `ethtool` and `ping`. The namespaces have no names
 //! and end with this process, however it ends.
+#![cfg(feature = "dpdk")]
 
 mod port;
 mod world;
