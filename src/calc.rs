@@ -1,20 +1,68 @@
 //! `evenpath calc`: which way a flow takes.
 
 use crate::cli;
-use crate::output::{self, Done};
-use control::api::client::Client;
+use crate::output::{self, Done, Failure};
+use control::api::client::{Client, ClientError};
 use control::api::message::Calc;
-use control::api::{Request, Response};
+use control::api::{Reply, Request, Response};
+use control::config::{Config, Kernel, draw_seed};
+use control::control::Control;
+use control::event::Noticed;
+use control::port::Device;
+use fastpath::hash::Settings;
+use fastpath::table::naive::NaiveLpm;
+use fastpath::table::{Tables, View, Writer};
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
 
-/// `evenpath calc`, on the tables of a running evenpath.
+/// `evenpath calc`, on the tables of a running evenpath or of a configuration.
 pub fn calc(args: &cli::Calc, socket: &Path, as_json: bool) -> Done {
     let request = Request::Calc(args.flow()?);
-    let response = Client::connect(socket)?.ask(&request)?;
+    let response = match &args.config {
+        Some(file) => offline(file, &request)?,
+        None => Client::connect(socket)?.ask(&request)?,
+    };
     match &response {
         Response::Calc(way) if !as_json => output::text(&words(way)),
         Response::Calc(way) => output::json(way),
         other => output::json(other),
+    }
+}
+
+/// What control answers when it knows the configuration and nothing else: all ports are up, and the
+/// neighbors are those written down.
+fn offline(file: &Path, request: &Request) -> Result<Response, Failure> {
+    let mut config = Config::load(file)?;
+    for port in &mut config.ports {
+        port.kernel = Kernel::None;
+    }
+    let (seed, warning) = draw_seed(&config);
+    if let Some(warning) = warning {
+        log::warn!("{warning}");
+    }
+    let hash = Settings::new(config.hash.fields, config.hash.symmetric, seed);
+    let tables = Tables::new(
+        config.tables.groups as usize,
+        config.tables.buckets as usize,
+        config.tables.adjacencies as usize,
+    );
+    let view = || View::new(NaiveLpm::default(), hash.clone());
+    let (writer, _registry) = Writer::new(Arc::new(tables), view(), view());
+    let devices: Vec<Device> = config
+        .ports
+        .iter()
+        .map(|port| Device {
+            mac: port.mac.unwrap_or_default(),
+            mtu: port.mtu.unwrap_or(1500),
+            ..Device::default()
+        })
+        .collect();
+    let now = Noticed::now();
+    let mut control = Control::new(&config, &devices, writer, now, Instant::now);
+    match control.answer(request, now.at) {
+        Reply::Ok(response) => Ok(response),
+        Reply::Error(error) => Err(ClientError::Refused(error).into()),
     }
 }
 

@@ -158,7 +158,8 @@ pub enum Fpm {
 #[command(
     after_help = "Without --json the last line is the port's name alone.\n\nExamples:
   evenpath calc -i host0 -s 10.244.1.2 -d 10.0.0.1 -p tcp --sport 20000 --dport 80
-  evenpath calc -i host0 -s 2001:db8:1::2 -d 2001:db8:2::1 -p icmp --json"
+  evenpath calc -i host0 -s 2001:db8:1::2 -d 2001:db8:2::1 -p icmp --json
+  evenpath calc -c evenpath.toml -i host0 -s 10.244.1.2 -d 10.0.0.1 -p 47"
 )]
 pub struct Calc {
     /// Port that the flow comes in on.
@@ -182,6 +183,9 @@ pub struct Calc {
     /// IPv6 flow label.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=0xfffff))]
     pub flow_label: u32,
+    /// Ask no running evenpath, but what it would do with this configuration alone.
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 /// An IP protocol by number, or ICMP, which has one for each family.
