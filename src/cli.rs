@@ -15,6 +15,7 @@ use std::str::FromStr;
 #[command(after_help = "Exit code: 0 done, 1 failed, 2 wrong usage.\n\nExamples:
   evenpath config default > evenpath.toml
   evenpath config check evenpath.toml
+  evenpath run -c evenpath.toml
   evenpath show route 10.0.0.1
   evenpath calc -i host0 -s 10.244.1.2 -d 10.0.0.1 -p tcp --sport 20000 --dport 80")]
 pub struct Cli {
@@ -32,6 +33,10 @@ pub struct Cli {
 /// What can be done.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Forward packets until told to stop.
+    Run(Run),
+    /// Forward recorded packets from files to files.
+    Replay(Replay),
     /// Print or check a configuration.
     #[command(subcommand)]
     Config(Config),
@@ -43,6 +48,50 @@ pub enum Command {
     /// Act on the FPM session.
     #[command(subcommand)]
     Fpm(Fpm),
+}
+
+/// `evenpath run`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Ends on SIGINT or SIGTERM with exit code 0. What is logged: RUST_LOG=debug.\n\nExamples:
+  evenpath run -c /etc/evenpath.toml"
+)]
+pub struct Run {
+    /// The configuration; `evenpath config default` prints one.
+    #[arg(short, long, value_name = "FILE")]
+    pub config: PathBuf,
+}
+
+/// `evenpath replay`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Needs neither root nor FRR nor a NIC. Each port's output is DIR/PORT.pcap.
+in + icmp-sent + fragments = out + dropped + punted.\n\nExamples:
+  evenpath replay -c evenpath.toml --in host0=flows.pcap --out replayed
+  evenpath replay -c evenpath.toml --in host0=flows.pcap --out replayed --fpm zebra.fpm --json"
+)]
+pub struct Replay {
+    /// The configuration: ports, and what else the kernel and FRR would tell.
+    #[arg(short, long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Frames that come in on a port; once for each port.
+    #[arg(long = "in", value_name = "PORT=FILE.pcap", required = true, value_parser = input)]
+    pub inputs: Vec<(String, PathBuf)>,
+    /// Where the files of sent frames go; made if absent.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// What zebra wrote to its FPM server; several files are one stream.
+    #[arg(long, value_name = "FILE")]
+    pub fpm: Vec<PathBuf>,
+}
+
+fn input(text: &str) -> Result<(String, PathBuf), &'static str> {
+    match text.split_once('=') {
+        Some((port, file)) if !port.is_empty() && !file.is_empty() => {
+            Ok((port.into(), file.into()))
+        }
+        _ => Err("expected PORT=FILE.pcap"),
+    }
 }
 
 /// `evenpath config`.

@@ -5,6 +5,9 @@ mod calc;
 mod cli;
 mod config;
 mod output;
+mod plane;
+mod replay;
+mod run;
 mod show;
 mod table;
 
@@ -14,8 +17,15 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    let level = match cli.command {
+        Command::Run(_) => "info",
+        _ => "warn",
+    };
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level)).init();
     let done = match &cli.command {
         Command::Config(command) => config::config(command, cli.json),
+        Command::Run(arguments) => run::run(arguments),
+        Command::Replay(arguments) => replay::replay(arguments, cli.json),
         Command::Show(what) => show::show(what, &cli.socket, cli.json),
         Command::Calc(flow) => calc::calc(flow, &cli.socket, cli.json),
         Command::Fpm(cli::Fpm::Release) => show::release(&cli.socket, cli.json),

@@ -18,6 +18,41 @@ pub enum Failure {
     Client(ClientError),
     /// Standard output.
     Output(std::io::Error),
+    /// Starting or running the fast path.
+    Run(control::api::message::Error),
+    /// DPDK.
+    Dpdk(fastpath::dpdk::Error),
+    /// Parting a netdev's packets from the kernel's.
+    Steal(fastpath::steal::Error),
+}
+
+impl Failure {
+    /// A failure of the run itself: object, operation, cause, remedy.
+    pub fn run(
+        object: impl Into<String>,
+        operation: &str,
+        cause: impl Into<String>,
+        remedy: Option<&str>,
+    ) -> Self {
+        Failure::Run(control::api::message::Error {
+            object: object.into(),
+            operation: operation.into(),
+            cause: cause.into(),
+            remedy: remedy.map(Into::into),
+        })
+    }
+}
+
+impl From<fastpath::dpdk::Error> for Failure {
+    fn from(error: fastpath::dpdk::Error) -> Self {
+        Failure::Dpdk(error)
+    }
+}
+
+impl From<fastpath::steal::Error> for Failure {
+    fn from(error: fastpath::steal::Error) -> Self {
+        Failure::Steal(error)
+    }
 }
 
 impl fmt::Display for Failure {
@@ -27,6 +62,9 @@ impl fmt::Display for Failure {
             Failure::Config(error) => error.fmt(f),
             Failure::Client(error) => error.fmt(f),
             Failure::Output(cause) => write!(f, "standard output: write: {cause}"),
+            Failure::Run(error) => error.fmt(f),
+            Failure::Dpdk(error) => error.fmt(f),
+            Failure::Steal(error) => error.fmt(f),
         }
     }
 }

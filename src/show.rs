@@ -211,7 +211,7 @@ fn ports(ports: &[Port]) -> String {
     table.text("no ports")
 }
 
-fn counters(counters: &Counters) -> String {
+pub fn counters(counters: &Counters) -> String {
     let mut table = Table::new(["PORT", "IN", "OUT", "IN-BYTES", "OUT-BYTES", "FROM-KERNEL"]);
     table.right([1, 2, 3, 4, 5]);
     for (name, c) in &counters.ports {

@@ -270,7 +270,7 @@ class Lab:
 
 def usable_members(answer, prefix):
     """The number of next hops that forward for `prefix` in the answer of `show route PREFIX --json`."""
-    for route in answer["routes"]:
+    for route in answer:
         if route["prefix"] == prefix and route["selected"]:
             return sum(each["state"] == "up" for each in route["nexthops"])
     return 0

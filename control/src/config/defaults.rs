@@ -58,9 +58,9 @@ impl Default for Resilient {
 impl Default for Tables {
     fn default() -> Self {
         Tables {
-            routes_ipv4: 1_000_000,
-            routes_ipv6: 250_000,
-            groups: 4096,
+            routes_ipv4: 131_072,
+            routes_ipv6: 32_768,
+            groups: 16_384,
             buckets: 65_536,
             adjacencies: 16_384,
             weight_error_percent: 5,

@@ -1,0 +1,342 @@
+//! The software plane of one process: cores, memory, ports and their queues, from the configuration.
+
+use crate::output::Failure;
+use control::config::{Config, Cores, Device, Hugepages, Kernel};
+use fastpath::dpdk::{
+    Eal, EntrySize, FibOptions, LinkChanged, Memory, Options, Pool, PoolOptions, Port, PortOptions,
+    RxQueue, TxQueue, free_hugepages_mib,
+};
+use fastpath::hash::Settings;
+use fastpath::software::worker::{Attached, Role};
+use fastpath::steal::{KernelTap, Steal, Tc, Xdp};
+use fastpath::table::PortId;
+
+/// Descriptors of each queue; the drivers move it to what they can.
+const DESCRIPTORS: u16 = 1024;
+
+/// Which cores do what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// One worker each.
+    pub workers: Vec<usize>,
+    /// Everything else; empty: wherever the system likes.
+    pub control: Vec<usize>,
+}
+
+/// Shares out `available` cores, as read before EAL pinned anything.
+pub fn layout(cores: &Cores, available: &[usize]) -> Result<Layout, Failure> {
+    let workers = match cores {
+        Cores::Auto => available.last().copied().into_iter().collect(),
+        Cores::List(list) => list
+            .iter()
+            .map(|&core| usize::from(core))
+            .collect::<Vec<_>>(),
+    };
+    if let Some(missing) = workers.iter().find(|core| !available.contains(core)) {
+        let have: Vec<_> = available.iter().map(usize::to_string).collect();
+        return Err(Failure::run(
+            "eal.cores",
+            "place workers",
+            format!(
+                "core {missing} is not there or not ours; there are {}",
+                have.join(", ")
+            ),
+            Some("name cores of that list, or \"auto\""),
+        ));
+    }
+    let control = available
+        .iter()
+        .copied()
+        .filter(|core| !workers.contains(core))
+        .collect();
+    Ok(Layout { workers, control })
+}
+
+/// Sizes of the lookup tables.
+pub fn fib_options(config: &Config) -> FibOptions {
+    let defaults = FibOptions::default();
+    let tables = &config.tables;
+    let tbl8_4 = defaults.tbl8_4.max(tables.routes_ipv4 / 16);
+    let tbl8_6 = (tables.routes_ipv6 / 2).max(1 << 14);
+    // Small entries are worth a cache; they count groups and second-level blocks by 15 bits.
+    let most = tables.groups.max(tbl8_4).max(tbl8_6);
+    let entry = if most <= EntrySize::Two.largest_group().0 {
+        EntrySize::Two
+    } else {
+        EntrySize::Four
+    };
+    FibOptions {
+        routes4: tables.routes_ipv4,
+        routes6: tables.routes_ipv6,
+        tbl8_4,
+        tbl8_6,
+        entry,
+        ..defaults
+    }
+}
+
+/// The hash that `config` asks for.
+pub fn hash(config: &Config, seed: u32) -> Settings {
+    Settings::new(config.hash.fields, config.hash.symmetric, seed)
+}
+
+/// How many packet buffers `ports` ports and `workers` workers can hold at once, at most, and how
+/// large: `jumbo` for MTUs above 1,900.
+pub fn pool_options(ports: usize, queues: usize, workers: usize, jumbo: bool) -> PoolOptions {
+    // af_xdp keeps up to 4,096 buffers in its rings per queue, others their descriptors.
+    let held = queues * 5 * usize::from(DESCRIPTORS) + workers * (512 + 64 * (2 * ports + 2));
+    let buffers = held.max(8191).next_power_of_two() - 1;
+    PoolOptions {
+        buffers: u32::try_from(buffers).unwrap_or(u32::MAX),
+        data_room: if jumbo { 9728 } else { 2048 },
+        ..PoolOptions::default()
+    }
+}
+
+/// Memory of a run, by the configuration and by what is free.
+pub fn memory(config: &Config, need_mib: u32) -> Result<Memory, Failure> {
+    let need = config.eal.memory_mib.unwrap_or(0).max(need_mib);
+    match config.eal.hugepages {
+        Hugepages::Never => Ok(Memory::Ordinary { mib: need }),
+        Hugepages::Auto => {
+            let memory = Memory::automatic(need);
+            if matches!(memory, Memory::Ordinary { .. }) {
+                log::warn!(
+                    "eal: {} MiB of huge pages free, {need} needed: ordinary memory is used, at \
+                     about 60 % of the speed; reserve some (vm.nr_hugepages) or lower [tables]",
+                    free_hugepages_mib()
+                );
+            }
+            Ok(memory)
+        }
+        Hugepages::Always if free_hugepages_mib() < u64::from(need) => Err(Failure::run(
+            "eal.hugepages",
+            "reserve memory",
+            format!(
+                "{need} MiB are needed and {} are free",
+                free_hugepages_mib()
+            ),
+            Some("reserve more (vm.nr_hugepages), lower [tables], or set hugepages = \"auto\""),
+        )),
+        Hugepages::Always => Ok(Memory::Hugepages { reserve_mib: 0 }),
+    }
+}
+
+/// MiB that packet buffers take, rounded up.
+pub fn pool_mib(options: &PoolOptions) -> u32 {
+    // Per buffer: the struct, headroom, data, and the mempool's own header and padding.
+    let each = u64::from(options.data_room) + 128 + 128 + 128;
+    (u64::from(options.buffers) * each >> 20) as u32 + 8
+}
+
+/// A port before EAL: what is to be opened, and what parts its packets from the kernel's.
+#[derive(Debug)]
+pub struct Planned {
+    /// Its number.
+    pub port: PortId,
+    /// DPDK device arguments.
+    pub devargs: String,
+    /// Receive queues.
+    pub rx_queues: u16,
+    /// Shared with the kernel by a program of ours.
+    pub steal: Option<Steal>,
+}
+
+/// Claims the netdevs of the configuration and works out device arguments.
+pub fn plan(config: &Config, workers: usize, room: &PoolOptions) -> Result<Vec<Planned>, Failure> {
+    let workers = u16::try_from(workers).unwrap_or(u16::MAX);
+    let mut planned = Vec::new();
+    for (index, port) in config.ports.iter().enumerate() {
+        let id = PortId(index as u16);
+        let number = index as u16;
+        let steal = match &port.device {
+            Some(Device::Xdp(netdev)) => {
+                Some(Steal::Xdp(Xdp::prepare(netdev, number, room.data_room)?))
+            }
+            Some(Device::Tap(netdev)) => Some(Steal::Tc(Tc::prepare(netdev, number)?)),
+            _ => None,
+        };
+        let (devargs, rx_queues) = match (&steal, &port.device) {
+            // Any number up to 16 will do for a tap.
+            (Some(Steal::Tc(tap)), _) => (tap.devargs().to_owned(), workers.min(16)),
+            (Some(steal), _) => (steal.devargs().to_owned(), steal.queues()),
+            (None, Some(Device::Pci(args) | Device::Devargs(args))) => (args.clone(), workers),
+            (None, _) => {
+                return Err(Failure::run(
+                    format!("port {}", port.name),
+                    "open",
+                    "it has no device".to_owned(),
+                    Some("give it one: device = \"xdp:NETDEV\", a PCI address or DPDK devargs"),
+                ));
+            }
+        };
+        planned.push(Planned {
+            port: id,
+            devargs,
+            rx_queues,
+            steal,
+        });
+    }
+    Ok(planned)
+}
+
+/// Starts EAL for `config`.
+pub fn start_eal(config: &Config, layout: &Layout, memory: Memory) -> Result<Eal, Failure> {
+    let pci = config.ports.iter().filter_map(|port| match &port.device {
+        Some(Device::Pci(address)) => Some(address.clone()),
+        _ => None,
+    });
+    let options = Options {
+        memory,
+        control_cores: layout.control.clone(),
+        pci: pci.collect(),
+        ..Options::default()
+    };
+    Ok(Eal::init(&options)?)
+}
+
+/// Opens the port of `planned`, one transmit queue for each worker.
+pub fn open<'p>(
+    pool: &'p Pool<'p>,
+    config: &Config,
+    planned: &Planned,
+    workers: usize,
+    changed: Option<LinkChanged>,
+) -> Result<Port<'p>, Failure> {
+    let wanted = &config.ports[usize::from(planned.port.0)];
+    let exclusive = wanted.kernel == Kernel::Tap;
+    // af_xdp and tap refuse other numbers than the netdev's.
+    let tx_queues = planned
+        .steal
+        .as_ref()
+        .map_or(workers as u16, |_| planned.rx_queues);
+    if usize::from(tx_queues) < workers {
+        let cause = format!("{workers} workers need a transmit queue each, and it has {tx_queues}");
+        let remedy = "give the netdev more queues (ethtool -L), or list fewer [eal] cores";
+        return Err(Failure::run(
+            format!("port {}", wanted.name),
+            "open",
+            cause,
+            Some(remedy),
+        ));
+    }
+    let options = PortOptions {
+        rx_queues: planned.rx_queues,
+        tx_queues,
+        rx_descriptors: DESCRIPTORS,
+        tx_descriptors: DESCRIPTORS,
+        // The netdev of a shared port is the operator's, not ours to change; its tap must follow.
+        mtu: match &planned.steal {
+            Some(tap @ Steal::Tc(_)) => Some(tap.mtu()),
+            Some(Steal::Xdp(_)) => None,
+            None => wanted.mtu,
+        },
+        mac: wanted.mac.filter(|_| planned.steal.is_none()),
+        all_multicast: exclusive,
+        ..PortOptions::new(wanted.name.clone(), planned.devargs.clone())
+    };
+    Ok(Port::open(pool, &options, changed)?)
+}
+
+/// Makes the kernel's side of an exclusive port: a tap with the port's name and MAC address.
+pub fn open_kernel_tap<'p>(
+    pool: &'p Pool<'p>,
+    name: &str,
+    id: PortId,
+    beside: &Port<'_>,
+    workers: usize,
+) -> Result<(KernelTap, Port<'p>), Failure> {
+    // Numbered behind the taps of shared ports.
+    let tap = KernelTap::prepare(name, 64 + id.0, beside.mac())?;
+    let options = PortOptions {
+        tx_queues: workers as u16,
+        rx_queues: workers as u16,
+        ..PortOptions::new(format!("{name} (kernel)"), tap.devargs())
+    };
+    let mut port = Port::open(pool, &options, None)?;
+    port.start()?;
+    tap.set_mtu(beside.mtu())?;
+    Ok((tap, port))
+}
+
+/// One worker's queues.
+#[derive(Debug, Default)]
+pub struct Share<'q> {
+    /// To poll.
+    pub receive: Vec<Attached<RxQueue<'q>>>,
+    /// To send by.
+    pub transmit: Vec<Attached<TxQueue<'q>>>,
+}
+
+/// Gives each worker a transmit queue of every port and deals the receive queues around.
+pub fn share<'q>(ports: &'q [(PortId, Role, Port<'_>)], workers: usize) -> Vec<Share<'q>> {
+    let mut shares: Vec<_> = (0..workers.max(1)).map(|_| Share::default()).collect();
+    let count = shares.len();
+    let mut next = 0;
+    for (port, role, device) in ports {
+        let (port, role) = (*port, *role);
+        let Some((receive, transmit)) = device.queues() else {
+            continue;
+        };
+        for queue in receive {
+            shares[next % count]
+                .receive
+                .push(Attached { queue, port, role });
+            next += 1;
+        }
+        for (queue, share) in transmit.into_iter().zip(&mut shares) {
+            share.transmit.push(Attached { queue, port, role });
+        }
+    }
+    shares
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_leaves_control_a_core_when_there_are_two() {
+        let auto = |available: &[usize]| layout(&Cores::Auto, available).unwrap();
+        assert_eq!(
+            auto(&[0, 1]),
+            Layout {
+                workers: vec![1],
+                control: vec![0]
+            }
+        );
+        assert_eq!(
+            auto(&[5]),
+            Layout {
+                workers: vec![5],
+                control: vec![]
+            }
+        );
+        let listed = layout(&Cores::List(vec![1, 2]), &[0, 1, 2, 3]).unwrap();
+        assert_eq!(
+            listed,
+            Layout {
+                workers: vec![1, 2],
+                control: vec![0, 3]
+            }
+        );
+    }
+
+    #[test]
+    fn a_core_that_is_not_there_is_named() {
+        let error = layout(&Cores::List(vec![1, 9]), &[0, 1])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("core 9") && error.contains("0, 1"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn pools_grow_with_queues_and_stay_one_below_a_power_of_two() {
+        assert_eq!(pool_options(1, 1, 1, false).buffers, 8191);
+        assert!(pool_options(3, 3, 1, false).buffers >= 3 * 5 * 1024);
+        assert!((pool_options(64, 64, 4, true).buffers + 1).is_power_of_two());
+    }
+}

@@ -1,0 +1,102 @@
+//! The control thread's desk: events in, actions out, and what has no event of its own.
+
+use super::feeds::Feeds;
+use super::ports::{Ports, Side};
+use control::control::Control;
+use control::event::{Action, Event, KernelSync};
+use crossbeam::channel::{Receiver, RecvTimeoutError};
+use fastpath::software::push::Gleans;
+use fastpath::table::LpmWrite;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long to wait for an event before looking at what has none: unresolved destinations, links
+/// of devices without an interrupt, signals.
+const PATIENCE: Duration = Duration::from_millis(10);
+
+/// How often devices are asked for their links: few report them in time, most do not at all.
+const LINK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Events handled before their actions are carried out.
+const EVENTS_AT_ONCE: usize = 256;
+
+/// Everything around the control thread.
+pub struct Desk<'d, 'p> {
+    inbox: Receiver<Event>,
+    feeds: Feeds,
+    ports: &'d mut Ports<'p>,
+    gleans: &'d Gleans,
+}
+
+impl<'d, 'p> Desk<'d, 'p> {
+    /// A desk that `inbox` leads to.
+    pub fn new(
+        inbox: Receiver<Event>,
+        feeds: Feeds,
+        ports: &'d mut Ports<'p>,
+        gleans: &'d Gleans,
+    ) -> Self {
+        Desk {
+            inbox,
+            feeds,
+            ports,
+            gleans,
+        }
+    }
+
+    /// Serves `control` until `stop` is set.
+    pub fn serve<L: LpmWrite>(
+        &mut self,
+        control: &mut Control<L>,
+        sides: &[Side<'p>],
+        stop: &AtomicBool,
+    ) {
+        let mut next_links = Instant::now();
+        while !stop.load(Ordering::Relaxed) {
+            let synced = self.listen(control);
+            while let Some((port, address)) = self.gleans.pop() {
+                control.handle(Event::Glean { port, address }, Instant::now());
+            }
+            let now = Instant::now();
+            control.tick(now);
+            for action in control.actions() {
+                match action {
+                    Action::OwnAddress { address, add } => self.ports.own_address(address, add),
+                    other => self.feeds.act(&other),
+                }
+            }
+            if synced {
+                // Only now are all own addresses in the maps.
+                self.ports.enable();
+            }
+            if now >= next_links {
+                self.ports.poll_links(sides);
+                next_links = now + LINK_INTERVAL;
+            }
+        }
+        self.ports.disable();
+    }
+
+    /// Handles what has come in, and waits if nothing has. True when the kernel's state is complete.
+    fn listen<L: LpmWrite>(&mut self, control: &mut Control<L>) -> bool {
+        let now = Instant::now();
+        let due = control
+            .next_deadline()
+            .map_or(PATIENCE, |d| d.saturating_duration_since(now));
+        let mut synced = false;
+        let mut next = match self.inbox.recv_timeout(due.min(PATIENCE)) {
+            Ok(event) => Some(event),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
+        };
+        for _ in 0..EVENTS_AT_ONCE {
+            let Some(event) = next else { break };
+            synced |= matches!(event, Event::KernelSync(KernelSync::End));
+            if let Event::PortCarrier { port, up, .. } = event {
+                self.ports.carrier(port, up);
+            }
+            control.handle(event, Instant::now());
+            next = self.inbox.try_recv().ok();
+        }
+        synced
+    }
+}

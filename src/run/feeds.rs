@@ -1,0 +1,112 @@
+//! The threads around control that read sockets: rtnetlink, FPM, api.
+
+use crate::output::Failure;
+use control::api::message::Counters;
+use control::api::server::{Limits, Server, ask_control};
+use control::config::{Config, Kernel};
+use control::event::{Action, Event};
+use control::fpm;
+use control::netlink::{Monitor, Requests, monitor};
+use crossbeam::channel::Sender;
+use fastpath::table::stats::{Snapshot, WorkerStats};
+use fastpath::table::{PortId, Tables};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread::{Builder, JoinHandle};
+
+/// The running threads, and the ways back to their sockets.
+pub struct Feeds {
+    requests: Requests,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Feeds {
+    /// Opens every socket, then starts the threads; they end when `stop` is set.
+    pub fn start(
+        config: &Config,
+        tables: &Arc<Tables>,
+        stats: &[Arc<WorkerStats>],
+        events: Sender<Event>,
+        stop: &Arc<AtomicBool>,
+    ) -> Result<Self, Failure> {
+        let limits = Limits::default();
+        let api = Server::bind(&config.api.socket, limits)
+            .map_err(|e| Failure::run("api", "start", e.to_string(), None))?;
+        let netdevs = config
+            .ports
+            .iter()
+            .enumerate()
+            .filter_map(|(i, port)| match &port.kernel {
+                Kernel::Netdev(name) => Some((name.clone(), PortId(i as u16))),
+                Kernel::Tap | Kernel::None => None,
+            });
+        let monitor = Monitor::open(
+            netdevs,
+            Arc::clone(tables),
+            events.clone(),
+            monitor::RECEIVE_BYTES,
+        )
+        .map_err(|e| Failure::run("rtnetlink", "start", e.to_string(), None))?;
+        let requests = Requests::open()
+            .map_err(|e| Failure::run("rtnetlink", "start", e.to_string(), None))?;
+        let listener = config
+            .fpm
+            .enable
+            .then(|| fpm::Server::bind(config.fpm.listen))
+            .transpose();
+        let listener = listener.map_err(|e| Failure::run("fpm", "start", e.to_string(), None))?;
+
+        let mut feeds = Feeds {
+            requests,
+            threads: Vec::new(),
+        };
+        let (all, named) = (stats.to_vec(), config.clone());
+        let counters = move || counters(&named, &sum(&all));
+        let handler = ask_control(events.clone(), limits, counters);
+        let end = Arc::clone(stop);
+        feeds.thread("api", move || api.run(&handler, &end))?;
+        let end = Arc::clone(stop);
+        feeds.thread("netlink", move || monitor.run(&end))?;
+        if let Some(listener) = listener {
+            let end = Arc::clone(stop);
+            feeds.thread("fpm", move || listener.run(&events, &end))?;
+        }
+        Ok(feeds)
+    }
+
+    fn thread(&mut self, name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
+        let started = Builder::new().name(name.into()).spawn(work);
+        self.threads.push(started.map_err(|cause| {
+            Failure::run(format!("thread {name}"), "start", cause.to_string(), None)
+        })?);
+        Ok(())
+    }
+
+    /// Does what control asks of the sockets.
+    pub fn act(&mut self, action: &Action) {
+        self.requests.apply(action);
+    }
+}
+
+impl Drop for Feeds {
+    fn drop(&mut self) {
+        for thread in self.threads.drain(..) {
+            // A thread that panicked has said so itself.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// All workers' counters in one.
+pub fn sum(stats: &[Arc<WorkerStats>]) -> Snapshot {
+    let mut total = Snapshot::default();
+    for one in stats {
+        total.add(&one.snapshot());
+    }
+    total
+}
+
+/// The counters under the configured names.
+pub fn counters(config: &Config, snapshot: &Snapshot) -> Counters {
+    Counters::new(snapshot, config.ports.iter().map(|port| port.name.as_str()))
+}

@@ -1,0 +1,110 @@
+//! `evenpath run`: ports, workers, the control thread and the threads that feed it.
+
+mod desk;
+mod feeds;
+mod ports;
+mod team;
+
+use crate::cli::Run;
+use crate::output::{Done, Failure};
+use crate::plane;
+use control::config::{Config, draw_seed};
+use control::control::Control;
+use control::event::Noticed;
+use crossbeam::channel::unbounded;
+use desk::Desk;
+use fastpath::dpdk::{Fib, Pool};
+use fastpath::software::push::Gleans;
+use fastpath::table::stats::WorkerStats;
+use fastpath::table::{Tables, View, Writer};
+use feeds::Feeds;
+use ports::Ports;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Instant;
+use team::Team;
+
+/// Unresolved destinations that may wait for control.
+const GLEANS: usize = 1024;
+
+/// Runs until SIGINT or SIGTERM.
+pub fn run(arguments: &Run) -> Done {
+    let config = Config::load(&arguments.config)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(|cause| {
+            Failure::run("signals", "install handlers", cause.to_string(), None)
+        })?;
+    }
+    // EAL pins the calling thread: afterwards its core is all that can be seen.
+    let available = core_affinity::get_core_ids().unwrap_or_default();
+    let available: Vec<_> = available.into_iter().map(|core| core.id).collect();
+    let layout = plane::layout(&config.eal.cores, &available)?;
+    let workers = layout.workers.len().max(1);
+
+    let jumbo = config
+        .ports
+        .iter()
+        .any(|port| port.mtu.is_some_and(|mtu| mtu > 1900));
+    let queues = config.ports.len() * workers * 2;
+    let room = plane::pool_options(config.ports.len(), queues, workers, jumbo);
+    let fibs = plane::fib_options(&config);
+    let memory = plane::memory(&config, 2 * fibs.memory_mib() + plane::pool_mib(&room))?;
+    let mut planned = plane::plan(&config, workers, &room)?;
+    let eal = plane::start_eal(&config, &layout, memory)?;
+    let pool = Pool::new(eal.handle(), room)?;
+
+    let tables = Arc::new(Tables::new(
+        config.tables.groups as usize,
+        config.tables.buckets as usize,
+        config.tables.adjacencies as usize,
+    ));
+    let (seed, warning) = draw_seed(&config);
+    if let Some(warning) = warning {
+        log::warn!("{warning}");
+    }
+    let hash = plane::hash(&config, seed);
+    let view = || Ok::<_, Failure>(View::new(Fib::new(eal.handle(), fibs)?, hash.clone()));
+    let (writer, registry) = Writer::new(Arc::clone(&tables), view()?, view()?);
+
+    let (events, inbox) = unbounded();
+    let mut ports = Ports::open(&pool, &config, &mut planned, workers, &tables, &events)?;
+    let stats: Vec<_> = (0..workers).map(|_| Arc::new(WorkerStats::new())).collect();
+    let gleans = Arc::new(Gleans::new(GLEANS));
+    let mut control = Control::new(
+        &config,
+        &ports.devices,
+        writer,
+        Noticed::now(),
+        Instant::now,
+    );
+    let feeds = Feeds::start(&config, &tables, &stats, events, &stop)?;
+    let sides = ports.take_sides();
+    let shares = plane::share(&sides, workers);
+    let done = thread::scope(|scope| {
+        let team = Team {
+            handle: eal.handle(),
+            pool: &pool,
+            tables: &tables,
+            registry: &registry,
+            stats: &stats,
+            gleans: &gleans,
+            layout: &layout,
+            icmp_rate: config.icmp.rate,
+            stop: &stop,
+        };
+        let started = team.start(scope, shares);
+        if started.is_ok() {
+            log::info!("running: {}, {workers} worker(s)", config.summary());
+            Desk::new(inbox, feeds, &mut ports, &gleans).serve(&mut control, &sides, &stop);
+        }
+        // Nobody else tells the workers that the desk is empty.
+        stop.store(true, Ordering::Relaxed);
+        started
+    });
+    log::info!("stopped");
+    done.map(|()| ExitCode::SUCCESS)
+}

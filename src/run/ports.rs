@@ -1,0 +1,154 @@
+//! The opened ports, the kernel's side of each, and what their links say.
+
+use crate::output::Failure;
+use crate::plane::{self, Planned};
+use control::config::{Config, Kernel};
+use control::event::{Event, Noticed};
+use control::port::Device;
+use crossbeam::channel::Sender;
+use fastpath::dpdk::{LinkChanged, Pool, Port};
+use fastpath::software::push::Role;
+use fastpath::steal::{KernelTap, OwnAddresses};
+use fastpath::table::{PortId, Tables};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// One side of a port: the wire, or the tap that carries its own traffic to the kernel.
+pub type Side<'p> = (PortId, Role, Port<'p>);
+
+/// All ports of a run.
+pub struct Ports<'p> {
+    sides: Vec<Side<'p>>,
+    /// What each device says of itself, by port.
+    pub devices: Vec<Device>,
+    own: Vec<OwnAddresses>,
+    taps: Vec<(PortId, KernelTap)>,
+    /// Ports whose link is asked for, besides what the device reports, and what it was then.
+    polled: Vec<(PortId, bool)>,
+    tables: Arc<Tables>,
+    events: Sender<Event>,
+}
+
+impl<'p> Ports<'p> {
+    /// Opens and starts every port of `planned`; programs that part its packets take nothing yet.
+    pub fn open(
+        pool: &'p Pool<'p>,
+        config: &Config,
+        planned: &mut [Planned],
+        workers: usize,
+        tables: &Arc<Tables>,
+        events: &Sender<Event>,
+    ) -> Result<Self, Failure> {
+        let mut all = Ports {
+            sides: Vec::new(),
+            devices: Vec::new(),
+            own: Vec::new(),
+            taps: Vec::new(),
+            polled: Vec::new(),
+            tables: Arc::clone(tables),
+            events: events.clone(),
+        };
+        for plan in planned {
+            let wanted = &config.ports[usize::from(plan.port.0)];
+            let changed = link_changed(plan.port, tables, events);
+            let mut port = plane::open(pool, config, plan, workers, Some(changed))?;
+            if let Some(steal) = &mut plan.steal {
+                // Before the start, or the kernel's first frames on a tap would reach the port.
+                all.own.push(steal.attach()?);
+            } else {
+                // Even where the device promises to report: net_tap does, and never calls.
+                all.polled.push((plan.port, true));
+            }
+            port.start()?;
+            all.devices.push(Device {
+                mac: port.mac(),
+                mtu: port.mtu(),
+                ..Device::default()
+            });
+            if wanted.kernel == Kernel::Tap {
+                let (tap, kernel) =
+                    plane::open_kernel_tap(pool, &wanted.name, plan.port, &port, workers)?;
+                all.taps.push((plan.port, tap));
+                all.sides.push((plan.port, Role::Kernel, kernel));
+            }
+            all.sides.push((plan.port, Role::Network, port));
+        }
+        Ok(all)
+    }
+
+    /// The ports themselves, for whoever shares out their queues.
+    pub fn take_sides(&mut self) -> Vec<Side<'p>> {
+        std::mem::take(&mut self.sides)
+    }
+
+    /// From now on the programs hand over what is ours: every own address is known.
+    pub fn enable(&mut self) {
+        for own in &mut self.own {
+            if let Err(error) = own.enable() {
+                log::error!("{error}");
+            }
+        }
+    }
+
+    /// The programs leave everything to the kernel.
+    pub fn disable(&mut self) {
+        for own in &mut self.own {
+            if let Err(error) = own.disable() {
+                log::error!("{error}");
+            }
+        }
+    }
+
+    /// An own address of the router came or went: no port may take its packets from the kernel.
+    pub fn own_address(&self, address: IpAddr, add: bool) {
+        for own in &self.own {
+            let done = if add {
+                own.add(address)
+            } else {
+                own.remove(address)
+            };
+            if let Err(error) = done {
+                log::error!("{error}");
+            }
+        }
+    }
+
+    /// Gives the kernel's side of `port` the carrier that the port has.
+    pub fn carrier(&self, port: PortId, up: bool) {
+        for (_, tap) in self.taps.iter().filter(|(id, _)| *id == port) {
+            if let Err(error) = tap.set_carrier(up) {
+                log::error!("{error}");
+            }
+        }
+    }
+
+    /// Asks the devices for their links.
+    pub fn poll_links(&mut self, sides: &[Side<'p>]) {
+        for (id, was_up) in &mut self.polled {
+            let side = sides
+                .iter()
+                .find(|(side, role, _)| side == id && *role == Role::Network);
+            let Some((_, _, port)) = side else { continue };
+            let up = port.link().map_or(*was_up, |link| link.up);
+            if up != *was_up {
+                *was_up = up;
+                link_is(*id, up, &self.tables, &self.events);
+            }
+        }
+    }
+}
+
+/// What a device's link-state interrupt does: workers first, then control.
+fn link_changed(port: PortId, tables: &Arc<Tables>, events: &Sender<Event>) -> LinkChanged {
+    let (tables, events) = (Arc::clone(tables), events.clone());
+    Box::new(move |up| link_is(port, up, &tables, &events))
+}
+
+fn link_is(port: PortId, up: bool, tables: &Tables, events: &Sender<Event>) {
+    let noticed = Noticed::now();
+    if !up {
+        tables.down.set_port(port);
+    }
+    // Control is gone only when the process ends.
+    let _ = events.send(Event::PortCarrier { port, up, noticed });
+}
