@@ -198,7 +198,7 @@ const fn splitmix(state: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-#[inline]
+#[inline(always)]
 const fn fold(a: u64, b: u64) -> u64 {
     let product = a as u128 * b as u128;
     product as u64 ^ (product >> 64) as u64
@@ -277,7 +277,7 @@ impl Settings {
     }
 
     /// The hash of an IPv4 packet: two multiplications.
-    #[inline]
+    #[inline(always)]
     pub fn hash4(&self, src: u32, dst: u32, rest: &Rest) -> u32 {
         let (src, dst) = (src & self.src as u32, dst & self.dst as u32);
         let (sport, dport) = (rest.sport & self.sport, rest.dport & self.dport);
@@ -296,7 +296,7 @@ impl Settings {
 
     /// The hash of an IPv6 packet, addresses as numbers: four multiplications, two of them beside
     /// each other.
-    #[inline]
+    #[inline(always)]
     pub fn hash6(&self, src: u128, dst: u128, rest: &Rest) -> u32 {
         let [.., k4, k5, k6, k7] = self.keys;
         let wide = |half: u64| u128::from(half) << 64 | u128::from(half);
@@ -311,7 +311,7 @@ impl Settings {
         self.finish(high ^ low.rotate_left(32), ports, rest)
     }
 
-    #[inline]
+    #[inline(always)]
     fn finish(&self, addresses: u64, ports: u64, rest: &Rest) -> u32 {
         let [k0, k1, k2, k3, ..] = self.keys;
         let protocol = u64::from(rest.protocol & self.protocol);

@@ -217,6 +217,9 @@ impl Slot {
     }
 }
 
+/// What stands for every id out of range: all zero, which drops as no-route.
+static UNKNOWN: Slot = Slot([const { AtomicU64::new(0) }; 8]);
+
 /// All adjacencies, by id.
 #[derive(Debug)]
 pub struct Adjacencies(Box<[Slot]>);
@@ -259,7 +262,7 @@ impl Adjacencies {
     /// The slot of `id`; of an id out of range, the one that drops as no-route.
     #[inline]
     pub fn slot(&self, id: AdjacencyId) -> &Slot {
-        self.0.get(id.0 as usize).unwrap_or(&self.0[0])
+        self.0.get(id.0 as usize).unwrap_or(&UNKNOWN)
     }
 
     /// Writes `adjacency` at `id`, which nothing reachable may name yet.

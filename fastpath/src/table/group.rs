@@ -57,6 +57,9 @@ impl GroupWord {
     }
 }
 
+/// What stands for every id out of range: the word of a group that drops, a bucket that drops.
+static NOTHING: AtomicU64 = AtomicU64::new(0);
+
 /// All groups and all buckets.
 #[derive(Debug)]
 pub struct Groups {
@@ -106,11 +109,10 @@ impl Groups {
         self.buckets.len()
     }
 
-    /// The word of `group`; of an id out of range, group 0's.
+    /// The word of `group`; of an id out of range, one that drops.
     #[inline]
     pub fn word(&self, group: GroupId) -> GroupWord {
-        let word = self.words.get(group.0 as usize).unwrap_or(&self.words[0]);
-        GroupWord(word.load(Ordering::Acquire))
+        GroupWord(self.word_address(group).load(Ordering::Acquire))
     }
 
     /// Publishes `word` for `group`. Its buckets must be complete.
@@ -140,13 +142,13 @@ impl Groups {
     /// The word itself, to prefetch.
     #[inline]
     pub fn word_address(&self, group: GroupId) -> &AtomicU64 {
-        self.words.get(group.0 as usize).unwrap_or(&self.words[0])
+        self.words.get(group.0 as usize).unwrap_or(&NOTHING)
     }
 
     /// The bucket itself, to prefetch.
     #[inline]
     pub fn bucket_address(&self, index: u32) -> &AtomicU64 {
-        self.buckets.get(index as usize).unwrap_or(&self.buckets[0])
+        self.buckets.get(index as usize).unwrap_or(&NOTHING)
     }
 
     /// What a packet of `hash` takes when something in `down` is dead: the bucket's first choice if

@@ -12,7 +12,7 @@ impl Sum {
 
     /// Adds `bytes`; an odd last byte counts as the high half of a word, so only the last slice
     /// added may be of odd length.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn with(mut self, bytes: &[u8]) -> Self {
         let words = bytes.chunks_exact(4);
@@ -60,7 +60,7 @@ pub fn checksum(bytes: &[u8]) -> u16 {
 }
 
 /// True when `bytes`, checksum included, sum to what they should.
-#[inline]
+#[inline(always)]
 pub fn is_valid(bytes: &[u8]) -> bool {
     Sum::new().with(bytes).folded() == 0xffff
 }

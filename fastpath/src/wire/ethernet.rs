@@ -38,7 +38,7 @@ const fn is_tag(ethertype: u16) -> bool {
 }
 
 /// Reads the header of `frame`; `None` when it ends early.
-#[inline]
+#[inline(always)]
 pub fn read(frame: &[u8]) -> Option<Header> {
     let header: &[u8; HEADER] = frame.first_chunk()?;
     let [d0, d1, d2, d3, d4, d5, .., t0, t1] = *header;

@@ -100,7 +100,7 @@ pub struct Transport {
 /// Stops at a fragment header of a real fragment, at the end of the packet, and after
 /// [`MAX_EXTENSIONS`]; then `protocol` is the last one named, which is one of the extension
 /// headers in the last two cases.
-#[inline]
+#[inline(always)]
 pub fn transport(packet: &[u8], header: Header<'_>) -> Transport {
     let found = Transport {
         protocol: header.next_header(),
@@ -145,7 +145,7 @@ fn walk(packet: &[u8], mut found: Transport) -> Transport {
 }
 
 /// The ports at `found` in `packet`, if there are any.
-#[inline]
+#[inline(always)]
 pub fn ports(packet: &[u8], found: &Transport) -> Option<(u16, u16)> {
     if found.is_fragment || !transport::has_ports(found.protocol) {
         return None;

@@ -23,7 +23,7 @@ pub const fn has_ports(protocol: u8) -> bool {
 
 /// Source and destination port at the start of `segment`; `None` when it is too short or
 /// `protocol` has none.
-#[inline]
+#[inline(always)]
 pub fn ports(segment: &[u8], protocol: u8) -> Option<(u16, u16)> {
     let [a, b, c, d] = *segment.first_chunk()?;
     let pair = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
