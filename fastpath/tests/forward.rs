@@ -455,6 +455,45 @@ fn unresolved_destinations_are_reported_once_a_burst() {
 }
 
 #[test]
+fn packets_wait_for_their_neighbor_and_not_for_ever() {
+    use fastpath::software::hold::{INTERVAL_NS, PATIENCE_NS};
+    use std::cell::Cell;
+    thread_local!(static NOW: Cell<u64> = const { Cell::new(0) });
+    let mut router = Router::new(Options {
+        holding: (2, || NOW.get()),
+        ..Options::default()
+    });
+    let packets = ["10.244.1.7", "10.244.1.8", "10.244.1.7"].map(|to| v4("10.9.9.9", to).bytes());
+    let frames = packets.clone().map(|p| to_router(1, &p));
+    assert!(router.send(1, &frames).iter().all(Vec::is_empty));
+    assert_eq!(router.worker.waiting(), 2);
+    assert_eq!(
+        dropped(&router, DropReason::NeighborUnresolved),
+        1,
+        "no room"
+    );
+    let asked = router.gleans.len();
+    router.update(|view| {
+        use fastpath::table::LpmWrite;
+        let host = view.lpm.upsert4([10, 244, 1, 7].into(), 32, GroupId(3));
+        host.unwrap();
+    });
+    assert!(
+        router.settle().iter().all(Vec::is_empty),
+        "too early to try"
+    );
+    NOW.set(INTERVAL_NS);
+    let out = router.settle();
+    assert_eq!(out[0], [model::out(0, &next_hop(&packets[0]))]);
+    assert_eq!(router.worker.waiting(), 1);
+    assert_eq!(router.gleans.len(), asked, "a packet asks once");
+    NOW.set(PATIENCE_NS);
+    router.settle();
+    assert_eq!(router.worker.waiting(), 0);
+    assert_eq!(dropped(&router, DropReason::NeighborUnresolved), 2);
+}
+
+#[test]
 fn a_full_transmit_ring_drops_the_rest() {
     let mut router = Router::new(Options {
         tx_at_most: 10,

@@ -14,6 +14,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread::{Builder, Scope};
 
+/// Packets that may wait for their neighbors, a worker: bursts to some hosts at once.
+const HELD: usize = 256;
+
 /// What all workers share.
 pub struct Team<'a, 'e> {
     pub handle: Handle<'e>,
@@ -59,7 +62,7 @@ impl<'a, 'e> Team<'a, 'e> {
                 if let Err(error) = &registered {
                     log::warn!("worker {number}: {error}; it runs without a buffer cache");
                 }
-                drop(Worker::new(parts).run(stop));
+                drop(Worker::new(parts).holding(HELD, now_ns).run(stop));
             };
             let thread = Builder::new().name(format!("worker-{number}"));
             thread.spawn_scoped(scope, work).map_err(|cause| {

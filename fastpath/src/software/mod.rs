@@ -2,13 +2,15 @@
 //!
 //! * [`worker`]: the main loop.
 //! * [`parse`], [`lookup`], [`select`], [`rewrite`], [`push`]: the stages, one pass over all lanes each.
-//! * [`icmp`], [`fragment`]: what becomes of the few packets that cannot simply be forwarded.
+//! * [`icmp`], [`fragment`], [`hold`]: what becomes of the few packets that cannot simply be
+//!   forwarded.
 //! * [`burst`], [`lanes`]: owned packets, and what the stages have learned about them.
 //! * [`heap`]: frames and queues on plain memory, for tests, benches and models.
 
 pub mod burst;
 pub mod fragment;
 pub mod heap;
+pub mod hold;
 pub mod icmp;
 pub mod lanes;
 pub mod lookup;

@@ -1,6 +1,7 @@
 //! Stage 5: verdict -> transmit queue, kernel, answer, or drop; each packet is counted here once.
 
 use super::burst::{Allocator, Burst, Frame, TxQueue};
+use super::hold::Hold;
 use super::icmp::{self, Limit, Refused};
 use super::lanes::{Lanes, Verdict};
 use super::{fragment, rewrite};
@@ -56,6 +57,9 @@ pub(super) struct Outputs<T: TxQueue, A> {
     pub(super) stats: Arc<WorkerStats>,
     gleans: Arc<Gleans>,
     last_glean: Option<(PortId, IpAddr)>,
+    pub(super) hold: Hold<T::Frame>,
+    /// Until when the packet waits that is tried again now.
+    pub(super) retried_until_ns: Option<u64>,
     limit: Limit,
     punts: Punts,
 }
@@ -78,6 +82,8 @@ impl<T: TxQueue, A: Allocator<Frame = T::Frame>> Outputs<T, A> {
             stats,
             gleans,
             last_glean: None,
+            hold: Hold::none(),
+            retried_until_ns: None,
             limit,
             punts,
         };
@@ -161,14 +167,18 @@ impl<T: TxQueue, A: Allocator<Frame = T::Frame>> Outputs<T, A> {
     }
 
     #[cold]
-    fn glean(&mut self, port: PortId, address: Option<IpAddr>) {
-        self.stats.dropped(DropReason::NeighborUnresolved, 1);
+    fn glean(&mut self, frame: T::Frame, ingress: PortId, port: PortId, address: Option<IpAddr>) {
         let wanted = address.map(|address| (port, address));
-        // A flow's burst asks once.
-        if let Some(wanted) = wanted.filter(|w| Some(*w) != self.last_glean) {
+        // A flow's burst asks once, and so does a packet that waits.
+        let is_news = |w: &(PortId, IpAddr)| Some(*w) != self.last_glean;
+        if let Some(wanted) = wanted.filter(|w| self.retried_until_ns.is_none() && is_news(w)) {
             self.last_glean = Some(wanted);
             // Full: control is busy, and the next packet asks again.
             let _ = self.gleans.push(wanted);
+        }
+        let kept = self.hold.keep(frame, ingress, self.retried_until_ns);
+        if kept.is_err() {
+            self.stats.dropped(DropReason::NeighborUnresolved, 1);
         }
     }
 
@@ -293,7 +303,7 @@ pub(super) fn push<T, A, L>(
             Verdict::Fragment => outputs.fragment(frame, l3, len, lanes.adjacency[i], tables),
             Verdict::Glean => {
                 let address = destination(frame.bytes().get(l3..));
-                outputs.glean(facts.port(), address);
+                outputs.glean(frame, ingress, facts.port(), address);
             }
             Verdict::Punt | Verdict::V4 | Verdict::V6 | Verdict::Send => {
                 let facts = view.ports.get(usize::from(ingress.0));

@@ -2,6 +2,7 @@
 //! read-only, and its counters, written by it alone.
 
 use super::burst::{Allocator, Burst, Frame, RxQueue, TxQueue};
+use super::hold::Hold;
 use super::icmp::Limit;
 use super::lanes::Lanes;
 use super::lookup::lookup;
@@ -11,7 +12,7 @@ use super::rewrite::rewrite;
 use super::select::select;
 use crate::rcu;
 use crate::table::stats::WorkerStats;
-use crate::table::{Lpm, PortFacts, PortId, Tables, View};
+use crate::table::{DropReason, Lpm, PortFacts, PortId, Tables, View};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -88,11 +89,28 @@ where
         }
     }
 
+    /// Lets up to `packets` packets wait for their neighbor to be resolved, for a second at most;
+    /// without it they are dropped at once. `now` gives nanoseconds on a clock that never goes
+    /// back; it is read only while a packet waits.
+    #[must_use]
+    pub fn holding(mut self, packets: usize, now: fn() -> u64) -> Self {
+        self.outputs.hold = Hold::new(packets, now);
+        self
+    }
+
+    /// How many packets wait for their neighbors.
+    pub fn waiting(&self) -> usize {
+        self.outputs.hold.len()
+    }
+
     /// Turns until told to stop; gives the worker back, queues and all.
     pub fn run(mut self, stop: &AtomicBool) -> Self {
         while !stop.load(Ordering::Relaxed) {
             self.turn();
         }
+        let given_up = self.outputs.hold.give_up() as u64;
+        let stats = &self.outputs.stats;
+        stats.dropped(DropReason::NeighborUnresolved, given_up);
         self
     }
 
@@ -114,13 +132,11 @@ where
                 outputs.forward_kernels(*port, burst, tables);
                 continue;
             }
-            let facts = port_facts(view, *port);
-            parse(burst, lanes, *port, facts, &view.hash); //  bytes       -> destination, hash
             count(burst, *port, &outputs.stats);
-            lookup(lanes, view, &tables.groups); //            destination -> group
-            select(burst.lanes(), lanes, tables); //           group, hash -> adjacency
-            rewrite(burst, lanes, tables); //                  adjacency   -> new header, egress
-            push(burst, lanes, *port, outputs, view, tables); // egress    -> transmit queue
+            forward(burst, lanes, *port, outputs, view, tables);
+        }
+        if !outputs.hold.is_empty() {
+            retry(burst, lanes, outputs, view, tables);
         }
         outputs.flush();
         outputs.stats.turn();
@@ -133,6 +149,55 @@ where
     pub fn offline<V>(&mut self, work: impl FnOnce() -> V) -> V {
         self.views.offline(work)
     }
+}
+
+/// The stages, over a burst that came in on `port`; the burst is empty afterwards.
+#[inline(always)]
+fn forward<F, T, A, L>(
+    burst: &mut Burst<F>,
+    lanes: &mut Lanes,
+    port: PortId,
+    outputs: &mut Outputs<T, A>,
+    view: &View<L>,
+    tables: &Tables,
+) where
+    F: Frame,
+    T: TxQueue<Frame = F>,
+    A: Allocator<Frame = F>,
+    L: Lpm,
+{
+    let facts = port_facts(view, port);
+    parse(burst, lanes, port, facts, &view.hash); //  bytes       -> destination, hash
+    lookup(lanes, view, &tables.groups); //           destination -> group
+    select(burst.lanes(), lanes, tables); //          group, hash -> adjacency
+    rewrite(burst, lanes, tables); //                 adjacency   -> new header, egress
+    push(burst, lanes, port, outputs, view, tables); // egress    -> transmit queue
+}
+
+/// Tries the packets again that wait for a neighbor, one by one: they are few and seldom.
+#[cold]
+#[inline(never)]
+fn retry<F, T, A, L>(
+    burst: &mut Burst<F>,
+    lanes: &mut Lanes,
+    outputs: &mut Outputs<T, A>,
+    view: &View<L>,
+    tables: &Tables,
+) where
+    F: Frame,
+    T: TxQueue<Frame = F>,
+    A: Allocator<Frame = F>,
+    L: Lpm,
+{
+    for waiting in outputs.hold.due().unwrap_or_default() {
+        outputs.retried_until_ns = Some(waiting.until_ns);
+        if burst.push(waiting.frame).is_err() {
+            // Cannot be: it is empty.
+            outputs.stats.dropped(DropReason::NoBuffer, 1);
+        }
+        forward(burst, lanes, waiting.ingress, outputs, view, tables);
+    }
+    outputs.retried_until_ns = None;
 }
 
 #[inline]

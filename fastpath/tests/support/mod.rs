@@ -121,6 +121,8 @@ pub struct Options {
     pub allocator: HeapAllocator,
     /// How many frames a transmit queue takes at once.
     pub tx_at_most: usize,
+    /// How many packets may wait for their neighbors, and by which clock.
+    pub holding: (usize, fn() -> u64),
 }
 
 impl Default for Options {
@@ -133,6 +135,7 @@ impl Default for Options {
             icmp_burst: u32::MAX,
             allocator: HeapAllocator::default(),
             tx_at_most: usize::MAX,
+            holding: (0, || 0),
         }
     }
 }
@@ -249,7 +252,8 @@ impl Router {
             gleans: Arc::clone(&gleans),
             icmp_limit: Limit::new(1, options.icmp_burst, || 0),
             punts: options.punts,
-        });
+        })
+        .holding(options.holding.0, options.holding.1);
         Router {
             worker,
             writer,
@@ -284,7 +288,7 @@ impl Router {
         let (made, gone) = self.counters().balance();
         assert_eq!(
             made,
-            gone,
+            gone + self.worker.waiting() as u64,
             "a packet is unaccounted for: {:?}",
             self.counters()
         );
