@@ -221,7 +221,8 @@ class Lab:
         with open(path, "w") as file:
             file.write("".join(f'[[port]]\nname = "{port}"\ndevice = "{self.plane}:{port}"\nkernel = "{port}"\n\n'
                                for port in ("host0", *UPLINKS)))
-            file.write('[fpm]\nlisten = "127.0.0.1:2620"\n\n[hash]\nseed = 1\n')
+            # small tables leave memory to others; a fixed seed makes a restart keep every flow's way
+            file.write('[tables]\nroutes-ipv4 = 10000\nroutes-ipv6 = 10000\n\n[hash]\nseed = 1\n')
         process = self.spawn("dpu", "evenpath", BINARY, "run", "-c", path)
 
         def ready():
