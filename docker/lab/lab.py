@@ -77,13 +77,13 @@ class Lab:
     `plane`: "xdp" or "tap" run evenpath on ports of that kind; "kernel" lets the dpu's kernel forward, for comparison.
     """
 
-    def __init__(self, plane="xdp", unnumbered=False, uplink_mtu=1500, nexthop_groups=True):
+    def __init__(self, plane="xdp", unnumbered=False, fabric_mtu=1500, nexthop_groups=True):
         self.plane, self.unnumbered, self.nexthop_groups = plane, unnumbered, nexthop_groups
         self.daemons = {}  # (node, name) -> Popen
         self.logs = "/run/lab"
         os.makedirs(self.logs)
         self._namespaces()
-        self._links(uplink_mtu)
+        self._links(fabric_mtu)
 
     # -- namespaces and links ------------------------------------------------------------------------------------------
 
@@ -111,9 +111,9 @@ class Lab:
                     with open(f"/proc/sys/net/{path}", "w") as file:
                         file.write(str(value))
 
-    def _links(self, uplink_mtu):
+    def _links(self, fabric_mtu):
         for index, (node, device, peer, peer_device, _, _) in enumerate(LINKS, 1):
-            mtu = str(uplink_mtu if device in UPLINKS else 1500)
+            mtu = str(1500 if peer == "host" else fabric_mtu)
             run("ip", "link", "add", device, "netns", node, "mtu", mtu, "address", f"02:00:00:00:0{index}:01",
                 "type", "veth", "peer", "name", peer_device, "netns", peer, "mtu", mtu,
                 "address", f"02:00:00:00:0{index}:02")
@@ -221,8 +221,8 @@ class Lab:
         with open(path, "w") as file:
             file.write("".join(f'[[port]]\nname = "{port}"\ndevice = "{self.plane}:{port}"\nkernel = "{port}"\n\n'
                                for port in ("host0", *UPLINKS)))
-            # small tables leave memory to others; a fixed seed makes a restart keep every flow's way
-            file.write('[tables]\nroutes-ipv4 = 10000\nroutes-ipv6 = 10000\n\n[hash]\nseed = 1\n')
+            # small tables and no huge pages leave those to others; a fixed seed makes a restart keep every flow's way
+            file.write('[eal]\nhugepages = "never"\nmemory = 300\n\n[tables]\nroutes-ipv4 = 10000\nroutes-ipv6 = 10000\n\n[hash]\nseed = 1\n')
         process = self.spawn("dpu", "evenpath", BINARY, "run", "-c", path)
 
         def ready():
@@ -266,7 +266,13 @@ class Lab:
         self.start_frr()
         self.wait_for_routes()
         self.wait_for_return()
+        self.greet()
         return self
+
+    def greet(self):
+        """A ping each way: the first packets to a host wait, as at any router, for its address to be resolved."""
+        for family in (4, 6):
+            run("ip", "netns", "exec", "server", "ping", "-c", "1", "-w", "5", "-I", SERVER[family], HOST[family])
 
 
 def usable_members(answer, prefix):

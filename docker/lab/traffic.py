@@ -30,7 +30,7 @@ class Ring:
 
     HEADER = struct.Struct("=IIIHHII")  # status, length, captured, offset of the frame, of the network header, s, ns
 
-    def __init__(self, node, device, frames=1 << 17):
+    def __init__(self, node, device, frames=1 << 18):
         blocks = frames * FRAME // BLOCK
         with inside(node):
             self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)

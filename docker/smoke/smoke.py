@@ -31,11 +31,12 @@ def expect_whole(name, account):
 
 def expect_failover(name, account, since, until, budget_ms):
     """Between `since` and `until` (ns) exactly the flows of leaf1 went to leaf2, and came back; the outage was short."""
-    before = account.leaves(last=account.number_at(since))
+    before = account.leaves(last=account.number_at(since - 20 * 10**6))  # without what was on its way then
     of = {leaf: {f for f, leaves in before.items() if leaves == {leaf}} for leaf in ("leaf1", "leaf2")}
     during = account.leaves(account.number_at(since + 500 * 10**6), account.number_at(until))
     moved = {f for f in of["leaf1"] if during.get(f) == {"leaf2"}}
     stayed = {f for f in of["leaf2"] if during.get(f) == {"leaf2"}}
+    check(f"{name}: both leaves carried all flows before", len(of["leaf1"]) + len(of["leaf2"]) == account.flows)
     check(f"{name}: all of leaf1's flows move", moved == of["leaf1"] and moved, f"{len(moved)} of {len(of['leaf1'])}")
     check(f"{name}: none of leaf2's flows moves", stayed == of["leaf2"] and stayed, f"{len(stayed)} of {len(of['leaf2'])}")
     ways = account.ways()
