@@ -7,7 +7,7 @@ use control::config::{Config, Kernel};
 use control::event::{Action, Event};
 use control::fpm;
 use control::netlink::{Monitor, Requests, monitor};
-use crossbeam::channel::Sender;
+use crossbeam::channel::{Sender, unbounded};
 use fastpath::table::stats::{Snapshot, WorkerStats};
 use fastpath::table::{PortId, Tables};
 use std::sync::Arc;
@@ -16,7 +16,8 @@ use std::thread::{Builder, JoinHandle};
 
 /// The running threads, and the ways back to their sockets.
 pub struct Feeds {
-    requests: Requests,
+    /// What is asked of the kernel; nothing once the threads are to end.
+    requests: Option<Sender<Action>>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -56,10 +57,12 @@ impl Feeds {
             .transpose();
         let listener = listener.map_err(|e| Failure::run("fpm", "start", e.to_string(), None))?;
 
+        let (wishes, asked) = unbounded();
         let mut feeds = Feeds {
-            requests,
+            requests: Some(wishes),
             threads: Vec::new(),
         };
+        feeds.thread("neighbors", move || requests.run(&asked))?;
         let (all, named) = (stats.to_vec(), config.clone());
         let counters = move || counters(&named, &sum(&all));
         let handler = ask_control(events.clone(), limits, counters);
@@ -84,12 +87,16 @@ impl Feeds {
 
     /// Does what control asks of the sockets.
     pub fn act(&mut self, action: &Action) {
-        self.requests.apply(action);
+        if let Some(requests) = &self.requests {
+            // Its thread ends after this one.
+            let _ = requests.send(action.clone());
+        }
     }
 }
 
 impl Drop for Feeds {
     fn drop(&mut self) {
+        self.requests = None;
         for thread in self.threads.drain(..) {
             // A thread that panicked has said so itself.
             let _ = thread.join();
