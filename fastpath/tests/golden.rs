@@ -14,8 +14,10 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
 
+type Frames = Vec<Vec<u8>>;
+
 /// Name, frames in, frames out.
-fn all() -> BTreeMap<String, (Vec<Vec<u8>>, Vec<Vec<u8>>)> {
+fn all() -> BTreeMap<String, (Frames, Frames)> {
     let mut all = BTreeMap::new();
     for entry in std::fs::read_dir(folder()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
