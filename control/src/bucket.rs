@@ -33,11 +33,11 @@ pub fn widened(table: &[Member], size: usize) -> Vec<Member> {
 /// How many buckets each of `members` (owner, weight from 1) is due of `size`, when it holds
 /// `held` of them now.
 ///
-/// Everybody gets the whole part of its exact share, but at least 1. What is left goes first to
-/// those who hold more than that already (so that a departure takes no bucket from those who
-/// stay), then by the largest remainder; ties go to who holds more, then to who comes first. When
-/// nobody is new, a member may keep one bucket more than that.
-fn quotas(members: &[(Member, u32)], size: usize, held: &[usize]) -> Vec<usize> {
+/// Everybody gets the whole part of its exact share, but at least 1. What is left goes by the
+/// largest remainder; ties go to who holds more, then to who comes first. When somebody has
+/// `departed`, who holds more than the whole part comes first, and may even keep one bucket more
+/// than that if nobody is new: a departure takes no bucket from those who stay.
+fn quotas(members: &[(Member, u32)], size: usize, held: &[usize], departed: bool) -> Vec<usize> {
     let total: i128 = members.iter().map(|m| i128::from(m.1.max(1))).sum();
     let due = |i: usize| size as i128 * i128::from(members[i].1.max(1));
     let mut quota: Vec<usize> = (0..members.len())
@@ -58,7 +58,7 @@ fn quotas(members: &[(Member, u32)], size: usize, held: &[usize]) -> Vec<usize> 
     if used < size {
         let mut order: Vec<usize> = (0..members.len()).collect();
         order.sort_by_key(|&i| {
-            let holds_more = held[i] > quota[i] && lack(i, quota[i]) > 0;
+            let holds_more = departed && held[i] > quota[i] && lack(i, quota[i]) > 0;
             (
                 !holds_more,
                 -lack(i, quota[i]),
@@ -70,7 +70,7 @@ fn quotas(members: &[(Member, u32)], size: usize, held: &[usize]) -> Vec<usize> 
             quota[i] += 1;
         }
     }
-    if held.iter().all(|&h| h > 0) {
+    if departed && held.iter().all(|&h| h > 0) {
         keep_one_more(&mut quota, held);
     }
     quota
@@ -127,7 +127,8 @@ pub fn derive(
     for &o in owner.iter().filter(|&&o| o != NOBODY) {
         held[o] += 1;
     }
-    let quota = quotas(members, size, &held);
+    let departed = previous.is_some() && owner.contains(&NOBODY);
+    let quota = quotas(members, size, &held, departed);
     let below = |held: &[usize], i: usize| i != NOBODY && held[i] < quota[i];
 
     for b in 0..size {
@@ -204,20 +205,24 @@ pub fn second_choices(
     seconds
 }
 
-/// True when going from `from` to `to` (tables of the same size) moves buckets only away from
-/// members that left or to members that came.
+/// True when going from `from` to `to` (tables of the same size) moves no bucket without need: as
+/// many as members hold less afterwards, all told.
 pub fn is_minimal(from: &[Member], to: &[Member]) -> bool {
+    if from.len() != to.len() {
+        return false;
+    }
     let sorted = |table: &[Member]| {
         let mut owners = table.to_vec();
         owners.sort_unstable();
-        owners.dedup();
         owners
     };
     let (before, after) = (sorted(from), sorted(to));
-    from.len() == to.len()
-        && from.iter().zip(to).all(|(old, new)| {
-            old == new || after.binary_search(old).is_err() || before.binary_search(new).is_err()
-        })
+    let lost = before.chunk_by(|a, b| a == b).map(|held| {
+        let start = after.partition_point(|m| *m < held[0]);
+        let keeps = after[start..].partition_point(|m| *m == held[0]);
+        held.len().saturating_sub(keeps)
+    });
+    moved(from, to) == lost.sum::<usize>()
 }
 
 /// How many buckets differ.

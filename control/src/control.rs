@@ -17,7 +17,7 @@ use crate::routes::drive;
 use crate::session::Session;
 use crate::zebra::Backlog;
 use fastpath::table::{LpmWrite, PortId, Writer};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -200,7 +200,7 @@ impl<L: LpmWrite> Control<L> {
         if self.retry_at.is_some_and(|at| now >= at) {
             self.retry_at = None;
             let failed = self.rib.iter().filter(|(_, e)| e.failed.is_some());
-            let failed: Vec<Prefix> = failed.map(|(p, _)| p).collect();
+            let failed: BTreeSet<Prefix> = failed.map(|(p, _)| p).collect();
             for prefix in failed {
                 drive(&mut self.plan, &mut self.rib, prefix, now);
             }
@@ -223,6 +223,9 @@ impl<L: LpmWrite> Control<L> {
     pub(crate) fn commit(&mut self, now: Instant) {
         let (refused, actions) = self.plan.commit(now);
         self.actions.extend(actions);
+        if std::mem::take(&mut self.plan.short_of_room) {
+            self.retry_at.get_or_insert(now + RETRY);
+        }
         for (prefix, why) in refused {
             log::warn!("route {prefix}: fib: {why}");
             if let Some(entry) = self.rib.get_mut(prefix) {

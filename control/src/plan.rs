@@ -44,6 +44,8 @@ pub struct Plan<L: LpmWrite> {
     pub dplane: Dplane<L>,
     /// Next hops whose neighbor's resolution may have to be asked for, or no longer.
     dirty: BTreeSet<Member>,
+    /// A route found no room since somebody last looked here.
+    pub short_of_room: bool,
     clock: fn() -> Instant,
 }
 
@@ -58,6 +60,7 @@ impl<L: LpmWrite> Plan<L> {
             groups,
             dplane,
             dirty: BTreeSet::new(),
+            short_of_room: false,
             clock,
         }
     }
@@ -73,6 +76,12 @@ impl<L: LpmWrite> Plan<L> {
     /// # Errors
     /// A table is full.
     pub fn enter(&mut self, from: GroupId, set: SetId, now: Instant) -> Result<GroupId, Full> {
+        let group = self.find_group(from, set, now);
+        self.short_of_room |= group.is_err();
+        group
+    }
+
+    fn find_group(&mut self, from: GroupId, set: SetId, now: Instant) -> Result<GroupId, Full> {
         let members = self.sets.members(set);
         for &(member, _) in members.iter() {
             self.prepare(member)?;

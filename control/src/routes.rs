@@ -135,14 +135,16 @@ fn point<L: LpmWrite>(
         return;
     }
     entry.won = won;
-    entry.failed = None;
+    let again = entry.failed.take().is_some();
     let group = match won {
         None => GroupId::NONE,
         Some((_, Target::Fixed(fixed))) => plan.dplane.fixed(fixed),
         Some((_, Target::Set(set))) => match plan.enter(entry.group, set, now) {
             Ok(group) => group,
             Err(full) => {
-                log::warn!("route {prefix}: {full}");
+                if !again {
+                    log::warn!("route {prefix}: {full}");
+                }
                 entry.failed = Some(full.to_string().into());
                 GroupId::NONE
             }

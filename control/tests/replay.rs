@@ -125,7 +125,9 @@ fn replay(feed: impl Fn(&mut Lab, &[u8])) {
             after.sync
         );
         let lines = lines(&mut lab);
-        let text: String = lines.iter().map(|l| format!("{l}\n")).collect();
+        let text = lines
+            .iter()
+            .fold(String::new(), |text, line| text + line + "\n");
         if let Ok(listed) = std::fs::read_to_string(format!("{STREAMS}/{name}.routes")) {
             assert_eq!(text, listed, "{name}");
         }

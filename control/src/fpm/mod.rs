@@ -2,7 +2,7 @@
 //!
 //! * [`frame`]: bytes to frames. [`attribute`], [`decode`]: frames to messages.
 //! * [`batch`]: messages to changes by object.
-//! * [`server`]: the socket; what it reads waits in a [`Mailbox`], where a newer word on an object
+//! * [`server`]: the socket; it reads on while control is busy, and a newer word on an object
 //!   replaces an older one, so that zebra never waits for us and memory is bounded.
 
 pub mod attribute;

@@ -3,7 +3,7 @@
 
 use control::api::message::{Group, Route, RouteQuery, Routes};
 use control::api::{Reply, Request, Response};
-use control::config::{Config, Kernel, Port};
+use control::config::{Config, Fpm, Kernel, Port};
 use control::control::Control;
 use control::event::{Event, Link, Neighbor, NeighborState, Noticed};
 use control::fpm::frame::Frames;
@@ -70,14 +70,19 @@ pub fn port(name: &str, kernel: Kernel) -> Port {
 
 pub fn config() -> Config {
     let netdev = |name: &str| Kernel::Netdev(name.into());
-    let mut config = Config::default();
-    config.ports = vec![
-        port("up1", netdev("p0")),
-        port("up2", netdev("p1")),
-        port("host0", netdev("pods0")),
-    ];
-    config.fpm.settle = Duration::from_secs(5);
-    config
+    let fpm = Fpm {
+        settle: Duration::from_secs(5),
+        ..Fpm::default()
+    };
+    Config {
+        ports: vec![
+            port("up1", netdev("p0")),
+            port("up2", netdev("p1")),
+            port("host0", netdev("pods0")),
+        ],
+        fpm,
+        ..Config::default()
+    }
 }
 
 impl Lab {
