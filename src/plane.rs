@@ -97,10 +97,11 @@ pub fn pool_options(ports: usize, queues: usize, workers: usize, jumbo: bool) ->
 pub fn memory(config: &Config, need_mib: u32) -> Result<Memory, Failure> {
     let need = config.eal.memory_mib.unwrap_or(0).max(need_mib);
     match config.eal.hugepages {
-        Hugepages::Never => Ok(Memory::Ordinary { mib: need }),
+        Hugepages::Never => Ok(ordinary(need)),
         Hugepages::Auto => {
-            let memory = Memory::automatic(need);
+            let mut memory = Memory::automatic(need);
             if matches!(memory, Memory::Ordinary { .. }) {
+                memory = ordinary(need);
                 log::warn!(
                     "eal: {} MiB of huge pages free, {need} needed: ordinary memory is used, at \
                      about 60 % of the speed; reserve some (vm.nr_hugepages) or lower [tables]",
@@ -119,6 +120,14 @@ pub fn memory(config: &Config, need_mib: u32) -> Result<Memory, Failure> {
             Some("reserve more (vm.nr_hugepages), lower [tables], or set hugepages = \"auto\""),
         )),
         Hugepages::Always => Ok(Memory::Hugepages { reserve_mib: 0 }),
+    }
+}
+
+/// Ordinary memory is one block for the whole run, which tables and buffers cut up: a third more
+/// leaves room for a large table behind the gaps. What is never touched costs nothing.
+fn ordinary(need_mib: u32) -> Memory {
+    Memory::Ordinary {
+        mib: need_mib + need_mib / 3,
     }
 }
 

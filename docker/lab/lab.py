@@ -222,7 +222,7 @@ class Lab:
             file.write("".join(f'[[port]]\nname = "{port}"\ndevice = "{self.plane}:{port}"\nkernel = "{port}"\n\n'
                                for port in ("host0", *UPLINKS)))
             # small tables and no huge pages leave those to others; a fixed seed makes a restart keep every flow's way
-            file.write('[eal]\nhugepages = "never"\nmemory = 300\n\n[tables]\nroutes-ipv4 = 10000\nroutes-ipv6 = 10000\n\n[hash]\nseed = 1\n')
+            file.write('[eal]\nhugepages = "never"\n\n[tables]\nroutes-ipv4 = 10000\nroutes-ipv6 = 10000\n\n[hash]\nseed = 1\n')
         process = self.spawn("dpu", "evenpath", BINARY, "run", "-c", path)
 
         def ready():
