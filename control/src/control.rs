@@ -61,6 +61,8 @@ pub struct Control<L: LpmWrite> {
     actions: VecDeque<Action>,
     gleaned: HashMap<IpAddr, Instant>,
     retry_at: Option<Instant>,
+    /// So many next hops or sets call for [`Control::collect`].
+    pub(crate) collect_at: usize,
     started: Noticed,
     snapshot: Option<Box<dyn Fn() -> fastpath::table::stats::Snapshot + Send>>,
 }
@@ -93,6 +95,7 @@ impl<L: LpmWrite> Control<L> {
             actions: VecDeque::new(),
             gleaned: HashMap::new(),
             retry_at: None,
+            collect_at: 0,
             snapshot: None,
             started: now,
         };
@@ -222,6 +225,7 @@ impl<L: LpmWrite> Control<L> {
     /// Publishes what is pending.
     pub(crate) fn commit(&mut self, now: Instant) {
         let (refused, actions) = self.plan.commit(now);
+        self.collect();
         self.actions.extend(actions);
         if std::mem::take(&mut self.plan.short_of_room) {
             self.retry_at.get_or_insert(now + RETRY);

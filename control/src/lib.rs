@@ -15,6 +15,7 @@ mod answer_route;
 pub mod api;
 pub mod arena;
 pub mod bucket;
+mod collect;
 pub mod config;
 pub mod control;
 pub mod dplane;
