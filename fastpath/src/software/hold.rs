@@ -5,6 +5,7 @@
 //! resolution needs a second to learn that nobody answers the first time).
 
 use crate::table::PortId;
+use crossbeam::queue::ArrayQueue;
 
 /// How often a waiting packet is tried again.
 pub const INTERVAL_NS: u64 = 1_000_000;
@@ -21,10 +22,11 @@ pub(super) struct Waiting<F> {
     pub(super) until_ns: u64,
 }
 
-/// The packets that wait; as many as there is room for, which is none unless asked for.
+/// The packets that wait; as many as there is room for, which is none unless asked for. Its memory
+/// is taken once: no packet allocates.
 #[derive(Debug)]
 pub(super) struct Hold<F> {
-    waiting: Vec<Waiting<F>>,
+    waiting: ArrayQueue<Waiting<F>>,
     room: usize,
     next_ns: u64,
     now: fn() -> u64,
@@ -40,7 +42,7 @@ impl<F> Hold<F> {
     /// only while a packet waits.
     pub(super) fn new(room: usize, now: fn() -> u64) -> Self {
         Hold {
-            waiting: Vec::with_capacity(room),
+            waiting: ArrayQueue::new(room.max(1)), // there is no queue of size 0
             room,
             next_ns: 0,
             now,
@@ -78,32 +80,32 @@ impl<F> Hold<F> {
         if self.waiting.is_empty() {
             self.next_ns = now.saturating_add(INTERVAL_NS);
         }
-        self.waiting.push(Waiting {
+        let waiting = Waiting {
             frame,
             ingress,
             until_ns,
-        });
-        Ok(())
+        };
+        self.waiting.push(waiting).map_err(|full| full.frame)
     }
 
-    /// All that wait, oldest first, when it is time to try them again.
-    pub(super) fn due(&mut self) -> Option<Vec<Waiting<F>>> {
+    /// How many are to be tried again now: all that wait, when it is time, else none.
+    pub(super) fn due(&mut self) -> usize {
         let now = (self.now)();
         if self.waiting.is_empty() || now < self.next_ns {
-            return None;
+            return 0;
         }
         self.next_ns = now.saturating_add(INTERVAL_NS);
-        Some(std::mem::replace(
-            &mut self.waiting,
-            Vec::with_capacity(self.room),
-        ))
+        self.waiting.len()
+    }
+
+    /// The one that has waited longest.
+    pub(super) fn take(&mut self) -> Option<Waiting<F>> {
+        self.waiting.pop()
     }
 
     /// Gives all up; how many there were.
     pub(super) fn give_up(&mut self) -> usize {
-        let count = self.waiting.len();
-        self.waiting.clear();
-        count
+        std::iter::from_fn(|| self.waiting.pop()).count()
     }
 }
 
@@ -119,16 +121,18 @@ mod tests {
         let mut hold = Hold::new(2, || NOW.get());
         assert!(hold.keep('a', PortId(1), None).is_ok() && hold.keep('b', PortId(2), None).is_ok());
         assert_eq!(hold.keep('c', PortId(1), None), Err('c'), "no room");
-        assert!(hold.due().is_none(), "too early");
+        assert_eq!(hold.due(), 0, "too early");
         NOW.set(INTERVAL_NS);
-        let due = hold.due().unwrap();
+        assert_eq!(hold.due(), 2);
+        let due: Vec<_> = std::iter::from_fn(|| hold.take()).collect();
         let seen: Vec<_> = due.iter().map(|w| (w.frame, w.ingress.0)).collect();
         assert_eq!(seen, [('a', 1), ('b', 2)]);
         let until = Some(due[0].until_ns);
         assert!(hold.keep('a', PortId(1), until).is_ok());
-        assert!(hold.due().is_none());
+        assert_eq!(hold.due(), 0);
         NOW.set(PATIENCE_NS);
-        assert_eq!(hold.due().unwrap().len(), 1);
+        assert_eq!(hold.due(), 1);
+        assert!(hold.take().is_some());
         assert_eq!(hold.keep('a', PortId(1), until), Err('a'), "long enough");
         assert!(hold.is_empty());
     }

@@ -189,7 +189,11 @@ fn retry<F, T, A, L>(
     A: Allocator<Frame = F>,
     L: Lpm,
 {
-    for waiting in outputs.hold.due().unwrap_or_default() {
+    // Those that go on waiting come in again behind the last one.
+    for _ in 0..outputs.hold.due() {
+        let Some(waiting) = outputs.hold.take() else {
+            break;
+        };
         outputs.retried_until_ns = Some(waiting.until_ns);
         if burst.push(waiting.frame).is_err() {
             // Cannot be: it is empty.
