@@ -107,6 +107,8 @@ class Lab:
                     "ipv6/conf/default/autoconf": 0,
                     "ipv4/fib_multipath_hash_policy": 1,
                     "ipv6/fib_multipath_hash_policy": 1,
+                    "ipv4/icmp_ratelimit": 0,
+                    "ipv6/icmp/ratelimit": 0,
                 }.items():
                     with open(f"/proc/sys/net/{path}", "w") as file:
                         file.write(str(value))

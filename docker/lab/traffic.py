@@ -97,16 +97,17 @@ class Account:
         later = [n for n, (_, sent, _) in self.arrived.items() if sent >= time_ns]
         return min(later) if later else self.sent
 
-    def outage_ms(self, after_ns, before=None):
-        """Milliseconds from `after_ns` until the last packet was sent that got lost (before packet number `before`); 0 if none was."""
+    def outage_ms(self, before=None):
+        """Milliseconds between the last packet sent ahead of the first lost one and the first sent behind the last lost one
+        (of those with numbers below `before`), all of which arrived; 0 if none was lost."""
         lost = [n for n in self.lost() if before is None or n < before]
         if not lost:
             return 0.0
-        # its own time of sending was lost with it: the next one that arrived bounds it
-        following = min((n for n in self.arrived if n > lost[-1]), default=None)
-        if following is None:
-            raise Failure("traffic never came back")
-        return (self.arrived[following][1] - after_ns) / 1e6
+        ahead = max((n for n in self.arrived if n < lost[0]), default=None)
+        behind = min((n for n in self.arrived if n > lost[-1]), default=None)
+        if ahead is None or behind is None:
+            raise Failure("traffic never came" + (" back" if behind is None else ""))
+        return (self.arrived[behind][1] - self.arrived[ahead][1]) / 1e6
 
 
 class Traffic:
