@@ -225,7 +225,8 @@ class Lab:
                                for port in ("host0", *UPLINKS)))
             # small tables and no huge pages leave those to others; a fixed seed makes a restart keep every flow's way
             file.write('[eal]\nhugepages = "never"\n\n[tables]\nroutes-ipv4 = 10000\nroutes-ipv6 = 10000\n\n[hash]\nseed = 1\n')
-        process = self.spawn("dpu", "evenpath", BINARY, "run", "-c", path)
+        # with the priority that the service has: a busy machine must not keep a dead link unnoticed
+        process = self.spawn("dpu", "evenpath", "nice", "-n", "-10", BINARY, "run", "-c", path)
 
         def ready():
             if process.poll() is not None:
