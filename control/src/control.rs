@@ -9,7 +9,7 @@ use crate::group::Groups;
 use crate::nexthop::{Key, State};
 use crate::object::Objects;
 use crate::plan::{Plan, Repair};
-use crate::port::{Device, Ports, is_link_local};
+use crate::port::{Device, Ports, directed_broadcast, is_link_local};
 use crate::prefix::Prefix;
 use crate::resync::Known;
 use crate::rib::{Rib, Target};
@@ -345,7 +345,10 @@ impl<L: LpmWrite> Control<L> {
         if let (Some(known), true) = (&mut self.known, add) {
             known.addresses.insert((ifindex, address, length));
         }
-        let was_own = self.plan.ports.is_own(address);
+        let touched = std::iter::once(address).chain(directed_broadcast(address, length));
+        let before: Vec<(IpAddr, bool)> = touched
+            .map(|touched| (touched, !self.plan.ports.kernels(touched).is_empty()))
+            .collect();
         let changed = if add {
             self.plan.ports.address(ifindex, address, length)
         } else {
@@ -354,24 +357,17 @@ impl<L: LpmWrite> Control<L> {
         if !changed || address.is_loopback() {
             return;
         }
-        let is_own = self.plan.ports.is_own(address);
-        if is_own != was_own {
-            let add = is_own;
-            self.actions.push_back(Action::OwnAddress { address, add });
-        }
         let host = Prefix::host(address);
-        let local = &mut self.rib.entry(host).others().local;
-        if add {
-            local.insert(ifindex);
-        } else if !self
-            .plan
-            .ports
-            .addresses()
-            .any(|a| (a.0, a.1) == (ifindex, address))
-        {
-            local.remove(&ifindex);
+        for (address, was_kernels) in before {
+            let interfaces = self.plan.ports.kernels(address);
+            let add = !interfaces.is_empty();
+            if add != was_kernels {
+                self.actions.push_back(Action::OwnAddress { address, add });
+            }
+            let host = Prefix::host(address);
+            self.rib.entry(host).others().local = interfaces;
+            drive(&mut self.plan, &mut self.rib, host, now);
         }
-        drive(&mut self.plan, &mut self.rib, host, now);
         match Prefix::containing(address, length) {
             Ok(prefix) if prefix != host && !is_link_local(address) => {
                 let same =

@@ -41,6 +41,15 @@ struct Port {
     device_up: bool,
 }
 
+/// The last address of an IPv4 subnet that has one to spare (RFC 3021: a /31 has none).
+pub fn directed_broadcast(address: IpAddr, length: u8) -> Option<IpAddr> {
+    let IpAddr::V4(own) = address else {
+        return None;
+    };
+    let hosts = u32::MAX.checked_shr(length.into()).filter(|&h| h > 1)?;
+    Some(Ipv4Addr::from(own.to_bits() | hosts).into())
+}
+
 /// All ports, links and own addresses.
 #[derive(Debug)]
 pub struct Ports {
@@ -269,11 +278,13 @@ impl Ports {
         self.addresses.iter().map(|&(a, i, l)| (i, a, l))
     }
 
-    /// True when it is one of ours, on whatever interface.
-    pub fn is_own(&self, address: IpAddr) -> bool {
-        let from = (address, 0, 0);
-        let to = (address, u32::MAX, u8::MAX);
-        self.addresses.range(from..=to).next().is_some()
+    /// The interfaces on whose account packets to `address` are the kernel's: it is an address of
+    /// theirs, or a directed broadcast, which is not forwarded by default (RFC 2644).
+    pub fn kernels(&self, address: IpAddr) -> BTreeSet<u32> {
+        let is_theirs = |&(_, own, length): &(u32, IpAddr, u8)| {
+            own == address || directed_broadcast(own, length) == Some(address)
+        };
+        self.addresses().filter(is_theirs).map(|a| a.0).collect()
     }
 
     /// True when `address` is on the link of `ifindex` by the addresses there.
@@ -407,6 +418,10 @@ mod tests {
         assert_eq!((facts[0].source6, facts[2].present), (None, false));
         assert!(ports.is_on_link(2, "169.254.0.1".parse().expect("address")));
         assert!(!ports.is_on_link(3, "169.254.0.1".parse().expect("address")));
-        assert!(ports.is_own("10.0.0.1".parse().expect("address")));
+        assert!(
+            !ports
+                .kernels("10.0.0.1".parse().expect("address"))
+                .is_empty()
+        );
     }
 }
