@@ -63,7 +63,6 @@ impl Default for Tables {
             groups: 16_384,
             buckets: 65_536,
             adjacencies: 16_384,
-            weight_error_percent: 5,
         }
     }
 }

@@ -208,9 +208,6 @@ pub struct Tables {
     pub buckets: u32,
     /// Adjacencies, 256 to 1,048,576.
     pub adjacencies: u32,
-    /// Without resilient hashing: the largest error of a member's share, in percent of it, 1 to 50,
-    /// that picks a group's number of buckets.
-    pub weight_error_percent: u8,
 }
 
 /// ICMP errors that we make.

@@ -133,12 +133,16 @@ impl Sections<'_> {
             "mix (toeplitz, crc32: not in this version)",
         );
 
-        self.section("resilient", "Groups with a fixed number of buckets.");
+        self.section(
+            "resilient",
+            "Groups. In this version surviving flows never move and a returning member gets its\n\
+             # buckets back at once, enabled or not; the timers are read and have no effect yet.",
+        );
         self.line("enable", c.resilient.enable, "");
         self.line(
             "buckets",
             c.resilient.buckets,
-            "64 128 256 512 1024 2048 4096",
+            "of each group: 64 128 256 512 1024 2048 4096",
         );
         let active = c.resilient.active_timer.as_secs();
         self.line("active-timer", active, "seconds, 1..65535");
@@ -152,8 +156,6 @@ impl Sections<'_> {
         self.line("groups", c.tables.groups, "64..65536");
         self.line("buckets", c.tables.buckets, "of all groups, 4096..16777216");
         self.line("adjacencies", c.tables.adjacencies, "256..1048576");
-        let words = "percent, 1..50: error of a member's share that picks a group's size";
-        self.line("weight-error", c.tables.weight_error_percent, words);
 
         self.section("icmp", "Time exceeded, too big, unreachable: sent by us.");
         self.line(

@@ -286,12 +286,9 @@ fn tables(s: &Section<'_, '_>, out: &mut Findings<'_>) -> Tables {
         "groups",
         "buckets",
         "adjacencies",
-        "weight-error",
     ];
     s.only(known, out);
     let d = Tables::default();
-    let error = u64::from(d.weight_error_percent);
-    let error = s.number("weight-error", 1..=50, "1..50 percent", error, out);
     let (v4, v6) = (d.routes_ipv4, d.routes_ipv6);
     Tables {
         routes_ipv4: number_u32(s, "routes-ipv4", 1, 4_000_000, "1..4000000", v4, out),
@@ -315,7 +312,6 @@ fn tables(s: &Section<'_, '_>, out: &mut Findings<'_>) -> Tables {
             d.adjacencies,
             out,
         ),
-        weight_error_percent: u8::try_from(error).unwrap_or(d.weight_error_percent),
     }
 }
 
