@@ -41,7 +41,9 @@ use loom::{
     thread::yield_now as relax,
 };
 #[cfg(not(loom))]
-use std::sync::{Arc, Mutex, MutexGuard, atomic::AtomicU64, atomic::AtomicUsize, atomic::Ordering};
+use parking_lot::{Mutex, MutexGuard};
+#[cfg(not(loom))]
+use std::sync::{Arc, atomic::AtomicU64, atomic::AtomicUsize, atomic::Ordering};
 
 #[cfg(not(loom))]
 fn relax() {
@@ -75,7 +77,10 @@ unsafe impl<T: Send + Sync> Sync for Shared<T> {}
 
 impl<T> Shared<T> {
     fn readers(&self) -> MutexGuard<'_, Vec<Arc<Slot>>> {
-        self.readers.lock().unwrap_or_else(|e| e.into_inner())
+        let readers = self.readers.lock();
+        #[cfg(loom)]
+        let readers = readers.unwrap_or_else(|e| e.into_inner());
+        readers
     }
 
     fn active(&self) -> &UnsafeCell<T> {
