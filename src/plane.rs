@@ -165,6 +165,16 @@ pub fn plan(config: &Config, workers: usize, room: &PoolOptions) -> Result<Vec<P
             Some(Device::Tap(netdev)) => Some(Steal::Tc(Tc::prepare(netdev, number)?)),
             _ => None,
         };
+        if let (Some(Device::Pci(_)), Kernel::Netdev(netdev)) = (&port.device, &port.kernel) {
+            // Without flow isolation the NIC would give us the kernel's ARP and BGP as well.
+            let remedy = format!("set device = \"xdp:{netdev}\", or kernel = \"tap\"");
+            return Err(Failure::run(
+                format!("port {}", port.name),
+                "open",
+                "sharing a PCI device with its netdev is not in this version",
+                Some(&remedy),
+            ));
+        }
         let (devargs, rx_queues) = match (&steal, &port.device) {
             // Any number up to 16 will do for a tap.
             (Some(Steal::Tc(tap)), _) => (tap.devargs().to_owned(), workers.min(16)),
