@@ -452,6 +452,11 @@ impl<L: LpmWrite> Control<L> {
             self.gleaned
                 .retain(|_, at| now.saturating_duration_since(*at) < GLEAN_INTERVAL);
         }
+        // The kernel is at it already, and asking once would end that.
+        let wanted = |n: &crate::nexthop::Nexthop| n.asked == Some((ifindex, address));
+        if self.plan.nexthops.iter().any(|(_, n)| wanted(n)) {
+            return;
+        }
         let asked = self.gleaned.get(&address);
         let lately = asked.is_some_and(|at| now.saturating_duration_since(*at) < GLEAN_INTERVAL);
         if !lately && self.gleaned.len() < GLEANS && self.plan.ports.is_up(port) {

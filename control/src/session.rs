@@ -11,7 +11,8 @@ use crate::fpm::batch::Counts;
 use crate::prefix::Prefix;
 use std::time::{Duration, Instant};
 
-/// A resync that would delete no more than so many routes is never held.
+/// A resync that would delete no more than so many routes is not held, unless it brings none of
+/// them back: a router with a default route and little else lives by those.
 pub const HOLD_FLOOR: u64 = 16;
 /// Where the sentinel came last time, it is waited for so many times longer than for quiet.
 const PATIENCE: u32 = 6;
@@ -147,7 +148,7 @@ impl Session {
         let back = self.base.saturating_sub(missing);
         let too_few =
             u128::from(back) * 100 < u128::from(self.base) * u128::from(self.hold_below_percent);
-        if too_few && missing > HOLD_FLOOR {
+        if too_few && (missing > HOLD_FLOOR || back == 0) {
             let verdict = match self.phase {
                 Phase::Held => Verdict::Wait,
                 _ => Verdict::Hold,
@@ -225,7 +226,10 @@ mod tests {
         assert_eq!(session.verdict(240, at(20)), Verdict::Hold);
         session.release();
         assert_eq!(session.phase, Phase::Complete);
-        session.connected(3, 12, at(30));
+        session.connected(3, 20, at(30));
         assert_eq!(session.verdict(12, at(40)), Verdict::Sweep, "only a few");
+        session.connected(4, 2, at(50));
+        assert_eq!(session.verdict(2, at(60)), Verdict::Hold, "all there were");
+        session.release();
     }
 }

@@ -130,5 +130,9 @@ pub fn teach<L: LpmWrite>(control: &mut Control<L>, config: &Config, batch: Opti
             peer,
         }));
         say(Event::Fpm(FpmEvent::Batch(Box::new(batch))));
+        // A long batch is worked off in slices, so that other events get their turn; here are none.
+        while control.next_deadline().is_some_and(|due| due <= now) {
+            control.tick(now);
+        }
     }
 }

@@ -1,0 +1,57 @@
+//! Destinations on connected prefixes whose neighbor is not known.
+
+#![allow(dead_code, reason = "the lab has more than this needs")]
+
+mod lab;
+
+use control::event::{Action, Event};
+use control::fpm::Batch;
+use control::fpm::decode::{Hop, Message, Route, RouteKind, Via};
+use fastpath::table::PortId;
+use lab::{Lab, P0, PODS, ip, prefix};
+
+fn asked(lab: &mut Lab) -> Vec<Action> {
+    lab.control.actions().collect()
+}
+
+#[test]
+fn a_host_is_asked_for_once_and_a_next_hop_is_left_to_the_kernel() {
+    let mut lab = Lab::dpu();
+    lab.neighbor_gone(P0, "169.254.0.0");
+    let hop = Hop {
+        gateway: Some(ip("169.254.0.0")),
+        ifindex: P0,
+        onlink: false,
+        encap: false,
+    };
+    let route = Route {
+        kind: RouteKind::Unicast,
+        protocol: 186,
+        via: Via::Hop(hop),
+        prefsrc: None,
+        mtu: 0,
+    };
+    let mut batch = Batch::default();
+    batch.put(Message::Route(prefix("10.9.0.0/16"), route));
+    lab.batch(batch);
+    let resolve = Action::Resolve {
+        ifindex: P0,
+        address: ip("169.254.0.0"),
+    };
+    assert!(asked(&mut lab).contains(&resolve));
+    // A packet to the next hop itself: asking once would end its being kept resolved.
+    let to = |port, address: &str| Event::Glean {
+        port: PortId(port),
+        address: ip(address),
+    };
+    lab.event(to(0, "169.254.0.0"));
+    assert_eq!(asked(&mut lab), []);
+    let probe = Action::Probe {
+        ifindex: PODS,
+        address: ip("10.244.1.77"),
+    };
+    lab.event(to(2, "10.244.1.77"));
+    assert_eq!(asked(&mut lab), [probe]);
+    lab.event(to(2, "10.244.1.77"));
+    assert_eq!(asked(&mut lab), [], "lately");
+}
