@@ -2,10 +2,11 @@
 
 use crate::cli;
 use crate::output::{self, Done, Failure};
+use crate::replay::learn;
 use control::api::client::{Client, ClientError};
 use control::api::message::Calc;
 use control::api::{Reply, Request, Response};
-use control::config::{Config, Kernel, draw_seed};
+use control::config::{Config, draw_seed};
 use control::control::Control;
 use control::event::Noticed;
 use control::port::Device;
@@ -31,12 +32,10 @@ pub fn calc(args: &cli::Calc, socket: &Path, as_json: bool) -> Done {
 }
 
 /// What control answers when it knows the configuration and nothing else: all ports are up, and the
-/// neighbors are those written down.
+/// neighbors are those written down. It learns this in the steps of a replay, since buckets remember
+/// how their group grew.
 fn offline(file: &Path, request: &Request) -> Result<Response, Failure> {
-    let mut config = Config::load(file)?;
-    for port in &mut config.ports {
-        port.kernel = Kernel::None;
-    }
+    let config = learn::with_netdevs(Config::load(file)?);
     let (seed, warning) = draw_seed(&config);
     if let Some(warning) = warning {
         log::warn!("{warning}");
@@ -60,6 +59,7 @@ fn offline(file: &Path, request: &Request) -> Result<Response, Failure> {
         .collect();
     let now = Noticed::now();
     let mut control = Control::new(&config, &devices, writer, now, Instant::now);
+    learn::teach(&mut control, &config, None);
     match control.answer(request, now.at) {
         Reply::Ok(response) => Ok(response),
         Reply::Error(error) => Err(ClientError::Refused(error).into()),

@@ -2,7 +2,7 @@
 //!
 //! One thread does everything, in one order, so that the same input gives the same output.
 
-mod learn;
+pub mod learn;
 
 use crate::cli::Replay;
 use crate::output::{self, Done, Failure};
