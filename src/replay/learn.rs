@@ -16,6 +16,9 @@ use std::time::Instant;
 /// Interface indexes of ports that the stream says nothing of start here.
 const UNKNOWN: u32 = 1 << 20;
 
+/// What helps with a stream that cannot be read.
+const REMEDY: &str = "give the bytes that zebra sent to its FPM server, as they are";
+
 /// Gives each port a netdev of its name: the stream names interfaces by index, and netdevs have one.
 pub fn with_netdevs(mut config: Config) -> Config {
     for port in &mut config.ports {
@@ -32,11 +35,10 @@ pub fn read(paths: &[PathBuf]) -> Result<Batch, Failure> {
     for path in paths {
         let object = || path.display().to_string();
         let bytes = std::fs::read(path)
-            .map_err(|cause| Failure::run(object(), "read", cause.to_string(), None))?;
+            .map_err(|cause| Failure::run(object(), "read", cause.to_string(), Some(REMEDY)))?;
         frames.push(&bytes);
         batch.put_frames(&mut frames).map_err(|cause| {
-            let remedy = "give the bytes that zebra sent to its FPM server, as they are";
-            Failure::run(object(), "decode FPM", cause.to_string(), Some(remedy))
+            Failure::run(object(), "decode FPM", cause.to_string(), Some(REMEDY))
         })?;
     }
     if frames.pending() > 0 {

@@ -2,6 +2,7 @@
 //!
 //! One thread does everything, in one order, so that the same input gives the same output.
 
+mod capture;
 pub mod learn;
 
 use crate::cli::Replay;
@@ -32,7 +33,7 @@ const BUFFERS: u32 = 4095;
 /// Runs to the end of all input files.
 pub fn replay(arguments: &Replay, json: bool) -> Done {
     let config = learn::with_netdevs(Config::load(&arguments.config)?);
-    let inputs = inputs(&config, &arguments.inputs)?;
+    let inputs = inputs(&config, &arguments.inputs, &arguments.out)?;
     std::fs::create_dir_all(&arguments.out).map_err(|cause| {
         Failure::run(
             arguments.out.display().to_string(),
@@ -123,6 +124,7 @@ pub fn replay(arguments: &Replay, json: bool) -> Done {
 fn inputs(
     config: &Config,
     given: &[(String, PathBuf)],
+    out: &Path,
 ) -> Result<BTreeMap<PortId, PathBuf>, Failure> {
     let mut inputs = BTreeMap::new();
     for (name, path) in given {
@@ -133,9 +135,7 @@ fn inputs(
             let remedy = format!("the configuration has {}", names.join(", "));
             return Err(Failure::run(object(), "find port", cause, Some(&remedy)));
         };
-        // The driver names neither file nor cause.
-        std::fs::File::open(path)
-            .map_err(|cause| Failure::run(object(), "open", cause.to_string(), None))?;
+        capture::check(&object(), path, config, out)?;
         if inputs.insert(port, path.clone()).is_some() {
             let cause = "the port has a file already";
             return Err(Failure::run(

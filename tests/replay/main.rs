@@ -1,6 +1,8 @@
 //! `evenpath replay`: real capture files through the real binary.
 
 mod agree;
+mod errors;
+mod fpm;
 mod frame;
 mod pcap;
 
