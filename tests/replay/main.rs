@@ -1,6 +1,7 @@
 //! `evenpath replay`: real capture files through the real binary.
 
 mod agree;
+mod contract;
 mod errors;
 mod fpm;
 mod frame;
