@@ -80,15 +80,30 @@ pub fn hash(config: &Config, seed: u32) -> Settings {
     Settings::new(config.hash.fields, config.hash.symmetric, seed)
 }
 
-/// How many packet buffers `ports` ports and `workers` workers can hold at once, at most, and how
-/// large: `jumbo` for MTUs above 1,900.
-pub fn pool_options(ports: usize, queues: usize, workers: usize, jumbo: bool) -> PoolOptions {
-    // af_xdp keeps up to 4,096 buffers in its rings per queue, others their descriptors.
-    let held = queues * 5 * usize::from(DESCRIPTORS) + workers * (512 + 64 * (2 * ports + 2));
+/// Bytes that a packet buffer must hold: the configured MTUs and those of netdevs with taps.
+pub fn data_room(config: &Config, planned: &[Planned]) -> u16 {
+    let configured = config.ports.iter().filter_map(|port| port.mtu);
+    let taps = planned.iter().filter_map(|plan| match &plan.steal {
+        Some(tap @ Steal::Tc(_)) => Some(tap.mtu()),
+        _ => None,
+    });
+    if configured.chain(taps).any(|mtu| mtu > 1900) {
+        9728
+    } else {
+        2048
+    }
+}
+
+/// How many packet buffers `ports` ports with `queues` receive queues in all and `workers` workers
+/// can hold at once, at most, and how large.
+pub fn pool_options(ports: usize, queues: usize, workers: usize, data_room: u16) -> PoolOptions {
+    // af_xdp keeps up to 4,096 buffers in its rings per queue, others their descriptors; as many
+    // transmit queues hold what they have sent.
+    let held = queues * 6 * usize::from(DESCRIPTORS) + workers * (512 + 64 * (2 * ports + 2));
     let buffers = held.max(8191).next_power_of_two() - 1;
     PoolOptions {
         buffers: u32::try_from(buffers).unwrap_or(u32::MAX),
-        data_room: if jumbo { 9728 } else { 2048 },
+        data_room,
         ..PoolOptions::default()
     }
 }
@@ -152,19 +167,31 @@ pub struct Planned {
 }
 
 /// Claims the netdevs of the configuration and works out device arguments.
-pub fn plan(config: &Config, workers: usize, room: &PoolOptions) -> Result<Vec<Planned>, Failure> {
+pub fn plan(config: &Config, workers: usize) -> Result<Vec<Planned>, Failure> {
     let workers = u16::try_from(workers).unwrap_or(u16::MAX);
+    let data_room = data_room(config, &[]);
     let mut planned = Vec::new();
     for (index, port) in config.ports.iter().enumerate() {
         let id = PortId(index as u16);
         let number = index as u16;
         let steal = match &port.device {
-            Some(Device::Xdp(netdev)) => {
-                Some(Steal::Xdp(Xdp::prepare(netdev, number, room.data_room)?))
-            }
+            Some(Device::Xdp(netdev)) => Some(Steal::Xdp(Xdp::prepare(netdev, number, data_room)?)),
             Some(Device::Tap(netdev)) => Some(Steal::Tc(Tc::prepare(netdev, number)?)),
             _ => None,
         };
+        if let (Some(steal), Some(mac)) = (&steal, port.mac) {
+            if mac != steal.mac() {
+                // Neighbors learn the netdev's from the kernel, whatever we think.
+                let remedy =
+                    "leave mac out, or give the netdev that one (ip link set dev … address …)";
+                return Err(Failure::run(
+                    format!("port {}", port.name),
+                    "open",
+                    "its mac is not the netdev's",
+                    Some(remedy),
+                ));
+            }
+        }
         if let (Some(Device::Pci(_)), Kernel::Netdev(netdev)) = (&port.device, &port.kernel) {
             // Without flow isolation the NIC would give us the kernel's ARP and BGP as well.
             let remedy = format!("set device = \"xdp:{netdev}\", or kernel = \"tap\"");
@@ -354,8 +381,8 @@ mod tests {
 
     #[test]
     fn pools_grow_with_queues_and_stay_one_below_a_power_of_two() {
-        assert_eq!(pool_options(1, 1, 1, false).buffers, 8191);
-        assert!(pool_options(3, 3, 1, false).buffers >= 3 * 5 * 1024);
-        assert!((pool_options(64, 64, 4, true).buffers + 1).is_power_of_two());
+        assert_eq!(pool_options(1, 1, 1, 2048).buffers, 8191);
+        assert!(pool_options(3, 3, 1, 2048).buffers >= 3 * 5 * 1024);
+        assert!((pool_options(64, 64, 4, 9728).buffers + 1).is_power_of_two());
     }
 }

@@ -91,6 +91,13 @@ impl<'d, 'p> Desk<'d, 'p> {
         for _ in 0..EVENTS_AT_ONCE {
             let Some(event) = next else { break };
             synced |= matches!(event, Event::KernelSync(KernelSync::End));
+            if let Event::Link(link, noticed) = &event {
+                if let Some(port) = self.ports.lost_by(link) {
+                    let (up, noticed) = (false, *noticed);
+                    let lost = Event::PortCarrier { port, up, noticed };
+                    control.handle(lost, Instant::now());
+                }
+            }
             if let Event::PortCarrier { port, up, .. } = event {
                 self.ports.carrier(port, up);
             }

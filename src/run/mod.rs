@@ -8,7 +8,7 @@ mod team;
 use crate::cli::Run;
 use crate::output::{Done, Failure};
 use crate::plane;
-use control::config::{Config, draw_seed};
+use control::config::{Config, Kernel, draw_seed};
 use control::control::Control;
 use control::event::Noticed;
 use crossbeam::channel::unbounded;
@@ -45,15 +45,20 @@ pub fn run(arguments: &Run) -> Done {
     let layout = plane::layout(&config.eal.cores, &available)?;
     let workers = layout.workers.len().max(1);
 
-    let jumbo = config
+    let mut planned = plane::plan(&config, workers)?;
+    let exclusive = config
         .ports
         .iter()
-        .any(|port| port.mtu.is_some_and(|mtu| mtu > 1900));
-    let queues = config.ports.len() * workers * 2;
-    let room = plane::pool_options(config.ports.len(), queues, workers, jumbo);
+        .filter(|port| port.kernel == Kernel::Tap);
+    let queues = planned
+        .iter()
+        .map(|plan| usize::from(plan.rx_queues))
+        .sum::<usize>()
+        + exclusive.count() * workers;
+    let data_room = plane::data_room(&config, &planned);
+    let room = plane::pool_options(config.ports.len(), queues, workers, data_room);
     let fibs = plane::fib_options(&config);
     let memory = plane::memory(&config, 2 * fibs.memory_mib() + plane::pool_mib(&room))?;
-    let mut planned = plane::plan(&config, workers, &room)?;
     let eal = plane::start_eal(&config, &layout, memory)?;
     let pool = Pool::new(eal.handle(), room)?;
 
@@ -84,6 +89,8 @@ pub fn run(arguments: &Run) -> Done {
     let feeds = Feeds::start(&config, &tables, &stats, events, &stop)?;
     let sides = ports.take_sides();
     let shares = plane::share(&sides, workers);
+    // Workers go on until nothing is handed to them any more.
+    let halt = AtomicBool::new(false);
     let done = thread::scope(|scope| {
         let team = Team {
             handle: eal.handle(),
@@ -94,15 +101,15 @@ pub fn run(arguments: &Run) -> Done {
             gleans: &gleans,
             layout: &layout,
             icmp_rate: config.icmp.rate,
-            stop: &stop,
+            stop: &halt,
         };
         let started = team.start(scope, shares);
         if started.is_ok() {
             log::info!("running: {}, {workers} worker(s)", config.summary());
             Desk::new(inbox, feeds, &mut ports, &gleans).serve(&mut control, &sides, &stop);
         }
-        // Nobody else tells the workers that the desk is empty.
         stop.store(true, Ordering::Relaxed);
+        halt.store(true, Ordering::Relaxed);
         started
     });
     log::info!("stopped");

@@ -3,7 +3,7 @@
 use crate::output::Failure;
 use crate::plane::{self, Planned};
 use control::config::{Config, Kernel};
-use control::event::{Event, Noticed};
+use control::event::{Event, Link, Mac, Noticed};
 use control::port::Device;
 use crossbeam::channel::Sender;
 use fastpath::dpdk::{LinkChanged, Pool, Port};
@@ -16,12 +16,22 @@ use std::sync::Arc;
 /// One side of a port: the wire, or the tap that carries its own traffic to the kernel.
 pub type Side<'p> = (PortId, Role, Port<'p>);
 
+/// A port on a netdev that the kernel keeps.
+struct Shared {
+    port: PortId,
+    /// The netdev that our program is on.
+    ifindex: u32,
+    /// What its frames to us carry.
+    mac: Mac,
+    own: OwnAddresses,
+}
+
 /// All ports of a run.
 pub struct Ports<'p> {
     sides: Vec<Side<'p>>,
     /// What each device says of itself, by port.
     pub devices: Vec<Device>,
-    own: Vec<OwnAddresses>,
+    shared: Vec<Shared>,
     taps: Vec<(PortId, KernelTap)>,
     /// Ports whose link is asked for, besides what the device reports, and what it was then.
     polled: Vec<(PortId, bool)>,
@@ -42,7 +52,7 @@ impl<'p> Ports<'p> {
         let mut all = Ports {
             sides: Vec::new(),
             devices: Vec::new(),
-            own: Vec::new(),
+            shared: Vec::new(),
             taps: Vec::new(),
             polled: Vec::new(),
             tables: Arc::clone(tables),
@@ -54,7 +64,12 @@ impl<'p> Ports<'p> {
             let mut port = plane::open(pool, config, plan, workers, Some(changed))?;
             if let Some(steal) = &mut plan.steal {
                 // Before the start, or the kernel's first frames on a tap would reach the port.
-                all.own.push(steal.attach()?);
+                all.shared.push(Shared {
+                    port: plan.port,
+                    ifindex: steal.ifindex(),
+                    mac: steal.mac(),
+                    own: steal.attach()?,
+                });
             } else {
                 // Even where the device promises to report: net_tap does, and never calls.
                 all.polled.push((plan.port, true));
@@ -83,8 +98,8 @@ impl<'p> Ports<'p> {
 
     /// From now on the programs hand over what is ours: every own address is known.
     pub fn enable(&mut self) {
-        for own in &mut self.own {
-            if let Err(error) = own.enable() {
+        for shared in &mut self.shared {
+            if let Err(error) = shared.own.enable() {
                 log::error!("{error}");
             }
         }
@@ -92,8 +107,8 @@ impl<'p> Ports<'p> {
 
     /// The programs leave everything to the kernel.
     pub fn disable(&mut self) {
-        for own in &mut self.own {
-            if let Err(error) = own.disable() {
+        for shared in &mut self.shared {
+            if let Err(error) = shared.own.disable() {
                 log::error!("{error}");
             }
         }
@@ -101,7 +116,7 @@ impl<'p> Ports<'p> {
 
     /// An own address of the router came or went: no port may take its packets from the kernel.
     pub fn own_address(&self, address: IpAddr, add: bool) {
-        for own in &self.own {
+        for Shared { own, .. } in &self.shared {
             let done = if add {
                 own.add(address)
             } else {
@@ -111,6 +126,27 @@ impl<'p> Ports<'p> {
                 log::error!("{error}");
             }
         }
+    }
+
+    /// Looks at news of a netdev. A port is lost when its netdev was replaced by another one of
+    /// that name, which nothing of ours is attached to; one with a new MAC address goes on with it.
+    pub fn lost_by(&mut self, link: &Link) -> Option<PortId> {
+        let named = |shared: &&mut Shared| shared.own.netdev() == link.name;
+        let shared = self.shared.iter_mut().find(named)?;
+        if link.ifindex != shared.ifindex {
+            log::error!(
+                "port {}: its netdev was removed and made again; restart evenpath to use it",
+                link.name
+            );
+            return Some(shared.port);
+        }
+        if let Some(mac) = link.mac.filter(|&mac| mac != shared.mac) {
+            shared.mac = mac;
+            if let Err(error) = shared.own.set_mac(mac) {
+                log::error!("{error}");
+            }
+        }
+        None
     }
 
     /// Gives the kernel's side of `port` the carrier that the port has.

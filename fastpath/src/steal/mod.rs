@@ -66,6 +66,12 @@ impl Steal {
         self.link().mac
     }
 
+    /// The netdev's index when it was prepared. One of the same name and another index is another
+    /// netdev, which nothing of ours is attached to.
+    pub fn ifindex(&self) -> u32 {
+        self.link().index
+    }
+
     /// The netdev's MTU when it was prepared, in bytes; a tap's port must be given it.
     pub fn mtu(&self) -> u16 {
         u16::try_from(self.link().mtu).unwrap_or(u16::MAX)
