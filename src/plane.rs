@@ -3,8 +3,8 @@
 use crate::output::Failure;
 use control::config::{Config, Cores, Device, Hugepages, Kernel};
 use fastpath::dpdk::{
-    Eal, EntrySize, FibOptions, LinkChanged, Memory, Options, Pool, PoolOptions, Port, PortOptions,
-    RxQueue, TxQueue, free_hugepages_mib,
+    Cause, Eal, EntrySize, FibOptions, LinkChanged, Memory, Missing, Options, Pool, PoolOptions,
+    Port, PortOptions, RxQueue, TxQueue, free_hugepages_mib,
 };
 use fastpath::hash::Settings;
 use fastpath::software::worker::{Attached, Role};
@@ -19,7 +19,7 @@ const DESCRIPTORS: u16 = 1024;
 pub struct Layout {
     /// One worker each.
     pub workers: Vec<usize>,
-    /// Everything else; empty: wherever the system likes.
+    /// Everything else; where workers leave none, all that there are.
     pub control: Vec<usize>,
 }
 
@@ -44,11 +44,15 @@ pub fn layout(cores: &Cores, available: &[usize]) -> Result<Layout, Failure> {
             Some("name cores of that list, or \"auto\""),
         ));
     }
-    let control = available
+    let mut control: Vec<_> = available
         .iter()
         .copied()
         .filter(|core| !workers.contains(core))
         .collect();
+    if control.is_empty() {
+        // EAL would pin it to one core, beside the worker there, however busy that is.
+        control = available.to_vec();
+    }
     Ok(Layout { workers, control })
 }
 
@@ -257,14 +261,7 @@ pub fn open<'p>(
         .as_ref()
         .map_or(workers as u16, |_| planned.rx_queues);
     if usize::from(tx_queues) < workers {
-        let cause = format!("{workers} workers need a transmit queue each, and it has {tx_queues}");
-        let remedy = "give the netdev more queues (ethtool -L), or list fewer [eal] cores";
-        return Err(Failure::run(
-            format!("port {}", wanted.name),
-            "open",
-            cause,
-            Some(remedy),
-        ));
+        return Err(too_few_queues(&wanted.name, workers, tx_queues));
     }
     let options = PortOptions {
         rx_queues: planned.rx_queues,
@@ -281,7 +278,24 @@ pub fn open<'p>(
         all_multicast: exclusive,
         ..PortOptions::new(wanted.name.clone(), planned.devargs.clone())
     };
-    Ok(Port::open(pool, &options, changed)?)
+    Port::open(pool, &options, changed).map_err(|error| match &error.cause {
+        Cause::Missing(missing) => missing
+            .iter()
+            .find_map(|one| match *one {
+                Missing::TxQueues(_, most) => Some(too_few_queues(&wanted.name, workers, most)),
+                _ => None,
+            })
+            .unwrap_or_else(|| error.into()),
+        _ => error.into(),
+    })
+}
+
+/// Workers share no queue: a port needs one for each.
+fn too_few_queues(port: &str, workers: usize, queues: u16) -> Failure {
+    let cause = format!("{workers} workers need a transmit queue each, and it has {queues}");
+    let remedy = "give the device more queues (ethtool -L for a netdev, else its device arguments), \
+                  or list fewer [eal] cores";
+    Failure::run(format!("port {port}"), "open", cause, Some(remedy))
 }
 
 /// Makes the kernel's side of an exclusive port: a tap with the port's name and MAC address.
@@ -355,7 +369,7 @@ mod tests {
             auto(&[5]),
             Layout {
                 workers: vec![5],
-                control: vec![]
+                control: vec![5]
             }
         );
         let listed = layout(&Cores::List(vec![1, 2]), &[0, 1, 2, 3]).unwrap();

@@ -125,6 +125,38 @@ fn index(name: &str) -> u32 {
 }
 
 #[test]
+fn a_wires_link_is_the_devices() {
+    if !in_namespace("a_wires_link_is_the_devices") {
+        return;
+    }
+    ip("link add wire type veth peer name far");
+    ip("link set wire up");
+    ip("link set far up");
+    let tables = Arc::new(Tables::new(64, 64, 64));
+    let (monitor, events) = monitor(&tables, 1 << 20);
+    start(monitor.with_wires([("wire".to_owned(), PORT)]));
+    let carrier = |event: &Event| match *event {
+        Event::PortCarrier { port, up, .. } => Some((port, up)),
+        _ => None,
+    };
+    expect("end of dump", &events, |event| {
+        assert_eq!(
+            carrier(event),
+            None,
+            "it was up, as is believed of a device"
+        );
+        synced(event)
+    });
+    ip("link set far down");
+    assert_eq!(expect("carrier loss", &events, carrier), (PORT, false));
+    assert!(tables.down.port(PORT), "the bit is set before that");
+    ip("link set far up");
+    assert_eq!(expect("carrier", &events, carrier), (PORT, true));
+    ip("link del wire");
+    assert_eq!(expect("its end", &events, carrier), (PORT, false));
+}
+
+#[test]
 fn a_lost_carrier_is_a_down_bit_before_control_knows() {
     if !in_namespace("a_lost_carrier_is_a_down_bit_before_control_knows") {
         return;

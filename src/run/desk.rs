@@ -98,10 +98,15 @@ impl<'d, 'p> Desk<'d, 'p> {
                     control.handle(lost, Instant::now());
                 }
             }
-            if let Event::PortCarrier { port, up, .. } = event {
+            let carrier = match event {
+                Event::PortCarrier { port, up, .. } => Some((port, up)),
+                _ => None,
+            };
+            control.handle(event, Instant::now());
+            if let Some((port, up)) = carrier {
+                // Behind the repair, which comes first: this is for FRR.
                 self.ports.carrier(port, up);
             }
-            control.handle(event, Instant::now());
             next = self.inbox.try_recv().ok();
         }
         synced

@@ -41,13 +41,20 @@ impl Feeds {
                 Kernel::Netdev(name) => Some((name.clone(), PortId(i as u16))),
                 Kernel::Tap | Kernel::None => None,
             });
+        // A port that the kernel knows by another netdev, or by none, still goes down with this one.
+        let wires = config.ports.iter().enumerate().filter_map(|(i, port)| {
+            let wire = port.device.as_ref()?.netdev()?;
+            let is_known = matches!(&port.kernel, Kernel::Netdev(_));
+            (!is_known).then(|| (wire.to_owned(), PortId(i as u16)))
+        });
         let monitor = Monitor::open(
             netdevs,
             Arc::clone(tables),
             events.clone(),
             monitor::RECEIVE_BYTES,
         )
-        .map_err(|e| Failure::run("rtnetlink", "start", e.to_string(), None))?;
+        .map_err(|e| Failure::run("rtnetlink", "start", e.to_string(), None))?
+        .with_wires(wires);
         let requests = Requests::open()
             .map_err(|e| Failure::run("rtnetlink", "start", e.to_string(), None))?;
         let listener = config

@@ -40,13 +40,14 @@ impl<'a, 'e> Team<'a, 'e> {
         for (number, share) in shares.into_iter().enumerate() {
             let core = self.layout.workers.get(number).copied();
             let (handle, pool, stop) = (self.handle, self.pool, self.stop);
+            let stats = Arc::clone(&self.stats[number]);
             let parts = Parts {
                 receive: share.receive,
                 transmit: share.transmit,
                 allocator: pool.allocator(),
                 views: self.registry.reader(),
                 tables: Arc::clone(self.tables),
-                stats: Arc::clone(&self.stats[number]),
+                stats: Arc::clone(&stats),
                 gleans: Arc::clone(self.gleans),
                 icmp_limit: Limit::new(self.icmp_rate, self.icmp_rate.clamp(1, 64), now_ns),
                 punts: Punts::Drop,
@@ -63,6 +64,11 @@ impl<'a, 'e> Team<'a, 'e> {
                     log::warn!("worker {number}: {error}; it runs without a buffer cache");
                 }
                 drop(Worker::new(parts).holding(HELD, now_ns).run(stop));
+                let counted = stats.snapshot();
+                log::info!(
+                    "worker {number}: stopped: {} packets received",
+                    counted.received_total()
+                );
             };
             let thread = Builder::new().name(format!("worker-{number}"));
             thread.spawn_scoped(scope, work).map_err(|cause| {

@@ -117,6 +117,24 @@ pub enum Device {
     Devargs(String),
 }
 
+impl Device {
+    /// The netdev that the device is made from, where the kernel has one.
+    pub fn netdev(&self) -> Option<&str> {
+        match self {
+            Device::Xdp(netdev) | Device::Tap(netdev) => Some(netdev),
+            Device::Pci(_) => None,
+            Device::Devargs(args) => {
+                let (driver, args) = args.split_once(',')?;
+                let driver = driver.trim_start_matches("vdev:");
+                ["net_af_xdp", "net_af_packet"]
+                    .iter()
+                    .any(|name| driver.starts_with(name))
+                    .then(|| args.split(',').find_map(|arg| arg.strip_prefix("iface=")))?
+            }
+        }
+    }
+}
+
 /// `port.kernel`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kernel {

@@ -145,6 +145,33 @@ fn a_port_takes_its_netdev_from_its_device_unless_told() {
 }
 
 #[test]
+fn a_device_says_which_netdev_it_is_made_from() {
+    let netdev = |device: &str| {
+        let text = format!("[[port]]\nname = \"a\"\ndevice = \"{device}\"\nkernel = \"tap\"\n");
+        let config = Config::parse(&text).expect("config");
+        let device = config.ports[0].device.as_ref().expect("device");
+        device.netdev().map(str::to_owned)
+    };
+    for device in [
+        "xdp:eth1",
+        "tap:eth1",
+        "net_af_xdp0,iface=eth1,busy_budget=0",
+        "net_af_packet,qpairs=2,iface=eth1",
+    ] {
+        assert_eq!(netdev(device).as_deref(), Some("eth1"), "{device}");
+    }
+    // A tap's iface is the tap itself.
+    for device in [
+        "net_tap0,iface=eth1",
+        "net_null0",
+        "net_af_xdp0",
+        "0000:03:00.0,iface=eth1",
+    ] {
+        assert_eq!(netdev(device), None, "{device}");
+    }
+}
+
+#[test]
 fn every_value_error_says_key_value_and_range() {
     for (text, expected) in [
         (

@@ -76,6 +76,15 @@ struct Dump {
     overrun: bool,
 }
 
+/// What a netdev is to a port.
+#[derive(Clone, Copy, Debug)]
+struct Netdev {
+    port: PortId,
+    /// It only carries the port's frames: its link is the device's, and control knows another
+    /// netdev, or none, as the port's.
+    wire: bool,
+}
+
 /// The listener; run it on a thread of its own.
 #[derive(Debug)]
 pub struct Monitor {
@@ -83,9 +92,9 @@ pub struct Monitor {
     events: Sender<Event>,
     tables: Arc<Tables>,
     /// Netdevs of ports, by name.
-    netdevs: BTreeMap<String, PortId>,
+    netdevs: BTreeMap<String, Netdev>,
     /// Their indexes, and whether they were up last.
-    ports: BTreeMap<u32, (PortId, bool)>,
+    ports: BTreeMap<u32, (Netdev, bool)>,
     dump: Option<Dump>,
     sequence: u32,
     malformed: u64,
@@ -113,13 +122,26 @@ impl Monitor {
             socket: Socket::open(GROUPS, receive_bytes, PATIENCE).map_err(MonitorError)?,
             events,
             tables,
-            netdevs: netdevs.into_iter().collect(),
+            netdevs: netdevs
+                .into_iter()
+                .map(|(name, port)| (name, Netdev { port, wire: false }))
+                .collect(),
             ports: BTreeMap::new(),
             dump: None,
             sequence: 0,
             malformed: 0,
             overruns: 0,
         })
+    }
+
+    /// Netdevs that the devices of ports are made from, where these are not the ports' netdevs:
+    /// their links become [`Event::PortCarrier`], since the drivers do not report them.
+    #[must_use]
+    pub fn with_wires(mut self, wires: impl IntoIterator<Item = (String, PortId)>) -> Self {
+        let wires = wires.into_iter();
+        self.netdevs
+            .extend(wires.map(|(name, port)| (name, Netdev { port, wire: true })));
+        self
     }
 
     /// Listens until `stop` is set or control is gone.
@@ -206,11 +228,11 @@ impl Monitor {
         }
         match heard.message {
             Message::Link(link) => {
-                self.note_link(&link);
+                self.note_link(&link, noticed)?;
                 self.events.send(Event::Link(link, noticed))?;
             }
             Message::LinkGone(ifindex) => {
-                self.note_gone(ifindex);
+                self.note_gone(ifindex, noticed)?;
                 self.events.send(Event::LinkGone { ifindex, noticed })?;
             }
             Message::Address(ifindex, address, prefix_len) => self.events.send(Event::Address {
@@ -262,22 +284,38 @@ impl Monitor {
 
     /// A port that was up and is not any more is dead from the next burst on, whatever control is
     /// doing. Only the change counts: control clears the bit when it has repaired the tables.
-    fn note_link(&mut self, link: &Link) {
-        let Some(&port) = self.netdevs.get(&link.name) else {
+    fn note_link(&mut self, link: &Link, noticed: Noticed) -> Result<(), Gone> {
+        let Some(&netdev) = self.netdevs.get(&link.name) else {
             // Renamed to something that is no port's.
-            return self.note_gone(link.ifindex);
+            return self.note_gone(link.ifindex, noticed);
         };
         let up = link.admin_up && link.carrier;
-        let before = self.ports.insert(link.ifindex, (port, up));
-        if !up && matches!(before, Some((_, true))) {
-            self.tables.down.set_port(port);
+        let before = self.ports.insert(link.ifindex, (netdev, up));
+        self.note_change(netdev, before.map(|(_, up)| up), up, noticed)
+    }
+
+    fn note_gone(&mut self, ifindex: u32, noticed: Noticed) -> Result<(), Gone> {
+        match self.ports.remove(&ifindex) {
+            Some((netdev, was_up)) => self.note_change(netdev, Some(was_up), false, noticed),
+            None => Ok(()),
         }
     }
 
-    fn note_gone(&mut self, ifindex: u32) {
-        if let Some((port, true)) = self.ports.remove(&ifindex) {
+    fn note_change(
+        &self,
+        Netdev { port, wire }: Netdev,
+        was_up: Option<bool>,
+        up: bool,
+        noticed: Noticed,
+    ) -> Result<(), Gone> {
+        if !up && was_up == Some(true) {
             self.tables.down.set_port(port);
         }
+        // Of a device control believes that it has a link until it is told.
+        if wire && up != was_up.unwrap_or(true) {
+            self.events.send(Event::PortCarrier { port, up, noticed })?;
+        }
+        Ok(())
     }
 }
 

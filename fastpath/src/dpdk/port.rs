@@ -255,8 +255,21 @@ impl<'p> Port<'p> {
         }
         if self.all_multicast {
             // SAFETY: the port exists.
-            check(unsafe { dpdk_sys::rte_eth_allmulticast_enable(self.index) })
-                .at(object, "enable reception of all multicast")?;
+            let done = check(unsafe { dpdk_sys::rte_eth_allmulticast_enable(self.index) });
+            match done {
+                // af_xdp can only open its netdev for everything; who cannot do that has no filter.
+                Err(Errno(libc::ENOTSUP)) => {
+                    // SAFETY: the port exists.
+                    match check(unsafe { dpdk_sys::rte_eth_promiscuous_enable(self.index) }) {
+                        Err(Errno(libc::ENOTSUP)) => {}
+                        other => {
+                            other.at(object, "enable promiscuous mode")?;
+                            self.promiscuous = true;
+                        }
+                    }
+                }
+                other => drop(other.at(object, "enable reception of all multicast")?),
+            }
         }
         Ok(())
     }
@@ -346,6 +359,13 @@ impl Drop for Port<'_> {
     fn drop(&mut self) {
         let name = &self.name;
         self.callback = None;
+        if self.started && self.promiscuous {
+            // The netdev of an af_xdp port would keep it. SAFETY: the port exists.
+            if let Err(errno) = check(unsafe { dpdk_sys::rte_eth_promiscuous_disable(self.index) })
+            {
+                log::warn!("port {name}: disable promiscuous mode: {errno}");
+            }
+        }
         if self.started {
             // SAFETY: queues borrow the port, so none is left that could be polled.
             if let Err(errno) = check(unsafe { dpdk_sys::rte_eth_dev_stop(self.index) }) {
