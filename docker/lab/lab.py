@@ -74,11 +74,12 @@ def inside(node):
 class Lab:
     """The namespaces, links, FRR and evenpath. Everything ends with the process (`sandbox`).
 
-    `plane`: "xdp" or "tap" run evenpath on ports of that kind; "kernel" lets the dpu's kernel forward, for comparison.
+    `plane`: "xdp" or "tap" run evenpath on ports of that kind; "exclusive" on devices that it has to itself, with taps of
+    the ports' names for the kernel; "kernel" lets the dpu's kernel forward, for comparison. `cores`: as in `[eal]`.
     """
 
-    def __init__(self, plane="xdp", unnumbered=False, fabric_mtu=1500, nexthop_groups=True):
-        self.plane, self.unnumbered, self.nexthop_groups = plane, unnumbered, nexthop_groups
+    def __init__(self, plane="xdp", unnumbered=False, fabric_mtu=1500, nexthop_groups=True, cores="auto"):
+        self.plane, self.unnumbered, self.nexthop_groups, self.cores = plane, unnumbered, nexthop_groups, cores
         self.daemons = {}  # (node, name) -> Popen
         self.logs = "/run/lab"
         os.makedirs(self.logs)
@@ -113,8 +114,13 @@ class Lab:
                     with open(f"/proc/sys/net/{path}", "w") as file:
                         file.write(str(value))
 
+    def _wire(self, node, device):
+        """The veth end that stands for a device's wire: on exclusive ports the device itself is a tap, made later."""
+        return f"{device}-wire" if (self.plane, node) == ("exclusive", "dpu") else device
+
     def _links(self, fabric_mtu):
         for index, (node, device, peer, peer_device, _, _) in enumerate(LINKS, 1):
+            device = self._wire(node, device)
             mtu = str(1500 if peer == "host" else fabric_mtu)
             run("ip", "link", "add", device, "netns", node, "mtu", mtu, "address", f"02:00:00:00:0{index}:01",
                 "type", "veth", "peer", "name", peer_device, "netns", peer, "mtu", mtu,
@@ -122,11 +128,17 @@ class Lab:
             for where, name in ((node, device), (peer, peer_device)):
                 # packets cross evenpath as they are on the wire: no checksum or segment left for a NIC to finish
                 run("ip", "netns", "exec", where, "ethtool", "-K", name, "tx", "off", "gro", "off")
+            if self._wire(node, LINKS[index - 1][1]) != LINKS[index - 1][1]:
+                with inside(node), open(f"/proc/sys/net/ipv6/conf/{device}/disable_ipv6", "w") as file:
+                    file.write("1")  # the kernel has no business on it
         for node in NODES:
             lines = ["link set lo up"]
             for a, device, b, peer_device, addresses, peer_addresses in LINKS:
                 if self.unnumbered and device in UPLINKS:
                     addresses = peer_addresses = ""
+                if self._wire(a, device) != device:
+                    addresses = ""
+                device = self._wire(a, device)
                 for where, name, text in ((a, device, addresses), (b, peer_device, peer_addresses)):
                     if where == node:
                         lines.append(f"link set {name} up")
@@ -221,12 +233,18 @@ class Lab:
             raise Failure(f"{BINARY}: not built; run make build")
         path = "/run/lab/evenpath.toml"
         with open(path, "w") as file:
-            file.write("".join(f'[[port]]\nname = "{port}"\ndevice = "{self.plane}:{port}"\nkernel = "{port}"\n\n'
-                               for port in ("host0", *UPLINKS)))
+            for number, port in enumerate(("host0", *UPLINKS)):
+                device, kernel = f"{self.plane}:{port}", port
+                if self.plane == "exclusive":
+                    device, kernel = f"net_af_xdp{number},iface={self._wire('dpu', port)},busy_budget=0", "tap"
+                file.write(f'[[port]]\nname = "{port}"\ndevice = "{device}"\nkernel = "{kernel}"\n\n')
             # small tables and no huge pages leave those to others; a fixed seed makes a restart keep every flow's way
-            file.write('[eal]\nhugepages = "never"\n\n[tables]\nroutes-ipv4 = 10000\nroutes-ipv6 = 10000\n\n[hash]\nseed = 1\n')
-        # with the priority that the service has: a busy machine must not keep a dead link unnoticed
-        process = self.spawn("dpu", "evenpath", "nice", "-n", "-10", BINARY, "run", "-c", path)
+            file.write(f'[eal]\ncores = "{self.cores}"\nhugepages = "never"\n\n'
+                       '[tables]\nroutes-ipv4 = 10000\nroutes-ipv6 = 10000\n\n[hash]\nseed = 1\n')
+        # with the priority that the service has: a busy machine must not keep a dead link unnoticed. Not on all cores:
+        # FRR would hardly run.
+        nice = ("nice", "-n", "-10") if self.cores == "auto" else ()
+        process = self.spawn("dpu", "evenpath", *nice, BINARY, "run", "-c", path)
 
         def ready():
             if process.poll() is not None:
@@ -235,6 +253,10 @@ class Lab:
                 return self.show("port") is not None
 
         wait_for("evenpath: ready", ready, every=0.05)
+        if self.plane == "exclusive":
+            lines = [f"addr add {each} dev {device}" for node, device, _, _, addresses, _ in LINKS if node == "dpu"
+                     for each in addresses.split() if not (self.unnumbered and device in UPLINKS)]
+            run("ip", "-n", "dpu", "-batch", "-", input="\n".join(lines))
 
     def show(self, *what):
         """`evenpath show WHAT --json`, decoded."""
