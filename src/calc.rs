@@ -2,19 +2,17 @@
 
 use crate::cli;
 use crate::output::{self, Done, Failure};
+use crate::plane;
 use crate::replay::learn;
 use control::api::client::{Client, ClientError};
 use control::api::message::Calc;
 use control::api::{Reply, Request, Response};
-use control::config::{Config, draw_seed};
+use control::config::Config;
 use control::control::Control;
 use control::event::Noticed;
 use control::port::Device;
-use fastpath::hash::Settings;
 use fastpath::table::naive::NaiveLpm;
-use fastpath::table::{Tables, View, Writer};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Instant;
 
 /// `evenpath calc`, on the tables of a running evenpath or of a configuration.
@@ -36,18 +34,7 @@ pub fn calc(args: &cli::Calc, socket: &Path, as_json: bool) -> Done {
 /// how their group grew.
 fn offline(file: &Path, request: &Request) -> Result<Response, Failure> {
     let config = learn::with_netdevs(Config::load(file)?);
-    let (seed, warning) = draw_seed(&config);
-    if let Some(warning) = warning {
-        log::warn!("{warning}");
-    }
-    let hash = Settings::new(config.hash.fields, config.hash.symmetric, seed);
-    let tables = Tables::new(
-        config.tables.groups as usize,
-        config.tables.buckets as usize,
-        config.tables.adjacencies as usize,
-    );
-    let view = || View::new(NaiveLpm::default(), hash.clone());
-    let (writer, _registry) = Writer::new(Arc::new(tables), view(), view());
+    let (_tables, writer, _registry) = plane::tables(&config, || Ok(NaiveLpm::default()))?;
     let devices: Vec<Device> = config
         .ports
         .iter()

@@ -1,15 +1,17 @@
 //! The software plane of one process: cores, memory, ports and their queues, from the configuration.
 
 use crate::output::Failure;
-use control::config::{Config, Cores, Device, Hugepages, Kernel};
+use control::config::{Config, Cores, Device, Hugepages, Kernel, draw_seed};
 use fastpath::dpdk::{
     Cause, Eal, EntrySize, FibOptions, LinkChanged, Memory, Missing, Options, Pool, PoolOptions,
     Port, PortOptions, RxQueue, TxQueue, free_hugepages_mib,
 };
 use fastpath::hash::Settings;
+use fastpath::rcu::Registry;
 use fastpath::software::worker::{Attached, Role};
 use fastpath::steal::{KernelTap, Steal, Tc, Xdp};
-use fastpath::table::PortId;
+use fastpath::table::{LpmWrite, PortId, Tables, View, Writer};
+use std::sync::Arc;
 
 /// Descriptors of each queue; the drivers move it to what they can.
 const DESCRIPTORS: u16 = 1024;
@@ -79,11 +81,6 @@ pub fn fib_options(config: &Config) -> FibOptions {
     }
 }
 
-/// The hash that `config` asks for.
-pub fn hash(config: &Config, seed: u32) -> Settings {
-    Settings::new(config.hash.fields, config.hash.symmetric, seed)
-}
-
 /// Bytes that a packet buffer must hold: the configured MTUs and those of netdevs with taps.
 pub fn data_room(config: &Config, planned: &[Planned]) -> u16 {
     let configured = config.ports.iter().filter_map(|port| port.mtu);
@@ -96,6 +93,29 @@ pub fn data_room(config: &Config, planned: &[Planned]) -> u16 {
     } else {
         2048
     }
+}
+
+/// What workers read, what control writes, and where workers sign in.
+pub type Published<L> = (Arc<Tables>, Writer<L>, Registry<View<L>>);
+
+/// The tables of `config`, empty, with the hash that it asks for; `lpm` makes a lookup table.
+pub fn tables<L: LpmWrite>(
+    config: &Config,
+    lpm: impl Fn() -> Result<L, Failure>,
+) -> Result<Published<L>, Failure> {
+    let tables = Arc::new(Tables::new(
+        config.tables.groups as usize,
+        config.tables.buckets as usize,
+        config.tables.adjacencies as usize,
+    ));
+    let (seed, warning) = draw_seed(config);
+    if let Some(warning) = warning {
+        log::warn!("{warning}");
+    }
+    let hash = Settings::new(config.hash.fields, config.hash.symmetric, seed);
+    let view = || Ok::<_, Failure>(View::new(lpm()?, hash.clone()));
+    let (writer, registry) = Writer::new(Arc::clone(&tables), view()?, view()?);
+    Ok((tables, writer, registry))
 }
 
 /// How many packet buffers `ports` ports with `queues` receive queues in all and `workers` workers

@@ -9,7 +9,7 @@ use crate::cli::Replay;
 use crate::output::{self, Done, Failure};
 use crate::plane;
 use control::api::message::Counters;
-use control::config::{Config, draw_seed};
+use control::config::Config;
 use control::control::Control;
 use control::event::Noticed;
 use control::port::Device;
@@ -17,8 +17,8 @@ use fastpath::dpdk::{Eal, Fib, Memory, Options, Pool, PoolOptions, Port, PortOpt
 use fastpath::software::icmp::Limit;
 use fastpath::software::push::{Gleans, Punts, Role};
 use fastpath::software::worker::{Parts, Worker};
+use fastpath::table::PortId;
 use fastpath::table::stats::WorkerStats;
-use fastpath::table::{PortId, Tables, View, Writer};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -55,18 +55,7 @@ pub fn replay(arguments: &Replay, json: bool) -> Done {
         ..Options::default()
     })?;
     let pool = Pool::new(eal.handle(), room)?;
-    let tables = Arc::new(Tables::new(
-        config.tables.groups as usize,
-        config.tables.buckets as usize,
-        config.tables.adjacencies as usize,
-    ));
-    let (seed, warning) = draw_seed(&config);
-    if let Some(warning) = warning {
-        log::warn!("{warning}");
-    }
-    let hash = plane::hash(&config, seed);
-    let view = || Ok::<_, Failure>(View::new(Fib::new(eal.handle(), fibs)?, hash.clone()));
-    let (writer, registry) = Writer::new(Arc::clone(&tables), view()?, view()?);
+    let (tables, writer, registry) = plane::tables(&config, || Ok(Fib::new(eal.handle(), fibs)?))?;
 
     let mut ports = Vec::new();
     let mut devices = Vec::new();

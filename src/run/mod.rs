@@ -8,7 +8,7 @@ mod team;
 use crate::cli::Run;
 use crate::output::{Done, Failure};
 use crate::plane;
-use control::config::{Config, Kernel, draw_seed};
+use control::config::{Config, Kernel};
 use control::control::Control;
 use control::event::Noticed;
 use crossbeam::channel::unbounded;
@@ -16,7 +16,6 @@ use desk::Desk;
 use fastpath::dpdk::{Fib, Pool};
 use fastpath::software::push::Gleans;
 use fastpath::table::stats::WorkerStats;
-use fastpath::table::{Tables, View, Writer};
 use feeds::Feeds;
 use ports::Ports;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -62,18 +61,7 @@ pub fn run(arguments: &Run) -> Done {
     let eal = plane::start_eal(&config, &layout, memory)?;
     let pool = Pool::new(eal.handle(), room)?;
 
-    let tables = Arc::new(Tables::new(
-        config.tables.groups as usize,
-        config.tables.buckets as usize,
-        config.tables.adjacencies as usize,
-    ));
-    let (seed, warning) = draw_seed(&config);
-    if let Some(warning) = warning {
-        log::warn!("{warning}");
-    }
-    let hash = plane::hash(&config, seed);
-    let view = || Ok::<_, Failure>(View::new(Fib::new(eal.handle(), fibs)?, hash.clone()));
-    let (writer, registry) = Writer::new(Arc::clone(&tables), view()?, view()?);
+    let (tables, writer, registry) = plane::tables(&config, || Ok(Fib::new(eal.handle(), fibs)?))?;
 
     let (events, inbox) = unbounded();
     let mut ports = Ports::open(&pool, &config, &mut planned, workers, &tables, &events)?;
