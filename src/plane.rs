@@ -6,7 +6,7 @@ use fastpath::dpdk::{
     Cause, Eal, EntrySize, FibOptions, LinkChanged, Memory, Missing, Options, Pool, PoolOptions,
     Port, PortOptions, RxQueue, TxQueue, free_hugepages_mib,
 };
-use fastpath::hash::Settings;
+use fastpath::hash::{Choice, Settings};
 use fastpath::rcu::Registry;
 use fastpath::software::worker::{Attached, Role};
 use fastpath::steal::{KernelTap, Steal, Tc, Xdp};
@@ -112,7 +112,12 @@ pub fn tables<L: LpmWrite>(
     if let Some(warning) = warning {
         log::warn!("{warning}");
     }
-    let hash = Settings::new(config.hash.fields, config.hash.symmetric, seed);
+    let hash = Settings::new(Choice {
+        fields: config.hash.fields,
+        symmetric: config.hash.symmetric,
+        seed,
+        algorithm: config.hash.algorithm,
+    });
     let view = || Ok::<_, Failure>(View::new(lpm()?, hash.clone()));
     let (writer, registry) = Writer::new(Arc::clone(&tables), view()?, view()?);
     Ok((tables, writer, registry))

@@ -6,7 +6,7 @@ use control::config::Config;
 use control::control::Control;
 use control::event::Noticed;
 use control::port::Device;
-use fastpath::hash::Settings;
+use fastpath::hash::{Choice, Settings};
 use fastpath::table::naive::NaiveLpm;
 use fastpath::table::{Tables, View, Writer};
 use serde_json::Value;
@@ -58,7 +58,11 @@ impl Running {
         let (events, inbox) = crossbeam::channel::unbounded();
         std::thread::spawn(move || {
             let config = Config::parse(CONFIG).expect("configuration");
-            let hash = Settings::new(config.hash.fields, true, 50);
+            let hash = Settings::new(Choice {
+                fields: config.hash.fields,
+                seed: 50,
+                ..Choice::default()
+            });
             let view = || View::new(NaiveLpm::default(), hash.clone());
             let tables = Arc::new(Tables::new(64, 4096, 256));
             let (writer, _registry) = Writer::new(tables, view(), view());

@@ -208,7 +208,7 @@ impl<L: LpmWrite> Control<L> {
     }
 
     fn show_hash(&self) -> Hash {
-        let hash = &self.plan.dplane.view().hash;
+        let hash = self.plan.dplane.view().hash.base();
         let fields = Field::ALL.map(|f| (f.name().to_string(), hash.fields().has(f)));
         let off = hash.wants_symmetric() && !hash.is_symmetric();
         Hash {
@@ -216,7 +216,7 @@ impl<L: LpmWrite> Control<L> {
             symmetric: hash.is_symmetric(),
             note: off.then(|| "off: source and destination fields are not set alike".into()),
             seed: hash.seed(),
-            algorithm: self.config.hash.algorithm.name().into(),
+            algorithm: hash.choice().algorithm.name().into(),
         }
     }
 

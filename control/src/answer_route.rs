@@ -7,7 +7,7 @@ use crate::dplane::Fixed;
 use crate::fpm::decode::RouteKind;
 use crate::prefix::Prefix;
 use crate::rib::{Entry, Source, Target};
-use fastpath::hash::{Field, FlowKey};
+use fastpath::hash::{Field, FlowKey, Settings, Tuple};
 use fastpath::table::{AdjacencyId, Disposition, GroupId, LpmWrite, PortId};
 use std::collections::{BTreeMap, BinaryHeap};
 use std::net::IpAddr;
@@ -176,8 +176,10 @@ impl<L: LpmWrite> Control<L> {
         let Some((prefix, entry)) = found else {
             return Err(fail("no route".into()));
         };
-        let (view, tables) = (self.plan.dplane.view(), self.plan.dplane.tables());
-        let hash = view.hash.hash(&key(flow, ingress));
+        let tables = self.plan.dplane.tables();
+        let key = key(flow, ingress);
+        let settings = self.settings_for(flow.destination);
+        let hash = settings.hash(&key);
         let word = tables.groups.word(entry.group);
         let port_of = |id| self.plan.dplane.port_of(id);
         let adjacency = tables.groups.living(word, hash, &tables.down, port_of);
@@ -211,6 +213,14 @@ impl<L: LpmWrite> Control<L> {
         })
     }
 
+    fn settings_for(&self, destination: IpAddr) -> &Settings {
+        let policy = &self.plan.dplane.view().hash;
+        match destination {
+            IpAddr::V4(a) => policy.settings4(a.to_bits()),
+            IpAddr::V6(a) => policy.settings6(a.to_bits()),
+        }
+    }
+
     fn gateway_of(&self, group: GroupId, adjacency: AdjacencyId) -> Option<IpAddr> {
         let set = self.plan.groups.get(group)?.set;
         let members = self.plan.sets.members(set);
@@ -222,7 +232,7 @@ impl<L: LpmWrite> Control<L> {
     }
 
     fn fields(&self, flow: &Flow) -> BTreeMap<String, String> {
-        let hash = &self.plan.dplane.view().hash;
+        let hash = self.settings_for(flow.destination);
         let on = Field::ALL.into_iter().filter(|f| hash.fields().has(*f));
         let shown = on.filter_map(|field| {
             let value = match field {
@@ -249,13 +259,16 @@ fn key(flow: &Flow, ingress: PortId) -> FlowKey {
     };
     let v6 = flow.source.is_ipv6();
     FlowKey {
-        v6,
-        src: bytes(flow.source),
-        dst: bytes(flow.destination),
-        protocol: flow.protocol,
-        sport: flow.source_port,
-        dport: flow.destination_port,
-        label: if v6 { flow.flow_label } else { 0 },
+        outer: Tuple {
+            v6,
+            src: bytes(flow.source),
+            dst: bytes(flow.destination),
+            protocol: flow.protocol,
+            sport: flow.source_port,
+            dport: flow.destination_port,
+            label: if v6 { flow.flow_label } else { 0 },
+        },
         ingress: ingress.0,
+        ..FlowKey::default()
     }
 }

@@ -21,13 +21,10 @@ pub fn size_for(members: usize, configured: usize) -> usize {
 }
 
 /// `table` with `size` buckets, a multiple of its own: every flow stays where it is, since the
-/// bucket is the hash's high bits.
+/// bucket is the hash's low bits.
 pub fn widened(table: &[Member], size: usize) -> Vec<Member> {
     let factor = (size / table.len().max(1)).max(1);
-    table
-        .iter()
-        .flat_map(|&owner| std::iter::repeat_n(owner, factor))
-        .collect()
+    table.repeat(factor)
 }
 
 /// How many buckets each of `members` (owner, weight from 1) is due of `size`, when it holds

@@ -94,7 +94,7 @@ fn sizes_are_powers_of_two_with_room_for_all() {
     assert_eq!(size_for(64, 64), 64);
     assert_eq!(size_for(65, 64), 128);
     assert_eq!(size_for(1000, 64), 1024);
-    assert_eq!(widened(&[1, 2], 8), [1, 1, 1, 1, 2, 2, 2, 2]);
+    assert_eq!(widened(&[1, 2], 8), [1, 2, 1, 2, 1, 2, 1, 2]);
     assert_eq!(widened(&[3], 2), [3, 3]);
 }
 

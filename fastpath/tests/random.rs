@@ -3,7 +3,7 @@
 
 mod support;
 
-use fastpath::hash::{Field, Fields, Settings};
+use fastpath::hash::{Choice, Field, Fields, Settings};
 use fastpath::table::DropReason;
 use fastpath::table::stats::Snapshot;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -168,7 +168,12 @@ impl Random {
         let fields = built.fold(Fields::EMPTY, |set, f| {
             set.with(f, bits >> f as u8 & 1 != 0)
         });
-        Settings::new(fields, self.one_in(2), self.next() as u32)
+        Settings::new(Choice {
+            fields,
+            symmetric: self.one_in(2),
+            seed: self.next() as u32,
+            ..Choice::default()
+        })
     }
 }
 

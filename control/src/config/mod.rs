@@ -21,6 +21,7 @@ pub use problem::{LoadError, Problem, Problems};
 pub use seed::{SeedWarning, draw_seed};
 
 use crate::prefix::Prefix;
+pub use fastpath::hash::Algorithm;
 use fastpath::hash::Fields;
 use fastpath::table::PortId;
 use std::net::{IpAddr, SocketAddr};
@@ -182,22 +183,6 @@ pub enum Seed {
     Random,
     /// This one.
     Fixed(u32),
-}
-
-/// `hash.algorithm`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Algorithm {
-    /// Folded multiplies keyed by the seed.
-    Mix,
-}
-
-impl Algorithm {
-    /// The name in the file and in JSON.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Algorithm::Mix => "mix",
-        }
-    }
 }
 
 /// Resilient hashing.

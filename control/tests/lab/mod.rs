@@ -337,7 +337,8 @@ impl Lab {
             facts.is_forward().then(|| facts.port())
         };
         let word = self.tables.groups.word(self.lookup(ip(destination)));
-        let hashes = (0..64_u32).map(|i| i << 26);
+        let step = (word.size() / 64).max(1);
+        let hashes = (0..64).map(|i| i * step);
         hashes
             .map(|h| {
                 self.tables

@@ -2,6 +2,15 @@
 
 use super::*;
 
+fn new(fields: Fields, symmetric: bool, seed: u32) -> Settings {
+    Settings::new(Choice {
+        fields,
+        symmetric,
+        seed,
+        ..Choice::default()
+    })
+}
+
 struct Random(u64);
 
 impl Random {
@@ -22,14 +31,17 @@ impl Random {
         };
         let (src, dst) = (address(), address());
         FlowKey {
-            v6,
-            src,
-            dst,
-            protocol: self.next() as u8,
-            sport: self.next() as u16,
-            dport: self.next() as u16,
-            label: if v6 { self.next() as u32 >> 12 } else { 0 },
+            outer: Tuple {
+                v6,
+                src,
+                dst,
+                protocol: self.next() as u8,
+                sport: self.next() as u16,
+                dport: self.next() as u16,
+                label: if v6 { self.next() as u32 >> 12 } else { 0 },
+            },
             ingress: self.next() as u16 & 63,
+            ..FlowKey::default()
         }
     }
 
@@ -41,16 +53,6 @@ impl Random {
             .fold(Fields::EMPTY, |set, f| {
                 set.with(f, bits >> f as u8 & 1 != 0)
             })
-    }
-}
-
-fn reverse(key: &FlowKey) -> FlowKey {
-    FlowKey {
-        src: key.dst,
-        dst: key.src,
-        sport: key.dport,
-        dport: key.sport,
-        ..*key
     }
 }
 
@@ -72,9 +74,9 @@ fn both_directions_hash_alike_exactly_when_symmetric() {
     let mut random = Random(1);
     let mut differ = 0;
     for _ in 0..20_000 {
-        let settings = Settings::new(random.fields(), true, random.next() as u32);
+        let settings = new(random.fields(), true, random.next() as u32);
         let key = random.key();
-        let alike = settings.hash(&key) == settings.hash(&reverse(&key));
+        let alike = settings.hash(&key) == settings.hash(&key.reversed());
         if settings.is_symmetric() {
             assert!(alike, "{settings:?} {key:?}");
         } else {
@@ -82,9 +84,9 @@ fn both_directions_hash_alike_exactly_when_symmetric() {
         }
     }
     assert!(differ > 9_000, "asymmetric settings tell directions apart");
-    let off = Settings::new(Fields::default(), false, 0);
+    let off = new(Fields::default(), false, 0);
     let key = random.key();
-    assert!(!off.is_symmetric() && off.hash(&key) != off.hash(&reverse(&key)));
+    assert!(!off.is_symmetric() && off.hash(&key) != off.hash(&key.reversed()));
 }
 
 #[test]
@@ -94,7 +96,7 @@ fn symmetry_switches_itself_off_when_a_pair_differs() {
         (Field::DestinationPort, false),
         (Field::IpProtocol, true),
     ] {
-        let settings = Settings::new(Fields::default().with(field, false), true, 7);
+        let settings = new(Fields::default().with(field, false), true, 7);
         assert_eq!(settings.is_symmetric(), symmetric, "{}", field.name());
         assert!(settings.wants_symmetric());
     }
@@ -105,7 +107,7 @@ fn a_field_matters_exactly_when_it_is_on() {
     let mut random = Random(2);
     for _ in 0..5_000 {
         let fields = random.fields();
-        let settings = Settings::new(fields, random.next() & 1 == 0, random.next() as u32);
+        let settings = new(fields, random.next() & 1 == 0, random.next() as u32);
         let key = random.key();
         let hash = settings.hash(&key);
         let changed = |field, other: FlowKey| {
@@ -114,18 +116,20 @@ fn a_field_matters_exactly_when_it_is_on() {
             assert_eq!(same, !fields.has(field), "{} {key:?}", field.name());
         };
         let mut address = key;
-        address.src[13] ^= 0x40;
+        address.outer.src[13] ^= 0x40;
         changed(Field::SourceIp, address);
         address = key;
-        address.dst[15] ^= 1;
+        address.outer.dst[15] ^= 1;
         changed(Field::DestinationIp, address);
-        let (sport, dport) = (key.sport ^ 0x100, key.dport ^ 1);
-        changed(Field::SourcePort, FlowKey { sport, ..key });
-        changed(Field::DestinationPort, FlowKey { dport, ..key });
-        let protocol = key.protocol ^ 0x11;
-        changed(Field::IpProtocol, FlowKey { protocol, ..key });
-        let label = key.label ^ 0x8_0000;
-        changed(Field::Ipv6Label, FlowKey { label, ..key });
+        let with = |change: fn(&mut Tuple)| {
+            let mut key = key;
+            change(&mut key.outer);
+            key
+        };
+        changed(Field::SourcePort, with(|t| t.sport ^= 0x100));
+        changed(Field::DestinationPort, with(|t| t.dport ^= 1));
+        changed(Field::IpProtocol, with(|t| t.protocol ^= 0x11));
+        changed(Field::Ipv6Label, with(|t| t.label ^= 0x8_0000));
         let ingress = key.ingress ^ 1;
         changed(Field::IngressInterface, FlowKey { ingress, ..key });
     }
@@ -134,23 +138,27 @@ fn a_field_matters_exactly_when_it_is_on() {
 #[test]
 fn addresses_outside_their_family_do_not_matter() {
     let mut key = Random(3).key();
-    key.v6 = false;
+    key.outer.v6 = false;
     let settings = Settings::default();
     let hash = settings.hash(&key);
-    key.src[..12].fill(0xff);
+    key.outer.src[..12].fill(0xff);
     assert_eq!(settings.hash(&key), hash, "IPv4 is the last four bytes");
 }
 
 /// Flows as they are in practice: one server port, consecutive client ports and addresses.
 fn practical(i: u32, v6: bool) -> FlowKey {
     let net = if v6 { 0xfd00_u128 << 112 } else { 0x0a00_0000 };
-    FlowKey {
+    let outer = Tuple {
         v6,
         src: (net + 0x10100 + u128::from(i / 2000)).to_be_bytes(),
         dst: (net + 0x20001).to_be_bytes(),
         protocol: 6,
         sport: (30_000 + i % 2000) as u16,
         dport: 443,
+        ..Tuple::default()
+    };
+    FlowKey {
+        outer,
         ..FlowKey::default()
     }
 }
@@ -160,10 +168,10 @@ fn practical_flows_spread_evenly_for_every_seed() {
     for v6 in [false, true] {
         let mut worst: f64 = 0.0;
         for seed in 0..200 {
-            let settings = Settings::new(Fields::default(), true, seed);
+            let settings = new(Fields::default(), true, seed);
             let mut counts = [0; 64];
             for i in 0..20_000 {
-                counts[(settings.hash(&practical(i, v6)) >> 26) as usize] += 1;
+                counts[(settings.hash(&practical(i, v6)) & 63) as usize] += 1;
             }
             worst = worst.max(chi_square_sigmas(&counts));
         }
@@ -175,21 +183,21 @@ fn practical_flows_spread_evenly_for_every_seed() {
 #[test]
 fn every_input_bit_flips_every_output_bit_half_the_time() {
     let mut random = Random(4);
-    let settings = Settings::new(Fields::default(), false, 99);
+    let settings = new(Fields::default(), false, 99);
     const ROUNDS: u32 = 4_000;
     for bit in 0..(128 + 128 + 8 + 32 + 20_usize) {
         let mut flips = [0_u32; 32];
         for _ in 0..ROUNDS {
             let mut key = random.key();
-            key.v6 = true;
+            key.outer.v6 = true;
             let before = settings.hash(&key);
             match bit {
-                0..128 => key.src[bit / 8] ^= 1 << (bit % 8),
-                128..256 => key.dst[bit / 8 - 16] ^= 1 << (bit % 8),
-                256..264 => key.protocol ^= 1 << (bit % 8),
-                264..280 => key.sport ^= 1 << (bit - 264),
-                280..296 => key.dport ^= 1 << (bit - 280),
-                _ => key.label ^= 1 << (bit - 296),
+                0..128 => key.outer.src[bit / 8] ^= 1 << (bit % 8),
+                128..256 => key.outer.dst[bit / 8 - 16] ^= 1 << (bit % 8),
+                256..264 => key.outer.protocol ^= 1 << (bit % 8),
+                264..280 => key.outer.sport ^= 1 << (bit - 264),
+                280..296 => key.outer.dport ^= 1 << (bit - 280),
+                _ => key.outer.label ^= 1 << (bit - 296),
             }
             let difference = before ^ settings.hash(&key);
             for (i, flip) in flips.iter_mut().enumerate() {
@@ -209,12 +217,12 @@ fn every_input_bit_flips_every_output_bit_half_the_time() {
 #[test]
 fn seeds_do_not_correlate() {
     for (one, two) in (0..30).flat_map(|a| [(a, a + 1), (a, a ^ 0x8000_0000), (a, !a)]) {
-        let first = Settings::new(Fields::default(), true, one);
-        let second = Settings::new(Fields::default(), true, two);
+        let first = new(Fields::default(), true, one);
+        let second = new(Fields::default(), true, two);
         let mut counts = [0; 64];
         for i in 0..20_000 {
             let key = practical(i, i & 1 == 0);
-            let pair = first.hash(&key) >> 29 << 3 | second.hash(&key) >> 29;
+            let pair = (first.hash(&key) & 7) << 3 | second.hash(&key) & 7;
             counts[pair as usize] += 1;
         }
         let sigmas = chi_square_sigmas(&counts);
@@ -225,7 +233,7 @@ fn seeds_do_not_correlate() {
 #[test]
 fn no_two_seeds_share_keys() {
     let mut seen: Vec<_> = (0..50_000_u32)
-        .map(|seed| Settings::new(Fields::default(), true, seed.wrapping_mul(85_899)).keys)
+        .map(|seed| new(Fields::default(), true, seed.wrapping_mul(85_899)).keys)
         .collect();
     assert!(seen.iter().flatten().all(|k| *k != 0));
     seen.sort_unstable();
@@ -238,7 +246,7 @@ fn no_two_seeds_share_keys() {
 fn golden_values() {
     let v4 = practical(0, false);
     let v6 = practical(0, true);
-    let of = |seed, key| Settings::new(Fields::default(), true, seed).hash(key);
+    let of = |seed, key| new(Fields::default(), true, seed).hash(key);
     assert_eq!(
         [of(0, &v4), of(1, &v4), of(0, &v6), of(u32::MAX, &v6)],
         [0x50e9_a083, 0x3ef6_1947, 0x9b99_0118, 0xef8d_c9c1]
@@ -250,7 +258,7 @@ fn fields_not_built_are_named() {
     let fields = Fields::default()
         .with(Field::GtpTeid, true)
         .with(Field::RoceQp, true);
-    let settings = Settings::new(fields, true, 0);
+    let settings = new(fields, true, 0);
     assert_eq!(settings.unsupported(), [Field::GtpTeid, Field::RoceQp]);
     assert!(Settings::default().unsupported().is_empty());
 }

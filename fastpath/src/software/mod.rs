@@ -2,12 +2,14 @@
 //!
 //! * [`worker`]: the main loop.
 //! * [`parse`], [`lookup`], [`select`], [`rewrite`], [`push`]: the stages, one pass over all lanes each.
+//! * [`flow`]: what of a packet its hash is made of.
 //! * [`icmp`], [`fragment`], [`hold`]: what becomes of the few packets that cannot simply be
 //!   forwarded.
 //! * [`burst`], [`lanes`]: owned packets, and what the stages have learned about them.
 //! * [`heap`]: frames and queues on plain memory, for tests, benches and models.
 
 pub mod burst;
+pub mod flow;
 pub mod fragment;
 pub mod heap;
 pub mod hold;

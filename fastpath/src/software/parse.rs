@@ -7,7 +7,7 @@
 
 use super::burst::{Burst, Frame};
 use super::lanes::{Lanes, Verdict};
-use crate::hash::{Rest, Settings};
+use crate::hash::{Policy, Rest};
 use crate::table::{DropReason, GroupId, PortFacts, PortId};
 use crate::wire::{checksum, ethernet, ipv4, ipv6, transport};
 
@@ -32,7 +32,7 @@ pub fn parse<F: Frame>(
     lanes: &mut Lanes,
     port: PortId,
     facts: &PortFacts,
-    settings: &Settings,
+    policy: &Policy,
 ) {
     for frame in burst.iter() {
         frame.prefetch();
@@ -41,7 +41,7 @@ pub fn parse<F: Frame>(
     lanes.v6.len = 0;
     for (i, frame) in burst.lanes().zip(burst.iter()) {
         lanes.group[i] = GroupId::NONE;
-        lanes.verdict[i] = match one(i, frame.bytes(), lanes, port, facts, settings) {
+        lanes.verdict[i] = match one(i, frame.bytes(), lanes, port, facts, policy) {
             Ok(verdict) | Err(verdict) => verdict,
         };
     }
@@ -54,7 +54,7 @@ fn one(
     lanes: &mut Lanes,
     port: PortId,
     facts: &PortFacts,
-    settings: &Settings,
+    policy: &Policy,
 ) -> Result<Verdict, Verdict> {
     if !facts.present {
         return dropped(DropReason::PortDown);
@@ -77,13 +77,13 @@ fn one(
     lanes.l3[i] = header.len as u8;
     match header.ethertype {
         ethernet::IPV4 => {
-            let found = ipv4_packet(packet, port, settings)?;
+            let found = ipv4_packet(packet, port, policy)?;
             (lanes.l3_len[i], lanes.hash[i]) = (found.len, found.hash);
             lanes.v4.push(i, found.destination);
             Ok(Verdict::V4)
         }
         ethernet::IPV6 => {
-            let found = ipv6_packet(packet, port, settings)?;
+            let found = ipv6_packet(packet, port, policy)?;
             (lanes.l3_len[i], lanes.hash[i]) = (found.len, found.hash);
             lanes.v6.push(i, found.destination);
             Ok(Verdict::V6)
@@ -93,7 +93,7 @@ fn one(
 }
 
 #[inline(always)]
-fn ipv4_packet(packet: &[u8], port: PortId, settings: &Settings) -> Result<Packet<u32>, Verdict> {
+fn ipv4_packet(packet: &[u8], port: PortId, policy: &Policy) -> Result<Packet<u32>, Verdict> {
     let Some(header) = ipv4::Header::new(packet) else {
         return dropped(DropReason::Truncated);
     };
@@ -140,16 +140,14 @@ fn ipv4_packet(packet: &[u8], port: PortId, settings: &Settings) -> Result<Packe
     Ok(Packet {
         len: len as u16,
         destination,
-        hash: settings.hash4(source, destination, &rest),
+        hash: policy
+            .settings4(destination)
+            .hash4(source, destination, &rest),
     })
 }
 
 #[inline(always)]
-fn ipv6_packet(
-    packet: &[u8],
-    port: PortId,
-    settings: &Settings,
-) -> Result<Packet<[u8; 16]>, Verdict> {
+fn ipv6_packet(packet: &[u8], port: PortId, policy: &Policy) -> Result<Packet<[u8; 16]>, Verdict> {
     let Some(header) = ipv6::Header::new(packet) else {
         return dropped(DropReason::Truncated);
     };
@@ -181,6 +179,10 @@ fn ipv6_packet(
     if ipv6::is_unspecified_or_loopback(destination) {
         return dropped(DropReason::MartianDestination);
     }
+    let (from, to) = (
+        u128::from_be_bytes(source),
+        u128::from_be_bytes(destination),
+    );
     let found = ipv6::transport(packet, header);
     let (sport, dport) = ipv6::ports(packet, &found).unwrap_or_default();
     let rest = Rest {
@@ -193,10 +195,6 @@ fn ipv6_packet(
     Ok(Packet {
         len: lane_len,
         destination,
-        hash: settings.hash6(
-            u128::from_be_bytes(source),
-            u128::from_be_bytes(destination),
-            &rest,
-        ),
+        hash: policy.settings6(to).hash6(from, to, &rest),
     })
 }

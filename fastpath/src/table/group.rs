@@ -51,9 +51,10 @@ impl GroupWord {
         1 << self.log2()
     }
 
-    /// The bucket of `hash`, 0 to size - 1: the hash's high bits.
+    /// The bucket of `hash`, 0 to size - 1: the hash's low bits, which is what silicon takes of it,
+    /// be it a table of rows by CRC or one of RSS queues.
     pub const fn bucket(self, hash: u32) -> u32 {
-        ((hash as u64) << self.log2() >> 32) as u32
+        hash & (self.size() - 1)
     }
 }
 
@@ -193,7 +194,7 @@ mod tests {
     use crate::table::PortId;
 
     #[test]
-    fn a_word_keeps_base_and_size_and_spreads_by_high_bits() {
+    fn a_word_keeps_base_and_size_and_spreads_by_low_bits() {
         let word = GroupWord::new(0x8000_0001, 6);
         assert_eq!(
             (word.base(), word.log2(), word.size()),
@@ -201,7 +202,7 @@ mod tests {
         );
         assert_eq!(word.bucket(0), 0);
         assert_eq!(word.bucket(u32::MAX), 63);
-        assert_eq!(word.bucket(1 << 26), 1);
+        assert_eq!(word.bucket(65), 1);
         assert_eq!(GroupWord::new(7, 0).bucket(u32::MAX), 0);
     }
 
@@ -223,7 +224,7 @@ mod tests {
         let word = GroupWord::new(4, 2);
         let port_of = |id: AdjacencyId| Some(PortId(id.0 as u16 - 10));
         let down = Down::new(64);
-        let pick = |down: &Down, bucket: u32| groups.living(word, bucket << 30, down, port_of);
+        let pick = |down: &Down, bucket: u32| groups.living(word, bucket, down, port_of);
         assert_eq!([0, 1, 2, 3].map(|i| pick(&down, i)), [a, b, c, a]);
         down.set_port(PortId(0));
         assert_eq!([0, 1, 2, 3].map(|i| pick(&down, i)), [b, b, c, c]);

@@ -184,8 +184,8 @@ pub struct View<L> {
     pub default4: GroupId,
     /// Group of `::/0`; [`GroupId::NONE`] without one.
     pub default6: GroupId,
-    /// The hash settings.
-    pub hash: crate::hash::Settings,
+    /// The hash settings, by destination.
+    pub hash: crate::hash::Policy,
     /// Facts about every port, by [`PortId`].
     pub ports: [PortFacts; MAX_PORTS],
 }
@@ -206,12 +206,12 @@ impl PortFacts {
 
 impl<L> View<L> {
     /// One without routes and without ports.
-    pub fn new(lpm: L, hash: crate::hash::Settings) -> Self {
+    pub fn new(lpm: L, hash: impl Into<crate::hash::Policy>) -> Self {
         View {
             lpm,
             default4: GroupId::NONE,
             default6: GroupId::NONE,
-            hash,
+            hash: hash.into(),
             ports: [PortFacts::default(); MAX_PORTS],
         }
     }

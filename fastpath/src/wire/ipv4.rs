@@ -50,6 +50,12 @@ impl<'a> Header<'a> {
         u16::from_be_bytes([self.0[2], self.0[3]]) as usize
     }
 
+    /// Identification: what the fragments of a datagram share.
+    #[inline]
+    pub const fn identification(self) -> u16 {
+        u16::from_be_bytes([self.0[4], self.0[5]])
+    }
+
     /// Flags and fragment offset as they stand there.
     #[inline]
     pub const fn fragment_word(self) -> u16 {

@@ -93,6 +93,8 @@ pub struct Transport {
     pub is_fragment: bool,
     /// It is a fragment and not the first, so no transport header is there.
     pub is_later_fragment: bool,
+    /// Identification of a fragment, else 0.
+    pub identification: u32,
 }
 
 /// Walks from the fixed header of `packet` (as long as the header says) to the transport.
@@ -107,6 +109,7 @@ pub fn transport(packet: &[u8], header: Header<'_>) -> Transport {
         offset: HEADER,
         is_fragment: false,
         is_later_fragment: false,
+        identification: 0,
     };
     match found.protocol {
         HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION => walk(packet, found),
@@ -127,6 +130,8 @@ fn walk(packet: &[u8], mut found: Transport) -> Transport {
                 // Neither offset nor more-fragments: an atomic fragment (RFC 6946), a whole packet.
                 found.is_fragment = word & 0xfff9 != 0;
                 found.is_later_fragment = word & 0xfff8 != 0;
+                let id = packet.get(found.offset + 4..).and_then(|p| p.first_chunk());
+                found.identification = id.map_or(0, |id| u32::from_be_bytes(*id));
                 8
             }
             HOP_BY_HOP | ROUTING | DESTINATION => 8 + usize::from(*length) * 8,

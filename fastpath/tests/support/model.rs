@@ -2,7 +2,7 @@
 
 use super::packet::{from_router, icmp_error, next_hop};
 use super::{BUCKETS, PORTS, ROUTES, SMALL4, SMALL6, VLAN, port_mac, source4, source6};
-use fastpath::hash::{FlowKey, Settings};
+use fastpath::hash::{FlowKey, Settings, Tuple};
 use fastpath::table::DropReason;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -96,10 +96,9 @@ fn read4(bytes: &[u8], port: usize) -> Result<(&[u8], Facts), Fate> {
     let (is_fragment, is_later) = (word & 0x3fff != 0, word & 0x1fff != 0);
     let protocol = packet[9];
     let data = &packet[header_len..];
-    let mut key = FlowKey {
+    let mut key = Tuple {
         protocol,
-        ingress: port as u16,
-        ..FlowKey::default()
+        ..Tuple::default()
     };
     key.src[12..].copy_from_slice(&source.octets());
     key.dst[12..].copy_from_slice(&destination.octets());
@@ -110,7 +109,11 @@ fn read4(bytes: &[u8], port: usize) -> Result<(&[u8], Facts), Fate> {
     Ok((
         packet,
         Facts {
-            key,
+            key: FlowKey {
+                outer: key,
+                ingress: port as u16,
+                ..FlowKey::default()
+            },
             source: source.into(),
             destination: destination.into(),
             ttl: packet[8],
@@ -167,14 +170,13 @@ fn read6(bytes: &[u8], port: usize) -> Result<(&[u8], Facts), Fate> {
         }
         (next, rest) = (rest[0], &rest[size..]);
     }
-    let mut key = FlowKey {
+    let mut key = Tuple {
         v6: true,
         src: source.octets(),
         dst: destination.octets(),
         protocol: next,
         label: u32::from_be_bytes(packet[..4].try_into().unwrap()) & 0xfffff,
-        ingress: port as u16,
-        ..FlowKey::default()
+        ..Tuple::default()
     };
     if [6, 17, 33, 132, 136].contains(&next) && !is_fragment && rest.len() >= 4 {
         (key.sport, key.dport) = (number(rest, 0) as u16, number(rest, 2) as u16);
@@ -183,7 +185,11 @@ fn read6(bytes: &[u8], port: usize) -> Result<(&[u8], Facts), Fate> {
     Ok((
         packet,
         Facts {
-            key,
+            key: FlowKey {
+                outer: key,
+                ingress: port as u16,
+                ..FlowKey::default()
+            },
             source: source.into(),
             destination: destination.into(),
             ttl: packet[7],
@@ -209,7 +215,7 @@ fn lookup(address: IpAddr) -> u32 {
 
 /// The port that a group sends a flow to, if it sends.
 fn member(settings: &Settings, group: u32, key: &FlowKey) -> Option<usize> {
-    let bucket = u64::from(settings.hash(key)) * u64::from(BUCKETS) >> 32;
+    let bucket = settings.hash(key) & (BUCKETS - 1);
     Some(match group {
         2 => 1 + bucket as usize % 2,
         3 => 0,
@@ -231,7 +237,7 @@ pub fn out(port: usize, packet: &[u8]) -> Vec<u8> {
 }
 
 fn route(settings: &Settings, packet: &[u8], facts: &Facts) -> Fate {
-    let six = facts.key.v6;
+    let six = facts.key.outer.v6;
     let group = lookup(facts.destination);
     let answer = |reason, kind4: (u8, u8), kind6: (u8, u8), word| {
         let (kind, code) = if six { kind6 } else { kind4 };
