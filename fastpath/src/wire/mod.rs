@@ -10,6 +10,7 @@ pub mod icmp;
 pub mod ipv4;
 pub mod ipv6;
 pub mod transport;
+pub mod tunnel;
 
 /// `bytes[at..at + 2]` as a big-endian number.
 #[inline]
