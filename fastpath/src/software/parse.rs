@@ -4,18 +4,41 @@
 //! multicast, broadcast, IPv6 link-local) is told apart from what is wrong. IPv4 options are not
 //! acted upon: a router that is not named by a source route forwards the packet as it is, and
 //! record-route and timestamp are left out, as RFC 7126 suggests.
+//!
+//! Packets with ports right behind a plain IP header are hashed on the hot way; all others by the
+//! general reader ([`super::flow`]), out of line.
 
 use super::burst::{Burst, Frame};
+use super::flow::{self, Flow, Piece};
 use super::lanes::{Lanes, Verdict};
-use crate::hash::{Policy, Rest};
+use crate::hash::{Policy, Rest, Settings};
 use crate::table::{DropReason, GroupId, PortFacts, PortId};
 use crate::wire::{checksum, ethernet, ipv4, ipv6, transport};
+use std::net::IpAddr;
 
-/// What parsing finds in an IP packet.
-struct Packet<A> {
+/// A packet whose header has been checked.
+struct Checked<'a, H> {
+    /// As long as its header says.
+    packet: &'a [u8],
+    header: H,
     len: u16,
-    destination: A,
-    hash: u32,
+}
+
+/// What the stage makes of one packet that is to be routed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Described {
+    /// What its hash is made of; of fragments without what only the first has.
+    pub flow: Flow,
+    /// An ICMP error: the flow is the one it quotes, reversed.
+    pub quoted: bool,
+    /// Destination address.
+    pub destination: IpAddr,
+    /// Offset of the IP header, bytes.
+    pub l3: usize,
+    /// Length of the IP packet, bytes.
+    pub len: u16,
+    /// The flow hash.
+    pub hash: u32,
 }
 
 const fn dropped<T>(reason: DropReason) -> Result<T, Verdict> {
@@ -56,6 +79,79 @@ fn one(
     facts: &PortFacts,
     policy: &Policy,
 ) -> Result<Verdict, Verdict> {
+    let header = link(bytes, facts)?;
+    let packet = bytes.get(header.len..).unwrap_or_default();
+    let i = i & (super::burst::BURST - 1);
+    lanes.l3[i] = header.len as u8;
+    match header.ethertype {
+        ethernet::IPV4 => {
+            let checked = check4(packet)?;
+            lanes.l3_len[i] = checked.len;
+            lanes.hash[i] = hash4(&checked, port, policy);
+            lanes.v4.push(i, checked.header.destination());
+            Ok(Verdict::V4)
+        }
+        ethernet::IPV6 => {
+            let checked = check6(packet)?;
+            lanes.l3_len[i] = checked.len;
+            lanes.hash[i] = hash6(&checked, port, policy);
+            lanes.v6.push(i, checked.header.destination());
+            Ok(Verdict::V6)
+        }
+        _ => Err(Verdict::Punt),
+    }
+}
+
+/// What the stage makes of one frame that came in on `port`, by the code of the stage.
+///
+/// # Errors
+/// What becomes of a frame that is not to be routed.
+pub fn describe(
+    frame: &[u8],
+    port: PortId,
+    facts: &PortFacts,
+    policy: &Policy,
+) -> Result<Described, Verdict> {
+    let link = link(frame, facts)?;
+    let packet = frame.get(link.len..).unwrap_or_default();
+    let (flow, destination, len, hash) = match link.ethertype {
+        ethernet::IPV4 => {
+            let checked = check4(packet)?;
+            let destination = checked.header.destination();
+            let settings = policy.settings4(destination);
+            (
+                flow::read4(checked.packet, checked.header, port, settings),
+                IpAddr::V4(destination.into()),
+                checked.len,
+                hash4(&checked, port, policy),
+            )
+        }
+        ethernet::IPV6 => {
+            let checked = check6(packet)?;
+            let destination = checked.header.destination();
+            let settings = policy.settings6(u128::from_be_bytes(destination));
+            (
+                flow::read6(checked.packet, checked.header, port, settings),
+                IpAddr::V6(destination.into()),
+                checked.len,
+                hash6(&checked, port, policy),
+            )
+        }
+        _ => return Err(Verdict::Punt),
+    };
+    Ok(Described {
+        flow: hashed(flow),
+        quoted: false,
+        destination,
+        l3: link.len,
+        len,
+        hash,
+    })
+}
+
+/// The Ethernet header of a frame for us.
+#[inline(always)]
+fn link(bytes: &[u8], facts: &PortFacts) -> Result<ethernet::Header, Verdict> {
     if !facts.present {
         return dropped(DropReason::PortDown);
     }
@@ -72,28 +168,11 @@ fn one(
     if ethernet::is_group(header.destination) {
         return Err(Verdict::Punt);
     }
-    let packet = bytes.get(header.len..).unwrap_or_default();
-    let i = i & (super::burst::BURST - 1);
-    lanes.l3[i] = header.len as u8;
-    match header.ethertype {
-        ethernet::IPV4 => {
-            let found = ipv4_packet(packet, port, policy)?;
-            (lanes.l3_len[i], lanes.hash[i]) = (found.len, found.hash);
-            lanes.v4.push(i, found.destination);
-            Ok(Verdict::V4)
-        }
-        ethernet::IPV6 => {
-            let found = ipv6_packet(packet, port, policy)?;
-            (lanes.l3_len[i], lanes.hash[i]) = (found.len, found.hash);
-            lanes.v6.push(i, found.destination);
-            Ok(Verdict::V6)
-        }
-        _ => Err(Verdict::Punt),
-    }
+    Ok(header)
 }
 
 #[inline(always)]
-fn ipv4_packet(packet: &[u8], port: PortId, policy: &Policy) -> Result<Packet<u32>, Verdict> {
+fn check4(packet: &[u8]) -> Result<Checked<'_, ipv4::Header<'_>>, Verdict> {
     let Some(header) = ipv4::Header::new(packet) else {
         return dropped(DropReason::Truncated);
     };
@@ -122,32 +201,15 @@ fn ipv4_packet(packet: &[u8], port: PortId, policy: &Policy) -> Result<Packet<u3
     if ipv4::is_martian_destination(destination) {
         return dropped(DropReason::MartianDestination);
     }
-    // Only the first fragment has ports; all must go one way.
-    let ports = if header.is_fragment() {
-        None
-    } else {
-        let segment = packet.get(header_len..).unwrap_or_default();
-        transport::ports(segment, header.protocol())
-    };
-    let (sport, dport) = ports.unwrap_or_default();
-    let rest = Rest {
-        sport,
-        dport,
-        protocol: header.protocol(),
-        label: 0,
-        ingress: port.0,
-    };
-    Ok(Packet {
+    Ok(Checked {
+        packet,
+        header,
         len: len as u16,
-        destination,
-        hash: policy
-            .settings4(destination)
-            .hash4(source, destination, &rest),
     })
 }
 
 #[inline(always)]
-fn ipv6_packet(packet: &[u8], port: PortId, policy: &Policy) -> Result<Packet<[u8; 16]>, Verdict> {
+fn check6(packet: &[u8]) -> Result<Checked<'_, ipv6::Header<'_>>, Verdict> {
     let Some(header) = ipv6::Header::new(packet) else {
         return dropped(DropReason::Truncated);
     };
@@ -179,22 +241,116 @@ fn ipv6_packet(packet: &[u8], port: PortId, policy: &Policy) -> Result<Packet<[u
     if ipv6::is_unspecified_or_loopback(destination) {
         return dropped(DropReason::MartianDestination);
     }
-    let (from, to) = (
-        u128::from_be_bytes(source),
-        u128::from_be_bytes(destination),
-    );
-    let found = ipv6::transport(packet, header);
-    let (sport, dport) = ipv6::ports(packet, &found).unwrap_or_default();
-    let rest = Rest {
-        sport,
-        dport,
-        protocol: found.protocol,
-        label: header.flow_label(),
-        ingress: port.0,
-    };
-    Ok(Packet {
+    Ok(Checked {
+        packet,
+        header,
         len: lane_len,
-        destination,
-        hash: policy.settings6(to).hash6(from, to, &rest),
     })
+}
+
+/// The hash of an IPv4 packet.
+#[inline(always)]
+fn hash4(checked: &Checked<'_, ipv4::Header<'_>>, port: PortId, policy: &Policy) -> u32 {
+    let Checked { packet, header, .. } = *checked;
+    let settings = policy.settings4(header.destination());
+    let is_bare = header.header_len() == ipv4::HEADER && !header.is_fragment();
+    if is_bare && settings.is_plain() {
+        let segment = packet.get(ipv4::HEADER..).unwrap_or_default();
+        if let Some((sport, dport)) = transport::ports(segment, header.protocol()) {
+            let rest = Rest {
+                sport,
+                dport,
+                protocol: header.protocol(),
+                label: 0,
+                ingress: port.0,
+            };
+            return settings.hash4(header.source(), header.destination(), &rest);
+        }
+    }
+    general4(packet, header, port, settings)
+}
+
+/// The hash of an IPv6 packet.
+#[inline(always)]
+fn hash6(checked: &Checked<'_, ipv6::Header<'_>>, port: PortId, policy: &Policy) -> u32 {
+    let Checked { packet, header, .. } = *checked;
+    let (from, to) = (header.source(), header.destination());
+    let (from, to) = (u128::from_be_bytes(from), u128::from_be_bytes(to));
+    let settings = policy.settings6(to);
+    if settings.is_plain() {
+        let segment = packet.get(ipv6::HEADER..).unwrap_or_default();
+        if let Some((sport, dport)) = transport::ports(segment, header.next_header()) {
+            let rest = Rest {
+                sport,
+                dport,
+                protocol: header.next_header(),
+                label: header.flow_label(),
+                ingress: port.0,
+            };
+            return settings.hash6(from, to, &rest);
+        }
+    }
+    general6(packet, header, port, settings)
+}
+
+#[cold]
+#[inline(never)]
+fn general4(packet: &[u8], header: ipv4::Header<'_>, port: PortId, settings: &Settings) -> u32 {
+    settings.hash(&hashed(flow::read4(packet, header, port, settings)).key)
+}
+
+#[cold]
+#[inline(never)]
+fn general6(packet: &[u8], header: ipv6::Header<'_>, port: PortId, settings: &Settings) -> u32 {
+    settings.hash(&hashed(flow::read6(packet, header, port, settings)).key)
+}
+
+/// The flow as it is hashed. Only the first fragment of a datagram has ports, and all fragments
+/// must go one way: none is hashed with them.
+fn hashed(mut flow: Flow) -> Flow {
+    if flow.piece != Piece::Whole {
+        (flow.key.outer.sport, flow.key.outer.dport) = (0, 0);
+    }
+    flow
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FACTS: PortFacts = PortFacts {
+        present: true,
+        any_mac: true,
+        ..PortFacts::ABSENT
+    };
+
+    fn frame(protocol: u8, fragment_word: u16, options: bool) -> Vec<u8> {
+        let mut bytes = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0];
+        let header_len = if options { 24 } else { 20 };
+        let mut header = vec![0x40 | header_len / 4, 0, 0, header_len + 8, 0, 7];
+        header.extend(fragment_word.to_be_bytes());
+        header.extend([64, protocol, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+        header.extend([1; 4].iter().take(usize::from(options) * 4));
+        let sum = checksum::checksum(&header);
+        header[10..12].copy_from_slice(&sum.to_be_bytes());
+        bytes.extend(header);
+        bytes.extend([4, 0, 0, 80, 0, 8, 0, 0]);
+        bytes
+    }
+
+    /// The hot way and the general one give one hash.
+    #[test]
+    fn the_key_described_has_the_hash_of_the_stage() {
+        let policy = Policy::default();
+        for protocol in 0..=255 {
+            for (word, options) in [(0, false), (0, true), (0x2000, false), (0x0010, true)] {
+                let bytes = frame(protocol, word, options);
+                let found = describe(&bytes, PortId(3), &FACTS, &policy).unwrap();
+                assert_eq!(found.hash, policy.base().hash(&found.flow.key));
+                let has_ports = transport::has_ports(protocol) && word == 0;
+                assert_eq!(found.flow.key.outer.dport == 80, has_ports, "{protocol}");
+                assert_eq!((found.l3, found.flow.key.ingress), (14, 3));
+            }
+        }
+    }
 }
