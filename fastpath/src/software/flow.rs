@@ -5,7 +5,7 @@
 
 use crate::hash::{FlowKey, Settings, Tuple};
 use crate::table::PortId;
-use crate::wire::{ipv4, ipv6, transport};
+use crate::wire::{icmp, ipv4, ipv6, transport, tunnel};
 
 /// What the fragments of one datagram have in common (RFC 791 3.2, RFC 8200 4.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,10 +37,15 @@ pub enum Piece {
 /// A packet as the hash sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flow {
-    /// The fields.
+    /// The fields. Of an ICMP error those of the packet that it quotes, reversed: it is on its way
+    /// to the sender of that, as the flow's answers are.
     pub key: FlowKey,
     /// Which part of its datagram.
     pub piece: Piece,
+    /// Which part of its datagram the packet inside the tunnel is.
+    pub inner_piece: Piece,
+    /// The fields are those of a packet quoted by an ICMP error.
+    pub quoted: bool,
 }
 
 /// Reads an IPv4 `packet`, as long as its header says and with a valid header, that came in on
@@ -49,19 +54,45 @@ pub fn read4(
     packet: &[u8],
     header: ipv4::Header<'_>,
     ingress: PortId,
-    _settings: &Settings,
+    settings: &Settings,
 ) -> Flow {
-    let mut outer = Tuple {
-        protocol: header.protocol(),
-        ..Tuple::default()
-    };
-    if let (Some(src), Some(dst)) = (outer.src.last_chunk_mut(), outer.dst.last_chunk_mut()) {
+    flow(layer4(packet, header), ingress, settings)
+}
+
+/// Reads an IPv6 `packet` likewise.
+pub fn read6(
+    packet: &[u8],
+    header: ipv6::Header<'_>,
+    ingress: PortId,
+    settings: &Settings,
+) -> Flow {
+    flow(layer6(packet, header), ingress, settings)
+}
+
+/// One IP header and what is behind it.
+struct Layer<'p> {
+    tuple: Tuple,
+    piece: Piece,
+    /// From the transport header on; empty in later fragments.
+    segment: &'p [u8],
+}
+
+impl Layer<'_> {
+    fn destination_port(&self) -> Option<u16> {
+        let has_segment = self.tuple.protocol == transport::UDP && !self.segment.is_empty();
+        has_segment.then_some(self.tuple.dport)
+    }
+}
+
+fn layer4<'p>(packet: &'p [u8], header: ipv4::Header<'_>) -> Layer<'p> {
+    let mut tuple = Tuple::default();
+    if let (Some(src), Some(dst)) = (tuple.src.last_chunk_mut(), tuple.dst.last_chunk_mut()) {
         *src = header.source().to_be_bytes();
         *dst = header.destination().to_be_bytes();
     }
     let datagram = Datagram {
-        src: outer.src,
-        dst: outer.dst,
+        src: tuple.src,
+        dst: tuple.dst,
         id: header.identification().into(),
         protocol: header.protocol(),
         v6: false,
@@ -71,30 +102,26 @@ pub fn read4(
         word if word & ipv4::MORE_FRAGMENTS != 0 => Piece::First(datagram),
         _ => Piece::Whole,
     };
+    let (mut segment, mut protocol) = (&[][..], header.protocol());
     if !matches!(piece, Piece::Later(_)) {
-        let segment = packet.get(header.header_len()..).unwrap_or_default();
-        let ports = transport::ports(segment, header.protocol());
-        (outer.sport, outer.dport) = ports.unwrap_or_default();
+        segment = packet.get(header.header_len()..).unwrap_or_default();
+        if protocol == transport::AH {
+            (segment, protocol) = transport::behind_ah(segment);
+        }
+        let ports = transport::ports(segment, protocol);
+        (tuple.sport, tuple.dport) = ports.unwrap_or_default();
     }
-    Flow {
-        key: FlowKey {
-            outer,
-            ingress: ingress.0,
-            ..FlowKey::default()
-        },
+    tuple.protocol = protocol;
+    Layer {
+        tuple,
         piece,
+        segment,
     }
 }
 
-/// Reads an IPv6 `packet` likewise.
-pub fn read6(
-    packet: &[u8],
-    header: ipv6::Header<'_>,
-    ingress: PortId,
-    _settings: &Settings,
-) -> Flow {
+fn layer6<'p>(packet: &'p [u8], header: ipv6::Header<'_>) -> Layer<'p> {
     let found = ipv6::transport(packet, header);
-    let mut outer = Tuple {
+    let mut tuple = Tuple {
         v6: true,
         src: header.source(),
         dst: header.destination(),
@@ -103,8 +130,8 @@ pub fn read6(
         ..Tuple::default()
     };
     let datagram = Datagram {
-        src: outer.src,
-        dst: outer.dst,
+        src: tuple.src,
+        dst: tuple.dst,
         id: found.identification,
         protocol: found.protocol,
         v6: true,
@@ -114,19 +141,140 @@ pub fn read6(
         (true, false) => Piece::First(datagram),
         _ => Piece::Whole,
     };
+    let mut segment = &[][..];
     if !found.is_later_fragment {
-        let segment = packet.get(found.offset..).unwrap_or_default();
-        let ports = transport::ports(segment, found.protocol);
-        (outer.sport, outer.dport) = ports.unwrap_or_default();
+        segment = packet.get(found.offset..).unwrap_or_default();
+        if found.protocol == transport::AH {
+            (segment, tuple.protocol) = transport::behind_ah(segment);
+        }
+        let ports = transport::ports(segment, tuple.protocol);
+        (tuple.sport, tuple.dport) = ports.unwrap_or_default();
     }
-    Flow {
+    Layer {
+        tuple,
+        piece,
+        segment,
+    }
+}
+
+/// The IP packet at the start of `bytes`, by its version; what is missing at its end is no matter,
+/// since quotes and first fragments are cut. `None` when the header is not sound.
+fn layer(bytes: &[u8]) -> Option<Layer<'_>> {
+    if bytes.first()? >> 4 == 6 {
+        let header = ipv6::Header::new(bytes)?;
+        let len = ipv6::HEADER + header.payload_len();
+        return Some(layer6(bytes.get(..len).unwrap_or(bytes), header));
+    }
+    let header = ipv4::Header::new(bytes)?;
+    let (header_len, len) = (header.header_len(), header.total_len());
+    let is_sound = header.version() == 4 && header_len >= ipv4::HEADER && len >= header_len;
+    if !is_sound || bytes.len() < header_len {
+        return None;
+    }
+    Some(layer4(bytes.get(..len).unwrap_or(bytes), header))
+}
+
+fn flow(outer: Layer<'_>, ingress: PortId, settings: &Settings) -> Flow {
+    if let Some(quoted) = quoted(&outer) {
+        let flow = dig(quoted, ingress, settings);
+        return Flow {
+            key: flow.key.reversed(),
+            piece: outer.piece,
+            inner_piece: Piece::Whole,
+            quoted: true,
+        };
+    }
+    dig(outer, ingress, settings)
+}
+
+/// The packet that an ICMP error quotes.
+fn quoted<'p>(outer: &Layer<'p>) -> Option<Layer<'p>> {
+    let is_error = match (outer.tuple.protocol, outer.tuple.v6) {
+        (transport::ICMP, false) => icmp::quotes,
+        (transport::ICMPV6, true) => icmp::quotes_v6,
+        _ => return None,
+    };
+    if !is_error(*outer.segment.first()?) {
+        return None;
+    }
+    let quoted = layer(outer.segment.get(icmp::HEADER..)?)?;
+    (quoted.tuple.v6 == outer.tuple.v6).then_some(quoted)
+}
+
+/// What stands directly inside a packet, and what names its tunnel.
+#[derive(Default)]
+struct Inside<'p> {
+    teid: Option<u32>,
+    qp: Option<u32>,
+    packet: Option<&'p [u8]>,
+}
+
+fn inside<'p>(layer: &Layer<'p>) -> Inside<'p> {
+    let packet = |packet| Inside {
+        packet,
+        ..Inside::default()
+    };
+    let bytes = layer.segment;
+    match layer.tuple.protocol {
+        tunnel::IPV4 | tunnel::IPV6 => return packet(Some(bytes)),
+        tunnel::GRE => return packet(behind(bytes, tunnel::gre(bytes))),
+        _ => {}
+    }
+    let Some(port) = layer.destination_port() else {
+        return Inside::default();
+    };
+    let bytes = bytes.get(tunnel::UDP_HEADER..).unwrap_or_default();
+    match port {
+        tunnel::PORT_VXLAN => packet(behind(bytes, tunnel::vxlan(bytes))),
+        tunnel::PORT_VXLAN_GPE => packet(behind(bytes, tunnel::vxlan_gpe(bytes))),
+        tunnel::PORT_GENEVE => packet(behind(bytes, tunnel::geneve(bytes))),
+        tunnel::PORT_ROCE => Inside {
+            qp: tunnel::queue_pair(bytes),
+            ..Inside::default()
+        },
+        tunnel::PORT_GTPU => {
+            let found = tunnel::gtpu(bytes);
+            Inside {
+                teid: found.map(|g| g.teid),
+                packet: found.and_then(|g| bytes.get(g.inner?..)),
+                qp: None,
+            }
+        }
+        _ => Inside::default(),
+    }
+}
+
+fn behind(bytes: &[u8], found: Option<(u16, usize)>) -> Option<&[u8]> {
+    let (ethertype, offset) = found?;
+    tunnel::ip_inside(bytes.get(offset..)?, ethertype)
+}
+
+/// The fields of a packet, and of what it carries as far as `settings` want it.
+fn dig(outer: Layer<'_>, ingress: PortId, settings: &Settings) -> Flow {
+    let mut flow = Flow {
         key: FlowKey {
-            outer,
+            outer: outer.tuple,
             ingress: ingress.0,
             ..FlowKey::default()
         },
-        piece,
+        piece: outer.piece,
+        ..Flow::default()
+    };
+    if settings.is_plain() {
+        return flow;
     }
+    let found = inside(&outer);
+    (flow.key.teid, flow.key.qp) = (found.teid, found.qp);
+    let Some(inner) = found.packet.and_then(layer) else {
+        return flow;
+    };
+    flow.key.inner = Some(inner.tuple);
+    flow.inner_piece = inner.piece;
+    if flow.key.teid.is_none() && flow.key.qp.is_none() {
+        let deeper = inside(&inner);
+        (flow.key.teid, flow.key.qp) = (deeper.teid, deeper.qp);
+    }
+    flow
 }
 
 #[cfg(test)]

@@ -64,6 +64,17 @@ pub const fn is_error_v6(kind: u8) -> bool {
     kind < 128 || kind == 137
 }
 
+/// True for an ICMP type that quotes the packet it is about: unreachable, source quench, redirect,
+/// time exceeded, parameter problem.
+pub const fn quotes(kind: u8) -> bool {
+    matches!(kind, 3 | 4 | 5 | 11 | 12)
+}
+
+/// True for an ICMPv6 type that quotes the packet it is about: RFC 4443 3.
+pub const fn quotes_v6(kind: u8) -> bool {
+    matches!(kind, 1..=4)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
