@@ -141,7 +141,7 @@ pub fn describe(
     };
     Ok(Described {
         flow: hashed(flow),
-        quoted: false,
+        quoted: flow.quoted,
         destination,
         l3: link.len,
         len,
@@ -305,11 +305,18 @@ fn general6(packet: &[u8], header: ipv6::Header<'_>, port: PortId, settings: &Se
     settings.hash(&hashed(flow::read6(packet, header, port, settings)).key)
 }
 
-/// The flow as it is hashed. Only the first fragment of a datagram has ports, and all fragments
-/// must go one way: none is hashed with them.
+/// The flow as it is hashed. Only the first fragment of a datagram has ports and what is inside a
+/// tunnel, and all fragments must go one way: none is hashed with them.
 fn hashed(mut flow: Flow) -> Flow {
-    if flow.piece != Piece::Whole {
-        (flow.key.outer.sport, flow.key.outer.dport) = (0, 0);
+    let key = &mut flow.key;
+    if let Piece::First(datagram) | Piece::Later(datagram) = flow.piece {
+        key.outer.protocol = datagram.protocol;
+        (key.outer.sport, key.outer.dport) = (0, 0);
+        (key.teid, key.qp, key.inner) = (None, None, None);
+    } else if flow.inner_piece != Piece::Whole {
+        if let Some(inner) = &mut key.inner {
+            (inner.sport, inner.dport) = (0, 0);
+        }
     }
     flow
 }
