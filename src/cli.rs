@@ -37,7 +37,7 @@ pub enum Command {
     Run(Run),
     /// Forward recorded packets from files to files.
     Replay(Replay),
-    /// Print or check a configuration.
+    /// Print, check or import a configuration.
     #[command(subcommand)]
     Config(Config),
     /// Show what a running evenpath knows and does.
@@ -98,7 +98,10 @@ fn input(text: &str) -> Result<(String, PathBuf), &'static str> {
 #[derive(Debug, Subcommand)]
 #[command(after_help = "Examples:
   evenpath config default > evenpath.toml
-  evenpath config check evenpath.toml")]
+  evenpath config check evenpath.toml
+  evenpath config import               what this host's /etc/cumulus/datapath says
+  evenpath config import --root /mnt/leaf01 >> evenpath.toml
+  evenpath config import traffic.conf nvue_traffic.conf")]
 pub enum Config {
     /// Print a file with every setting, its default and what it means.
     Default,
@@ -106,6 +109,21 @@ pub enum Config {
     Check {
         /// The file.
         file: PathBuf,
+    },
+    /// Print the [hash] and [resilient] that Cumulus Linux's traffic.conf amounts to.
+    Import {
+        /// Files; a name that ends in nvue_traffic.conf takes precedence. Default: traffic.conf and
+        /// nvue_traffic.conf of /etc/cumulus/datapath, as far as they exist.
+        #[arg(value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Where /etc/cumulus/datapath is looked for.
+        #[arg(
+            long,
+            value_name = "DIR",
+            default_value = "/",
+            conflicts_with = "files"
+        )]
+        root: PathBuf,
     },
 }
 

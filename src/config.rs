@@ -1,13 +1,15 @@
-//! `evenpath config`: print the defaults, check a file.
+//! `evenpath config`: print the defaults, check a file, import Cumulus Linux's.
 
 use crate::cli;
-use crate::output::{self, Done};
+use crate::output::{self, Done, Failure};
+use control::config::cumulus::{self, STANDARD, Source};
 use control::config::{Config, LoadError, commented};
 use serde_json::json;
-use std::path::Path;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// `evenpath config default` and `check`.
+/// `evenpath config default`, `check` and `import`.
 pub fn config(command: &cli::Config, as_json: bool) -> Done {
     match command {
         cli::Config::Default => {
@@ -18,6 +20,7 @@ pub fn config(command: &cli::Config, as_json: bool) -> Done {
             output::text(&text)
         }
         cli::Config::Check { file } => check(file, as_json),
+        cli::Config::Import { files, root } => import(files, root, as_json),
     }
 }
 
@@ -49,5 +52,57 @@ fn check(file: &Path, as_json: bool) -> Done {
             }
             Err(error.into())
         }
+    }
+}
+
+/// The settings go to standard output, everything to know about them to standard error.
+fn import(files: &[PathBuf], root: &Path, as_json: bool) -> Done {
+    let mut sources = Vec::new();
+    for file in files {
+        sources.push(source(file)?);
+    }
+    if files.is_empty() {
+        for name in STANDARD {
+            let file = root.join(name.trim_start_matches('/'));
+            if file.exists() {
+                sources.push(source(&file)?);
+            }
+        }
+        if sources.is_empty() {
+            return Err(Failure::run(
+                root.join("etc/cumulus/datapath").display().to_string(),
+                "import",
+                "neither traffic.conf nor nvue_traffic.conf is there",
+                Some("name the files, or another place by --root DIR"),
+            ));
+        }
+    }
+    // If standard error is closed there is nobody to tell.
+    let mut aside = std::io::stderr().lock();
+    let imported = match cumulus::import(&sources) {
+        Ok(imported) => imported,
+        Err(problems) => {
+            let _ = writeln!(aside, "{problems}");
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    if as_json {
+        return output::json(&json!({ "toml": imported.toml, "notes": imported.notes }));
+    }
+    for note in &imported.notes {
+        let _ = writeln!(aside, "note: {note}");
+    }
+    output::text(&imported.toml)
+}
+
+/// A comment may be in any encoding; what is ours is ASCII.
+fn source(file: &Path) -> Result<Source, Failure> {
+    let name = file.display().to_string();
+    match std::fs::read(file) {
+        Ok(bytes) => Ok(Source {
+            name,
+            text: String::from_utf8_lossy(&bytes).into_owned(),
+        }),
+        Err(cause) => Err(Failure::run(name, "read", cause.to_string(), None)),
     }
 }

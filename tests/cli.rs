@@ -170,3 +170,52 @@ fn wrong_usage_is_2_and_help_has_examples() {
     let (code, version, _) = said(&["--version"]);
     assert!(code == 0 && version.starts_with(concat!("evenpath ", env!("CARGO_PKG_VERSION"))));
 }
+
+#[test]
+fn cumulus_files_are_imported_from_their_place() {
+    let root = std::env::temp_dir().join(format!("evenpath-{}-root", std::process::id()));
+    let folder = root.join("etc/cumulus/datapath");
+    std::fs::create_dir_all(&folder).expect("make");
+    let at = root.to_str().expect("UTF-8");
+    let (code, out, err) = said(&["config", "import", "--root", at]);
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(
+        err.contains("neither traffic.conf nor nvue_traffic.conf is there"),
+        "{err}"
+    );
+
+    let traffic = folder.join("traffic.conf");
+    std::fs::write(
+        &traffic,
+        "ecmp_hash_seed = 50\nsflow.rate = 1\n# about sampling\n",
+    )
+    .expect("write");
+    std::fs::write(folder.join("nvue_traffic.conf"), "ecmp_hash_seed = 51\n").expect("write");
+    let (code, out, err) = said(&["config", "import", "--root", at]);
+    let note = format!(
+        "note: {}: 1 setting skipped: not about ECMP\n",
+        traffic.display()
+    );
+    assert_eq!((code, err), (0, note));
+    assert!(
+        out.contains("seed = 51 ") && out.contains("nvue_traffic.conf:1, over "),
+        "{out}"
+    );
+    let file = File::new("imported.toml", &out);
+    assert_eq!(said(&["config", "check", file.path()]).0, 0, "{out}");
+
+    std::fs::write(&traffic, "ecmp_hash_seed = -1\n").expect("write");
+    let path = traffic.to_str().expect("UTF-8");
+    let expected =
+        format!("{path}:1: ecmp_hash_seed: \"-1\" is not allowed; allowed: 0..4294967295\n");
+    assert_eq!(
+        said(&["config", "import", path]),
+        (1, String::new(), expected)
+    );
+    assert_eq!(
+        said(&["config", "import", "--root", at, path]).0,
+        2,
+        "one or the other"
+    );
+    std::fs::remove_dir_all(&root).expect("remove");
+}

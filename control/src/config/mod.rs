@@ -4,6 +4,7 @@
 //! errors, and so is every value out of range: all problems of a file are found in one go.
 
 mod check;
+pub mod cumulus;
 mod defaults;
 mod nearest;
 mod port;
