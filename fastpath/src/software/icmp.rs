@@ -2,15 +2,16 @@
 //!
 //! The answer is made in the frame of the packet that it answers. It is routed like any packet
 //! (but its TTL is not decremented), and its source address is that of the port it leaves by, so
-//! that it can be built only then. It takes the bucket of the flow it quotes: with symmetric
-//! hashing that is the way of the flow's return packets.
+//! that it can be built only then. It takes the way of the flow's return packets: the hash is that
+//! of the quoted packet's fields, reversed, as for errors that others send through us.
 //!
 //! Rules: RFC 1812 4.3.2, RFC 4443 2.4. Multicast, broadcast and martian packets never come here:
 //! `parse` has sent them elsewhere.
 
 use super::burst::Frame;
+use super::parse::hashed;
 use super::rewrite::encapsulate;
-use super::{lanes::Verdict, lookup, select};
+use super::{flow, lanes::Verdict, lookup, select};
 use crate::table::{DropReason, Lpm, PortFacts, PortId, Tables, View};
 use crate::wire::checksum::{self, Sum};
 use crate::wire::{ethernet, icmp, ipv4, ipv6, transport};
@@ -71,8 +72,8 @@ pub struct Refused {
     pub l3: usize,
     /// Length of the packet, bytes.
     pub len: u16,
-    /// The flow's hash.
-    pub hash: u32,
+    /// The port that it came in on.
+    pub ingress: PortId,
     /// Why.
     pub reason: DropReason,
     /// The MTU of the egress that was not taken, bytes.
@@ -112,12 +113,20 @@ pub fn answer<F: Frame, L: Lpm>(
     let is_v6 = frame.bytes().get(refused.l3)? >> 4 == 6;
     let error = error_of(refused.reason, refused.mtu, is_v6)?;
     let packet = frame.bytes().get(refused.l3..)?.get(..refused.len.into())?;
-    let group = if is_v6 {
-        lookup::group6(view, querier6(packet)?)
+    let (group, hash) = if is_v6 {
+        let (header, querier) = querier6(packet)?;
+        let settings = view.hash.settings6(u128::from_be_bytes(querier));
+        let flow = hashed(flow::read6(packet, header, refused.ingress, settings));
+        let hash = settings.hash(&flow.key.reversed());
+        (lookup::group6(view, querier), hash)
     } else {
-        lookup::group4(view, querier4(packet)?)
+        let (header, querier) = querier4(packet)?;
+        let settings = view.hash.settings4(querier);
+        let flow = hashed(flow::read4(packet, header, refused.ingress, settings));
+        let hash = settings.hash(&flow.key.reversed());
+        (lookup::group4(view, querier), hash)
     };
-    let id = select::member(tables, group, refused.hash).ok()?;
+    let id = select::member(tables, group, hash).ok()?;
     let slot = tables.adjacencies.slot(id);
     let facts = slot.facts();
     if !facts.is_forward() {
@@ -141,8 +150,8 @@ pub fn answer<F: Frame, L: Lpm>(
     }
 }
 
-/// The source of an IPv4 packet that may be answered.
-fn querier4(packet: &[u8]) -> Option<u32> {
+/// The header and the source of an IPv4 packet that may be answered.
+fn querier4(packet: &[u8]) -> Option<(ipv4::Header<'_>, u32)> {
     let header = ipv4::Header::new(packet)?;
     if header.fragment_word() & ipv4::OFFSET != 0 {
         return None;
@@ -150,11 +159,11 @@ fn querier4(packet: &[u8]) -> Option<u32> {
     if header.protocol() == transport::ICMP && icmp::is_error(*packet.get(header.header_len())?) {
         return None;
     }
-    Some(header.source())
+    Some((header, header.source()))
 }
 
-/// The source of an IPv6 packet that may be answered.
-fn querier6(packet: &[u8]) -> Option<[u8; 16]> {
+/// The header and the source of an IPv6 packet that may be answered.
+fn querier6(packet: &[u8]) -> Option<(ipv6::Header<'_>, [u8; 16])> {
     let header = ipv6::Header::new(packet)?;
     let found = ipv6::transport(packet, header);
     if found.protocol == transport::ICMPV6 && !found.is_later_fragment {
@@ -163,7 +172,7 @@ fn querier6(packet: &[u8]) -> Option<[u8; 16]> {
             return None;
         }
     }
-    Some(header.source())
+    Some((header, header.source()))
 }
 
 /// Leaves `quote` bytes of the packet at `l3` in the frame, with `room` bytes before them.

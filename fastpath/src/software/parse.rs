@@ -307,7 +307,7 @@ fn general6(packet: &[u8], header: ipv6::Header<'_>, port: PortId, settings: &Se
 
 /// The flow as it is hashed. Only the first fragment of a datagram has ports and what is inside a
 /// tunnel, and all fragments must go one way: none is hashed with them.
-fn hashed(mut flow: Flow) -> Flow {
+pub(super) fn hashed(mut flow: Flow) -> Flow {
     let key = &mut flow.key;
     if let Piece::First(datagram) | Piece::Later(datagram) = flow.piece {
         key.outer.protocol = datagram.protocol;

@@ -290,13 +290,12 @@ pub(super) fn push<T, A, L>(
         let facts = tables.adjacencies.slot(lanes.adjacency[i]).facts();
         match verdict {
             Verdict::Drop(reason) => {
-                let (hash, mtu) = (lanes.hash[i], facts.mtu());
                 let refused = Refused {
                     l3,
                     len,
-                    hash,
+                    ingress,
                     reason,
-                    mtu,
+                    mtu: facts.mtu(),
                 };
                 outputs.refuse(frame, refused, view, tables);
             }

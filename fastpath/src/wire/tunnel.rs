@@ -67,11 +67,12 @@ pub fn vxlan_gpe(bytes: &[u8]) -> Option<(u16, usize)> {
 }
 
 /// The EtherType of what is inside a Geneve packet, and its offset behind the options. Control
-/// packets (the O bit) are read too: they take the way of the data (RFC 8926 3.4).
+/// packets (the O bit) are not for those on the way to look into (RFC 8926 3.4).
 pub fn geneve(bytes: &[u8]) -> Option<(u16, usize)> {
-    let [first, _, high, low, ..] = *bytes.first_chunk::<8>()?;
+    let [first, flags, high, low, ..] = *bytes.first_chunk::<8>()?;
     let offset = 8 + 4 * usize::from(first & 0x3f);
-    (first >> 6 == 0).then_some((u16::from_be_bytes([high, low]), offset))
+    let is_data = first >> 6 == 0 && flags & 0x80 == 0;
+    is_data.then_some((u16::from_be_bytes([high, low]), offset))
 }
 
 /// What a GTP-U header says.
@@ -190,6 +191,11 @@ mod tests {
         assert_eq!(geneve(&with(0)), Some((TEB, 8)));
         assert_eq!(geneve(&with(3)), Some((TEB, 20)));
         assert_eq!(geneve(&with(0x40)), None, "version 1");
+        let mut control = with(0);
+        control[1] = 0x80;
+        assert_eq!(geneve(&control), None, "control");
+        control[1] = 0x40;
+        assert_eq!(geneve(&control), Some((TEB, 8)), "critical options");
     }
 
     #[test]

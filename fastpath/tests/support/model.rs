@@ -241,8 +241,8 @@ fn route(settings: &Settings, packet: &[u8], facts: &Facts) -> Fate {
     let group = lookup(facts.destination);
     let answer = |reason, kind4: (u8, u8), kind6: (u8, u8), word| {
         let (kind, code) = if six { kind6 } else { kind4 };
-        // The answer goes the way of the flow it quotes, from the address of the port it takes.
-        let port = member(settings, lookup(facts.source), &facts.key);
+        // The answer goes the way of the flow's own answers, from the address of the port it takes.
+        let port = member(settings, lookup(facts.source), &facts.key.reversed());
         let sent = port.filter(|_| !facts.is_mute).map(|port| {
             let source = if six {
                 source6(port).into()
