@@ -233,6 +233,10 @@ pub fn counters(counters: &Counters) -> String {
         ("punted", counters.punted),
         ("icmp-sent", counters.icmp_sent),
         ("fragments", counters.fragments),
+        ("fragments-in", counters.fragments_in),
+        ("fragments-matched", counters.fragments_matched),
+        ("fragments-waited", counters.fragments_waited),
+        ("fragments-by-addresses", counters.fragments_by_addresses),
     ] {
         table.row([name.into(), packets.to_string()]);
     }

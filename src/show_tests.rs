@@ -107,6 +107,10 @@ fn counters_name_every_drop() {
         punted: 1,
         icmp_sent: 3,
         fragments: 0,
+        fragments_in: 9,
+        fragments_matched: 4,
+        fragments_waited: 2,
+        fragments_by_addresses: 1,
     };
     assert_eq!(
         words(&Response::Counters(counters)),
@@ -118,10 +122,14 @@ up1      0    0         0          0            0
 DROPPED   PACKETS
 no-route        2
 
-OTHER      PACKETS
-punted           1
-icmp-sent        3
-fragments        0
+OTHER                   PACKETS
+punted                        1
+icmp-sent                     3
+fragments                     0
+fragments-in                  9
+fragments-matched             4
+fragments-waited              2
+fragments-by-addresses        1
 "
     );
 }

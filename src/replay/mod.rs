@@ -14,11 +14,13 @@ use control::control::Control;
 use control::event::Noticed;
 use control::port::Device;
 use fastpath::dpdk::{Eal, Fib, Memory, Options, Pool, PoolOptions, Port, PortOptions};
+use fastpath::software::fragments;
 use fastpath::software::icmp::Limit;
 use fastpath::software::push::{Gleans, Punts, Role};
 use fastpath::software::worker::{Parts, Worker};
 use fastpath::table::PortId;
 use fastpath::table::stats::WorkerStats;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,6 +28,12 @@ use std::time::Instant;
 
 /// Turns without a packet after which all files are at their end: a file yields nothing only then.
 const IDLE_TURNS: usize = 2;
+
+/// What a turn, up to 32 packets of each port, counts for where fragments wait for the first one:
+/// a replay has no clock, or it would not be the same each time. Ten turns are the window.
+const TURN_NS: u64 = 1_000_000;
+
+thread_local!(static TURNS: Cell<u64> = const { Cell::new(0) });
 
 /// Packet buffers of 9,728 bytes: those of one port's queues, a burst each and some to spare.
 const BUFFERS: u32 = 4095;
@@ -98,11 +106,14 @@ pub fn replay(arguments: &Replay, json: bool) -> Done {
             // No clock in a replay: every answer that is due is given.
             icmp_limit: Limit::new(u32::MAX, 1, || 0),
             punts: Punts::Count,
-        });
+        })
+        .joining(fragments::ROOM, || TURNS.get() * TURN_NS, [0; 2]);
         let mut idle = 0;
         while idle < IDLE_TURNS {
             idle = if worker.turn() == 0 { idle + 1 } else { 0 };
+            TURNS.set(TURNS.get() + 1);
         }
+        worker.give_up_fragments();
     }
     drop(ports); // writes out what the files still lack
     let names = config.ports.iter().map(|port| port.name.as_str());

@@ -5,6 +5,7 @@ use crate::plane::{Layout, Share};
 use core_affinity::CoreId;
 use fastpath::dpdk::{Fib, Handle, Pool, Registered, now_ns};
 use fastpath::rcu::Registry;
+use fastpath::software::fragments;
 use fastpath::software::icmp::Limit;
 use fastpath::software::push::{Gleans, Punts};
 use fastpath::software::worker::{Parts, Worker};
@@ -63,7 +64,12 @@ impl<'a, 'e> Team<'a, 'e> {
                 if let Err(error) = &registered {
                     log::warn!("worker {number}: {error}; it runs without a buffer cache");
                 }
-                drop(Worker::new(parts).holding(HELD, now_ns).run(stop));
+                let worker = Worker::new(parts).holding(HELD, now_ns).joining(
+                    fragments::ROOM,
+                    now_ns,
+                    fragments::secret(),
+                );
+                drop(worker.run(stop));
                 let counted = stats.snapshot();
                 log::info!(
                     "worker {number}: stopped: {} packets received",

@@ -167,6 +167,18 @@ pub struct Counters {
     pub icmp_sent: u64,
     /// Frames beyond the first of fragmented packets.
     pub fragments: u64,
+    /// Fragments that came in to be routed.
+    #[serde(default)]
+    pub fragments_in: u64,
+    /// Later ones of these that took the path of their first.
+    #[serde(default)]
+    pub fragments_matched: u64,
+    /// Later ones that had to wait for their first.
+    #[serde(default)]
+    pub fragments_waited: u64,
+    /// Later ones that went by their addresses: their first did not come in time.
+    #[serde(default)]
+    pub fragments_by_addresses: u64,
 }
 
 /// Packet counters of a port.
@@ -209,6 +221,10 @@ impl Counters {
             punted: snapshot.punted,
             icmp_sent: snapshot.icmp_sent,
             fragments: snapshot.fragments,
+            fragments_in: snapshot.fragments_in,
+            fragments_matched: snapshot.fragments_matched,
+            fragments_waited: snapshot.fragments_waited,
+            fragments_by_addresses: snapshot.fragments_by_addresses,
         }
     }
 }

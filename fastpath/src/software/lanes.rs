@@ -16,6 +16,8 @@ pub enum Verdict {
     Fragment,
     /// To the kernel, unchanged.
     Punt,
+    /// A later fragment, to wait for the first one of its datagram.
+    AwaitFirst,
     /// Dropped, and control is asked to resolve its destination.
     Glean,
     /// Dropped for this reason; answered by ICMP where that is due.
@@ -70,6 +72,10 @@ pub struct Lanes {
     pub l3_len: [u16; BURST],
     /// The flow hash.
     pub hash: [u32; BURST],
+    /// Which lanes are fragments, bit by bit.
+    pub fragments: u64,
+    /// The datagram, as the cache of fragments calls it, of those with [`Verdict::AwaitFirst`].
+    pub awaited: [u64; BURST],
     /// Nexthop group; [`GroupId::NONE`] on a miss and for what is not routed.
     pub group: [GroupId; BURST],
     /// The chosen member.
@@ -89,6 +95,8 @@ impl Default for Lanes {
             l3: [0; BURST],
             l3_len: [0; BURST],
             hash: [0; BURST],
+            fragments: 0,
+            awaited: [0; BURST],
             group: [GroupId::NONE; BURST],
             adjacency: [AdjacencyId::NO_ROUTE; BURST],
             egress: [PortId(0); BURST],

@@ -3,6 +3,7 @@
 //! * [`worker`]: the main loop.
 //! * [`parse`], [`lookup`], [`select`], [`rewrite`], [`push`]: the stages, one pass over all lanes each.
 //! * [`flow`]: what of a packet its hash is made of.
+//! * [`fragments`]: fragments on their flow's path.
 //! * [`icmp`], [`fragment`], [`hold`]: what becomes of the few packets that cannot simply be
 //!   forwarded.
 //! * [`burst`], [`lanes`]: owned packets, and what the stages have learned about them.
@@ -11,6 +12,7 @@
 pub mod burst;
 pub mod flow;
 pub mod fragment;
+pub mod fragments;
 pub mod heap;
 pub mod hold;
 pub mod icmp;

@@ -47,8 +47,8 @@ const fn dropped<T>(reason: DropReason) -> Result<T, Verdict> {
 
 /// Describes every packet of a burst that came in on `port`.
 ///
-/// In: bytes. Out: `verdict`, `l3`, `l3_len`, `hash`, `group` (none yet), `v4`, `v6`. Touches
-/// packet memory.
+/// In: bytes. Out: `verdict`, `l3`, `l3_len`, `hash`, `fragments`, `group` (none yet), `v4`, `v6`.
+/// Touches packet memory.
 #[inline(never)]
 pub fn parse<F: Frame>(
     burst: &Burst<F>,
@@ -62,6 +62,7 @@ pub fn parse<F: Frame>(
     }
     lanes.v4.len = 0;
     lanes.v6.len = 0;
+    lanes.fragments = 0;
     for (i, frame) in burst.lanes().zip(burst.iter()) {
         lanes.group[i] = GroupId::NONE;
         lanes.verdict[i] = match one(i, frame.bytes(), lanes, port, facts, policy) {
@@ -87,14 +88,18 @@ fn one(
         ethernet::IPV4 => {
             let checked = check4(packet)?;
             lanes.l3_len[i] = checked.len;
-            lanes.hash[i] = hash4(&checked, port, policy);
+            let (hash, is_fragment) = hash4(&checked, port, policy);
+            lanes.hash[i] = hash;
+            lanes.fragments |= u64::from(is_fragment) << i;
             lanes.v4.push(i, checked.header.destination());
             Ok(Verdict::V4)
         }
         ethernet::IPV6 => {
             let checked = check6(packet)?;
             lanes.l3_len[i] = checked.len;
-            lanes.hash[i] = hash6(&checked, port, policy);
+            let (hash, is_fragment) = hash6(&checked, port, policy);
+            lanes.hash[i] = hash;
+            lanes.fragments |= u64::from(is_fragment) << i;
             lanes.v6.push(i, checked.header.destination());
             Ok(Verdict::V6)
         }
@@ -123,7 +128,7 @@ pub fn describe(
                 flow::read4(checked.packet, checked.header, port, settings),
                 IpAddr::V4(destination.into()),
                 checked.len,
-                hash4(&checked, port, policy),
+                hash4(&checked, port, policy).0,
             )
         }
         ethernet::IPV6 => {
@@ -134,7 +139,7 @@ pub fn describe(
                 flow::read6(checked.packet, checked.header, port, settings),
                 IpAddr::V6(destination.into()),
                 checked.len,
-                hash6(&checked, port, policy),
+                hash6(&checked, port, policy).0,
             )
         }
         _ => return Err(Verdict::Punt),
@@ -248,9 +253,9 @@ fn check6(packet: &[u8]) -> Result<Checked<'_, ipv6::Header<'_>>, Verdict> {
     })
 }
 
-/// The hash of an IPv4 packet.
+/// The hash of an IPv4 packet, and whether it is or carries a fragment.
 #[inline(always)]
-fn hash4(checked: &Checked<'_, ipv4::Header<'_>>, port: PortId, policy: &Policy) -> u32 {
+fn hash4(checked: &Checked<'_, ipv4::Header<'_>>, port: PortId, policy: &Policy) -> (u32, bool) {
     let Checked { packet, header, .. } = *checked;
     let settings = policy.settings4(header.destination());
     let is_bare = header.header_len() == ipv4::HEADER && !header.is_fragment();
@@ -264,15 +269,16 @@ fn hash4(checked: &Checked<'_, ipv4::Header<'_>>, port: PortId, policy: &Policy)
                 label: 0,
                 ingress: port.0,
             };
-            return settings.hash4(header.source(), header.destination(), &rest);
+            let hash = settings.hash4(header.source(), header.destination(), &rest);
+            return (hash, false);
         }
     }
     general4(packet, header, port, settings)
 }
 
-/// The hash of an IPv6 packet.
+/// The hash of an IPv6 packet likewise.
 #[inline(always)]
-fn hash6(checked: &Checked<'_, ipv6::Header<'_>>, port: PortId, policy: &Policy) -> u32 {
+fn hash6(checked: &Checked<'_, ipv6::Header<'_>>, port: PortId, policy: &Policy) -> (u32, bool) {
     let Checked { packet, header, .. } = *checked;
     let (from, to) = (header.source(), header.destination());
     let (from, to) = (u128::from_be_bytes(from), u128::from_be_bytes(to));
@@ -287,7 +293,7 @@ fn hash6(checked: &Checked<'_, ipv6::Header<'_>>, port: PortId, policy: &Policy)
                 label: header.flow_label(),
                 ingress: port.0,
             };
-            return settings.hash6(from, to, &rest);
+            return (settings.hash6(from, to, &rest), false);
         }
     }
     general6(packet, header, port, settings)
@@ -295,25 +301,41 @@ fn hash6(checked: &Checked<'_, ipv6::Header<'_>>, port: PortId, policy: &Policy)
 
 #[cold]
 #[inline(never)]
-fn general4(packet: &[u8], header: ipv4::Header<'_>, port: PortId, settings: &Settings) -> u32 {
-    settings.hash(&hashed(flow::read4(packet, header, port, settings)).key)
+fn general4(
+    packet: &[u8],
+    header: ipv4::Header<'_>,
+    port: PortId,
+    settings: &Settings,
+) -> (u32, bool) {
+    hash(flow::read4(packet, header, port, settings), settings)
 }
 
 #[cold]
 #[inline(never)]
-fn general6(packet: &[u8], header: ipv6::Header<'_>, port: PortId, settings: &Settings) -> u32 {
-    settings.hash(&hashed(flow::read6(packet, header, port, settings)).key)
+fn general6(
+    packet: &[u8],
+    header: ipv6::Header<'_>,
+    port: PortId,
+    settings: &Settings,
+) -> (u32, bool) {
+    hash(flow::read6(packet, header, port, settings), settings)
+}
+
+/// The hash of a flow, and whether it is of a fragment or carries one.
+fn hash(flow: Flow, settings: &Settings) -> (u32, bool) {
+    let is_fragment = flow.piece != Piece::Whole || flow.inner_piece != Piece::Whole;
+    (settings.hash(&hashed(flow).key), is_fragment)
 }
 
 /// The flow as it is hashed. Only the first fragment of a datagram has ports and what is inside a
-/// tunnel, and all fragments must go one way: none is hashed with them.
+/// tunnel; [`super::fragments`] sends the others its way, and this is for those that it cannot.
 pub(super) fn hashed(mut flow: Flow) -> Flow {
     let key = &mut flow.key;
-    if let Piece::First(datagram) | Piece::Later(datagram) = flow.piece {
+    if let Piece::Later(datagram) = flow.piece {
         key.outer.protocol = datagram.protocol;
         (key.outer.sport, key.outer.dport) = (0, 0);
         (key.teid, key.qp, key.inner) = (None, None, None);
-    } else if flow.inner_piece != Piece::Whole {
+    } else if matches!(flow.inner_piece, Piece::Later(_)) {
         if let Some(inner) = &mut key.inner {
             (inner.sport, inner.dport) = (0, 0);
         }
@@ -354,7 +376,7 @@ mod tests {
                 let bytes = frame(protocol, word, options);
                 let found = describe(&bytes, PortId(3), &FACTS, &policy).unwrap();
                 assert_eq!(found.hash, policy.base().hash(&found.flow.key));
-                let has_ports = transport::has_ports(protocol) && word == 0;
+                let has_ports = transport::has_ports(protocol) && word != 0x0010;
                 assert_eq!(found.flow.key.outer.dport == 80, has_ports, "{protocol}");
                 assert_eq!((found.l3, found.flow.key.ingress), (14, 3));
             }

@@ -1,6 +1,7 @@
 //! Stage 5: verdict -> transmit queue, kernel, answer, or drop; each packet is counted here once.
 
 use super::burst::{Allocator, Burst, Frame, TxQueue};
+use super::fragments::Fragments;
 use super::hold::Hold;
 use super::icmp::{self, Limit, Refused};
 use super::lanes::{Lanes, Verdict};
@@ -53,13 +54,15 @@ pub(super) struct Outputs<T: TxQueue, A> {
     network: [u8; MAX_PORTS],
     kernel: [u8; MAX_PORTS],
     allocator: A,
-    fragments: Burst<T::Frame>,
+    made: Burst<T::Frame>,
     pub(super) stats: Arc<WorkerStats>,
     gleans: Arc<Gleans>,
     last_glean: Option<(PortId, IpAddr)>,
     pub(super) hold: Hold<T::Frame>,
     /// Until when the packet waits that is tried again now.
     pub(super) retried_until_ns: Option<u64>,
+    /// Which way fragments go, and those that wait.
+    pub(super) fragments: Fragments<T::Frame>,
     limit: Limit,
     punts: Punts,
 }
@@ -78,11 +81,12 @@ impl<T: TxQueue, A: Allocator<Frame = T::Frame>> Outputs<T, A> {
             network: [NONE; MAX_PORTS],
             kernel: [NONE; MAX_PORTS],
             allocator,
-            fragments: Burst::new(),
+            made: Burst::new(),
             stats,
             gleans,
             last_glean: None,
             hold: Hold::none(),
+            fragments: Fragments::none(),
             retried_until_ns: None,
             limit,
             punts,
@@ -208,13 +212,13 @@ impl<T: TxQueue, A: Allocator<Frame = T::Frame>> Outputs<T, A> {
     ) {
         let slot = tables.adjacencies.slot(id);
         let facts = slot.facts();
-        let (mtu, rest) = (facts.mtu(), &mut self.fragments);
+        let (mtu, rest) = (facts.mtu(), &mut self.made);
         let split = fragment::split(&mut frame, l3, len, mtu, &mut self.allocator, rest);
         if let Err(reason) = split {
             self.stats.dropped(reason, 1);
             return;
         }
-        self.stats.fragments(self.fragments.len() as u64);
+        self.stats.fragments(self.made.len() as u64);
         let finish = |outputs: &mut Self, mut frame: T::Frame, l3: usize| {
             let header = frame.bytes().get(l3..).and_then(ipv4::Header::new);
             let len = header.map_or(0, |h| h.total_len()) as u16;
@@ -226,7 +230,7 @@ impl<T: TxQueue, A: Allocator<Frame = T::Frame>> Outputs<T, A> {
             }
         };
         finish(self, frame, l3);
-        let mut rest = std::mem::take(&mut self.fragments);
+        let mut rest = std::mem::take(&mut self.made);
         rest.drain(|_, frame| finish(self, frame, fragment::L3));
     }
 }
@@ -300,6 +304,13 @@ pub(super) fn push<T, A, L>(
                 outputs.refuse(frame, refused, view, tables);
             }
             Verdict::Fragment => outputs.fragment(frame, l3, len, lanes.adjacency[i], tables),
+            Verdict::AwaitFirst => {
+                let kept = outputs.fragments.keep(frame, ingress, lanes.awaited[i]);
+                if kept.is_err() {
+                    // Cannot be: `follow` saw the room.
+                    outputs.stats.dropped(DropReason::NoBuffer, 1);
+                }
+            }
             Verdict::Glean => {
                 let address = destination(frame.bytes().get(l3..));
                 outputs.glean(frame, ingress, facts.port(), address);

@@ -2,6 +2,7 @@
 //! read-only, and its counters, written by it alone.
 
 use super::burst::{Allocator, Burst, Frame, RxQueue, TxQueue};
+use super::fragments::{Fragments, follow};
 use super::hold::Hold;
 use super::icmp::Limit;
 use super::lanes::Lanes;
@@ -98,9 +99,29 @@ where
         self
     }
 
-    /// How many packets wait for their neighbors.
+    /// Lets up to `packets` later fragments wait for the first one of their datagram, for
+    /// [`super::fragments::WINDOW_NS`] at most; without it they go by their addresses at once.
+    /// `now` is read only when a fragment is there, as above; `secret` keeps others from aiming at
+    /// one place of the cache, and is a constant where runs are to be alike.
+    #[must_use]
+    pub fn joining(mut self, packets: usize, now: fn() -> u64, secret: [u64; 2]) -> Self {
+        self.outputs.fragments = Fragments::new(packets, now, secret);
+        self
+    }
+
+    /// How many packets wait for their neighbors, or for the first fragment.
     pub fn waiting(&self) -> usize {
-        self.outputs.hold.len()
+        self.outputs.hold.len() + self.outputs.fragments.len()
+    }
+
+    /// Sends the fragments that wait, by their addresses: the end of a run.
+    pub fn give_up_fragments(&mut self) {
+        let view = self.views.read();
+        let (burst, lanes, outputs) = (&mut self.burst, &mut self.lanes, &mut self.outputs);
+        let waiting = outputs.fragments.len();
+        release(burst, lanes, outputs, view, &self.tables, waiting, true);
+        outputs.flush();
+        self.views.quiescent();
     }
 
     /// Turns until told to stop; gives the worker back, queues and all.
@@ -108,6 +129,7 @@ where
         while !stop.load(Ordering::Relaxed) {
             self.turn();
         }
+        self.give_up_fragments();
         let given_up = self.outputs.hold.give_up() as u64;
         let stats = &self.outputs.stats;
         stats.dropped(DropReason::NeighborUnresolved, given_up);
@@ -137,6 +159,10 @@ where
         }
         if !outputs.hold.is_empty() {
             retry(burst, lanes, outputs, view, tables);
+        }
+        if !outputs.fragments.is_empty() {
+            let due = outputs.fragments.due();
+            release(burst, lanes, outputs, view, tables, due, false);
         }
         outputs.flush();
         outputs.stats.turn();
@@ -169,6 +195,13 @@ fn forward<F, T, A, L>(
     let facts = port_facts(view, port);
     parse(burst, lanes, port, facts, &view.hash); //  bytes       -> destination, hash
     lookup(lanes, view, &tables.groups); //           destination -> group
+    if lanes.fragments != 0 {
+        // A packet that waited for its neighbor was counted then.
+        let is_new = outputs.retried_until_ns.is_none();
+        let stats = is_new.then_some(&*outputs.stats);
+        let of = &mut outputs.fragments;
+        follow(burst, lanes, port, of, &view.hash, &tables.groups, stats);
+    }
     select(burst.lanes(), lanes, tables); //          group, hash -> adjacency
     rewrite(burst, lanes, tables); //                 adjacency   -> new header, egress
     push(burst, lanes, port, outputs, view, tables); // egress    -> transmit queue
@@ -189,6 +222,7 @@ fn retry<F, T, A, L>(
     A: Allocator<Frame = F>,
     L: Lpm,
 {
+    outputs.fragments.is_retry = true;
     // Those that go on waiting come in again behind the last one.
     for _ in 0..outputs.hold.due() {
         let Some(waiting) = outputs.hold.take() else {
@@ -202,6 +236,42 @@ fn retry<F, T, A, L>(
         forward(burst, lanes, waiting.ingress, outputs, view, tables);
     }
     outputs.retried_until_ns = None;
+    outputs.fragments.is_retry = false;
+}
+
+/// Sends those of the `due` fragments that wait whose first has come or whose time is up, or `all`.
+#[cold]
+#[inline(never)]
+fn release<F, T, A, L>(
+    burst: &mut Burst<F>,
+    lanes: &mut Lanes,
+    outputs: &mut Outputs<T, A>,
+    view: &View<L>,
+    tables: &Tables,
+    due: usize,
+    all: bool,
+) where
+    F: Frame,
+    T: TxQueue<Frame = F>,
+    A: Allocator<Frame = F>,
+    L: Lpm,
+{
+    if due == 0 {
+        return;
+    }
+    outputs.fragments.begin();
+    outputs.fragments.is_retry = true;
+    for _ in 0..due {
+        let Some(waiting) = outputs.fragments.take(all) else {
+            continue;
+        };
+        if burst.push(waiting.frame).is_err() {
+            // Cannot be: it is empty.
+            outputs.stats.dropped(DropReason::NoBuffer, 1);
+        }
+        forward(burst, lanes, waiting.ingress, outputs, view, tables);
+    }
+    outputs.fragments.is_retry = false;
 }
 
 #[inline]

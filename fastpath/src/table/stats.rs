@@ -45,6 +45,10 @@ pub struct WorkerStats {
     punted: Counter,
     icmp_sent: Counter,
     fragments: Counter,
+    fragments_in: Counter,
+    fragments_matched: Counter,
+    fragments_waited: Counter,
+    fragments_by_addresses: Counter,
     turns: Counter,
 }
 
@@ -56,6 +60,10 @@ impl Default for WorkerStats {
             punted: Counter::default(),
             icmp_sent: Counter::default(),
             fragments: Counter::default(),
+            fragments_in: Counter::default(),
+            fragments_matched: Counter::default(),
+            fragments_waited: Counter::default(),
+            fragments_by_addresses: Counter::default(),
             turns: Counter::default(),
         }
     }
@@ -119,6 +127,15 @@ impl WorkerStats {
         self.fragments.add(packets);
     }
 
+    /// Fragments came in, to be routed: how many; how many later ones go with their first, how
+    /// many begin to wait for it, and how many go by their addresses.
+    pub fn fragments_seen(&self, seen: u64, matched: u64, waited: u64, by_addresses: u64) {
+        self.fragments_in.add(seen);
+        self.fragments_matched.add(matched);
+        self.fragments_waited.add(waited);
+        self.fragments_by_addresses.add(by_addresses);
+    }
+
     /// A turn of the main loop ended.
     #[inline]
     pub fn turn(&self) {
@@ -143,6 +160,10 @@ impl WorkerStats {
             punted: self.punted.get(),
             icmp_sent: self.icmp_sent.get(),
             fragments: self.fragments.get(),
+            fragments_in: self.fragments_in.get(),
+            fragments_matched: self.fragments_matched.get(),
+            fragments_waited: self.fragments_waited.get(),
+            fragments_by_addresses: self.fragments_by_addresses.get(),
             turns: self.turns.get(),
         }
     }
@@ -177,6 +198,14 @@ pub struct Snapshot {
     pub icmp_sent: u64,
     /// Fragments made beyond the first of each packet.
     pub fragments: u64,
+    /// Fragments that came in to be routed.
+    pub fragments_in: u64,
+    /// Later ones of these that took the path of their first.
+    pub fragments_matched: u64,
+    /// Later ones that had to wait for their first, matched in the end or not.
+    pub fragments_waited: u64,
+    /// Later ones that went by their addresses: their first did not come in time.
+    pub fragments_by_addresses: u64,
     /// Turns of the main loop.
     pub turns: u64,
 }
@@ -235,6 +264,10 @@ impl Snapshot {
         self.punted += other.punted;
         self.icmp_sent += other.icmp_sent;
         self.fragments += other.fragments;
+        self.fragments_in += other.fragments_in;
+        self.fragments_matched += other.fragments_matched;
+        self.fragments_waited += other.fragments_waited;
+        self.fragments_by_addresses += other.fragments_by_addresses;
         self.turns += other.turns;
     }
 }

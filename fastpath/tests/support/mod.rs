@@ -123,6 +123,8 @@ pub struct Options {
     pub tx_at_most: usize,
     /// How many packets may wait for their neighbors, and by which clock.
     pub holding: (usize, fn() -> u64),
+    /// How many fragments may wait for their first, and by which clock.
+    pub joining: (usize, fn() -> u64),
 }
 
 impl Default for Options {
@@ -136,6 +138,7 @@ impl Default for Options {
             allocator: HeapAllocator::default(),
             tx_at_most: usize::MAX,
             holding: (0, || 0),
+            joining: (0, || 0),
         }
     }
 }
@@ -253,7 +256,8 @@ impl Router {
             icmp_limit: Limit::new(1, options.icmp_burst, || 0),
             punts: options.punts,
         })
-        .holding(options.holding.0, options.holding.1);
+        .holding(options.holding.0, options.holding.1)
+        .joining(options.joining.0, options.joining.1, [1, 2]);
         Router {
             worker,
             writer,

@@ -93,7 +93,7 @@ fn read4(bytes: &[u8], port: usize) -> Result<(&[u8], Facts), Fate> {
         return bad(DropReason::MartianDestination);
     }
     let word = number(packet, 6);
-    let (is_fragment, is_later) = (word & 0x3fff != 0, word & 0x1fff != 0);
+    let is_later = word & 0x1fff != 0;
     let protocol = packet[9];
     let data = &packet[header_len..];
     let mut key = Tuple {
@@ -102,7 +102,7 @@ fn read4(bytes: &[u8], port: usize) -> Result<(&[u8], Facts), Fate> {
     };
     key.src[12..].copy_from_slice(&source.octets());
     key.dst[12..].copy_from_slice(&destination.octets());
-    if [6, 17, 33, 132, 136].contains(&protocol) && !is_fragment && data.len() >= 4 {
+    if [6, 17, 33, 132, 136].contains(&protocol) && !is_later && data.len() >= 4 {
         (key.sport, key.dport) = (number(data, 0) as u16, number(data, 2) as u16);
     }
     let is_query = |kind| [0, 8, 9, 10, 13, 14, 15, 16, 17, 18].contains(kind);
@@ -178,7 +178,7 @@ fn read6(bytes: &[u8], port: usize) -> Result<(&[u8], Facts), Fate> {
         label: u32::from_be_bytes(packet[..4].try_into().unwrap()) & 0xfffff,
         ..Tuple::default()
     };
-    if [6, 17, 33, 132, 136].contains(&next) && !is_fragment && rest.len() >= 4 {
+    if [6, 17, 33, 132, 136].contains(&next) && !is_later && rest.len() >= 4 {
         (key.sport, key.dport) = (number(rest, 0) as u16, number(rest, 2) as u16);
     }
     let is_error = |kind: &u8| *kind < 128 || *kind == 137;
