@@ -130,7 +130,7 @@ impl Sections<'_> {
         self.line(
             "algorithm",
             quoted(c.hash.algorithm.name()),
-            "mix (toeplitz, crc32: not in this version)",
+            "mix; toeplitz: as NICs do for RSS; crc32: as mlx5 tables do, never symmetric",
         );
 
         self.section(

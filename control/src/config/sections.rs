@@ -229,28 +229,12 @@ fn hash(s: &Section<'_, '_>, out: &mut Findings<'_>) -> Hash {
         }
     });
     let words = "\"mix\", \"toeplitz\" or \"crc32\"";
-    let algorithm = s.get("algorithm", words, out, |v| {
-        let name = v.as_str()?;
-        ["mix", "toeplitz", "crc32"]
-            .contains(&name)
-            .then(|| name.to_owned())
-    });
-    if let Some(At { value, line }) = algorithm.filter(|at| at.value != "mix") {
-        let value = format!("\"{value}\"");
-        out.add(
-            line,
-            s.path("algorithm"),
-            Kind::NotBuilt {
-                value,
-                instead: "\"mix\"",
-            },
-        );
-    }
+    let algorithm = s.get("algorithm", words, out, |v| Algorithm::named(v.as_str()?));
     Hash {
         fields,
         symmetric: s.flag("symmetric", default.symmetric, out),
         seed: seed.map_or(default.seed, |at| at.value),
-        algorithm: Algorithm::Mix,
+        algorithm: algorithm.map_or(default.algorithm, |at| at.value),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the hash promises: fields on and off, symmetry, spread, and seeds that do not correlate.
 
+use super::mix::splitmix;
 use super::*;
 
 fn new(fields: Fields, symmetric: bool, seed: u32) -> Settings {
@@ -262,3 +263,5 @@ fn fields_not_built_are_named() {
     assert_eq!(settings.unsupported(), [Field::GtpTeid, Field::RoceQp]);
     assert!(Settings::default().unsupported().is_empty());
 }
+
+mod hardware;
