@@ -44,7 +44,9 @@ impl Settings {
             let qp = qp.map_or(0, |qp| u64::from(qp & 0xff_ffff) | 1 << 24);
             deep = fold(teid ^ k0, qp ^ k1);
         }
-        if let Some(inner) = &key.inner {
+        // Beside a TEID or queue pair, that there is a packet inside is no field of its own.
+        let wants_inner = (self.inner_src | self.inner_dst | self.inner_rest) != 0;
+        if let Some(inner) = key.inner.filter(|_| wants_inner) {
             let src = u128::from_be_bytes(inner.src) & wide(self.inner_src);
             let dst = u128::from_be_bytes(inner.dst) & wide(self.inner_dst);
             let sport = inner.sport & (self.inner_rest >> 16) as u16;
