@@ -2,6 +2,7 @@
 
 mod support;
 
+use fastpath::hash::{Choice, Field, Fields, Settings};
 use fastpath::software::fragments::{ROOM, WINDOW_NS};
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -294,4 +295,79 @@ fn at_the_end_of_a_run_those_that_wait_are_sent() {
     assert!(router.send_one(0, &second).is_empty());
     router.worker.give_up_fragments();
     assert_eq!(ports(&router.settle())[&name(&second)].len(), 1);
+}
+
+/// Inside a tunnel: an outer header that is the same for all, and a fragment as its payload.
+fn tunnelled(inner: &[u8]) -> Vec<u8> {
+    let outer = V4 {
+        protocol: 4,
+        payload: inner[14..].to_vec(),
+        ..v4("10.244.1.10", "10.9.9.9")
+    };
+    ethernet(false, &outer.bytes())
+}
+
+#[test]
+fn fragments_inside_a_tunnel_take_their_inner_flow_s_path() {
+    let fields = [Field::InnerSourcePort, Field::InnerDestinationPort];
+    let fields = fields
+        .iter()
+        .fold(Fields::default(), |all, f| all.with(*f, true));
+    NOW.set(1_000_000_000);
+    let mut router = Router::new(Options {
+        settings: Settings::new(Choice {
+            fields,
+            ..Choice::default()
+        }),
+        joining: (ROOM, || NOW.get()),
+        ..Options::default()
+    });
+    let mut by = [0; 5];
+    for n in 0..300 {
+        let (whole, pieces) = datagram(false, n, u32::from(n));
+        let wanted = way(&mut router, &tunnelled(&whole));
+        by[wanted] += 1;
+        for i in [[0, 1, 2], [2, 1, 0]][usize::from(n % 2)] {
+            router.rx[0].put(&tunnelled(&pieces[i]));
+            router.worker.turn();
+        }
+        let ports = ports(&router.settle());
+        for piece in &pieces {
+            assert_eq!(ports[&name(&tunnelled(piece))], [wanted], "flow {n}");
+        }
+        // The same datagram outside the tunnel is another one.
+        assert!(router.send_one(0, &pieces[1]).is_empty());
+        router.worker.give_up_fragments();
+        router.settle();
+    }
+    assert!(by[1] > 100 && by[2] > 100, "both paths: {by:?}");
+    let counted = router.counters();
+    assert_eq!(
+        (counted.fragments_matched, counted.fragments_by_addresses),
+        (600, 300)
+    );
+}
+
+#[test]
+fn a_change_of_settings_keeps_a_datagram_together() {
+    let mut router = router();
+    let mut moved = 0;
+    for n in 0..100 {
+        let (whole, [first, second, third]) = datagram(true, n, u32::from(n));
+        let before = way(&mut router, &first);
+        let seed = u32::from(n) + 1;
+        router.update(|view| {
+            let choice = Choice {
+                seed,
+                ..Choice::default()
+            };
+            view.hash = Settings::new(choice).into();
+        });
+        assert_eq!(
+            [way(&mut router, &second), way(&mut router, &third)],
+            [before; 2]
+        );
+        moved += usize::from(way(&mut router, &whole) != before);
+    }
+    assert!(moved > 25, "the flows themselves moved: {moved}");
 }

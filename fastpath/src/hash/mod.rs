@@ -13,8 +13,8 @@
 //! difference apart (as they are with a seeded CRC or Toeplitz): routers in series with different
 //! seeds spread over all combinations of their members.
 //!
-//! What is worth knowing about the fields: all fragments of a packet hash without ports, since only
-//! the first has them. The IPv6 flow label is each sender's own choice, so with it on the two
+//! What is worth knowing about the fields: only the first fragment of a packet has ports; the
+//! others take its hash ([`crate::software::fragments`]). The IPv6 flow label is each sender's own choice, so with it on the two
 //! directions of a flow hash alike only if their labels do.
 
 pub mod crc32;

@@ -40,6 +40,7 @@ impl<F> Hold<F> {
 
     /// Room for `room` packets; `now` gives nanoseconds on a clock that never goes back, and is read
     /// only while a packet waits.
+    #[inline(never)] // set-up, which may panic: the panic gate knows it by name
     pub(super) fn new(room: usize, now: fn() -> u64) -> Self {
         Hold {
             waiting: ArrayQueue::new(room.max(1)), // there is no queue of size 0
