@@ -161,6 +161,7 @@ fn generate_bindings(flags: &[String]) {
         .allowlist_function("rte_eth_(rx|tx)_queue_setup")
         .allowlist_function("rte_eth_(macaddr_get|stats_get|promiscuous_(en|dis)able)")
         .allowlist_function("rte_eth_allmulticast_enable")
+        .allowlist_function("rte_eth_dev_rss_hash_(update|conf_get)")
         .allowlist_function("rte_eth_(call_(rx|tx)_callbacks|(add|remove)_(rx|tx)_callback)")
         .allowlist_function("rte_fib_(create|free|add|delete|lookup_bulk|get_dp)")
         .allowlist_function("rte_fib6_(create|free|add|delete|lookup_bulk|get_dp)")

@@ -33,6 +33,8 @@ ASSERT_OFFSET(buf_len, EVENPATH_MBUF_BUF_LEN);
 ASSERT_OFFSET(pool, EVENPATH_MBUF_POOL);
 _Static_assert(RTE_PKTMBUF_HEADROOM == EVENPATH_MBUF_HEADROOM, "another headroom");
 _Static_assert(RTE_ETH_DEV_INTR_LSC == EVENPATH_DEV_INTR_LSC, "another flag");
+_Static_assert(RTE_ETH_RX_OFFLOAD_RSS_HASH == EVENPATH_RX_OFFLOAD_RSS_HASH, "another flag");
+_Static_assert(RTE_MBUF_F_RX_RSS_HASH == EVENPATH_MBUF_RX_RSS_HASH, "another flag");
 /* Rust casts `*const [u8; 16]` to this. */
 _Static_assert(sizeof(struct rte_ipv6_addr) == 16 && _Alignof(struct rte_ipv6_addr) == 1,
 	       "rte_ipv6_addr is not 16 bytes");
@@ -119,6 +121,16 @@ unsigned int evenpath_max_ports(void)
 uint64_t evenpath_rss_flow_types(void)
 {
 	return RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP;
+}
+
+uint64_t evenpath_rss_types(bool ports)
+{
+	uint64_t addresses = RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_IPV6;
+
+	if (!ports)
+		return addresses;
+	return addresses | RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_NONFRAG_IPV4_UDP |
+	       RTE_ETH_RSS_NONFRAG_IPV6_TCP | RTE_ETH_RSS_NONFRAG_IPV6_UDP;
 }
 
 uint16_t evenpath_port_of_device(const char *devargs)

@@ -39,6 +39,8 @@ enum evenpath_mbuf_layout {
 /* Device flags and modes that are macros with casts, which bindgen does not evaluate. */
 enum evenpath_device_flags {
 	EVENPATH_DEV_INTR_LSC = 2,
+	EVENPATH_RX_OFFLOAD_RSS_HASH = 1 << 19,
+	EVENPATH_MBUF_RX_RSS_HASH = 2,
 };
 
 /* A port's link; speed in Mbit/s, UINT32_MAX when the driver does not know it. */
@@ -72,6 +74,8 @@ int evenpath_log_redirect(evenpath_log_fn sink);
 unsigned int evenpath_max_ports(void);
 /* RTE_ETH_RSS_IP | _TCP | _UDP: spread by addresses and ports. */
 uint64_t evenpath_rss_flow_types(void);
+/* The same without IPv6 extension headers; without ports by addresses alone. */
+uint64_t evenpath_rss_types(bool ports);
 /* First port of the device that `devargs` names, RTE_MAX_ETHPORTS when there is none. */
 uint16_t evenpath_port_of_device(const char *devargs);
 /*

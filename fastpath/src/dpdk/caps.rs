@@ -7,6 +7,10 @@ use std::ptr::NonNull;
 
 use super::error::{Errno, check};
 
+/// DPDK's receive offload of that name.
+pub(super) const RSS_HASH: u64 =
+    dpdk_sys::evenpath_device_flags::EVENPATH_RX_OFFLOAD_RSS_HASH as u64;
+
 /// What a device says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caps {
@@ -20,6 +24,12 @@ pub struct Caps {
     pub mtu: (u16, u16),
     /// Header fields that RSS can spread by (`RTE_ETH_RSS_*`); 0 without RSS.
     pub rss_flow_types: u64,
+    /// Bytes of the RSS key; 0 without RSS.
+    pub rss_key_bytes: u8,
+    /// Hash functions for RSS, a bit each, by DPDK's number.
+    pub rss_algorithms: u32,
+    /// The device can tell the RSS hash with each packet.
+    pub rss_with_packet: bool,
     /// Link changes are reported by interrupt.
     pub link_interrupt: bool,
 }
@@ -33,6 +43,8 @@ pub enum Missing {
     TxQueues(u16, u16),
     /// MTU in bytes: wanted, the device's smallest and largest.
     Mtu(u16, (u16, u16)),
+    /// Something about RSS, in words.
+    Rss(&'static str),
 }
 
 impl fmt::Display for Missing {
@@ -43,6 +55,7 @@ impl fmt::Display for Missing {
             Missing::Mtu(want, (least, most)) => {
                 write!(f, "an MTU of {want} bytes ({least} to {most})")
             }
+            Missing::Rss(what) => f.write_str(what),
         }
     }
 }
@@ -67,6 +80,9 @@ impl Caps {
             tx_queues: 0,
             mtu: (0, 0),
             rss_flow_types: 0,
+            rss_key_bytes: 0,
+            rss_algorithms: 0,
+            rss_with_packet: false,
             link_interrupt: false,
         }
     }
@@ -123,6 +139,9 @@ pub(super) fn info(port: u16) -> Result<Info, Errno> {
             tx_queues: raw.max_tx_queues,
             mtu: (raw.min_mtu, largest),
             rss_flow_types: raw.flow_type_rss_offloads,
+            rss_key_bytes: raw.hash_key_size,
+            rss_algorithms: raw.rss_algo_capa,
+            rss_with_packet: raw.rx_offload_capa & RSS_HASH != 0,
             link_interrupt: flags & dpdk_sys::evenpath_device_flags::EVENPATH_DEV_INTR_LSC != 0,
         },
         device: NonNull::new(raw.device),
@@ -140,8 +159,7 @@ mod tests {
             rx_queues: 1,
             tx_queues: 16,
             mtu: (68, 1500),
-            rss_flow_types: 0,
-            link_interrupt: false,
+            ..Caps::none()
         };
         let missing = caps.missing(Wanted {
             rx_queues: 4,

@@ -128,6 +128,16 @@ impl Frame for Mbuf {
     fn prefetch(&self) {
         super::prefetch(self.data());
     }
+
+    #[inline]
+    fn rss_hash(&self) -> Option<u32> {
+        const TOLD: u64 = dpdk_sys::evenpath_device_flags::EVENPATH_MBUF_RX_RSS_HASH as u64;
+        let raw = self.0.as_ptr();
+        // SAFETY: owned.
+        let flags = unsafe { mbuf::ol_flags(raw) };
+        // SAFETY: owned.
+        (flags & TOLD != 0).then(|| unsafe { mbuf::hash_rss(raw) })
+    }
 }
 
 impl Drop for Mbuf {

@@ -63,6 +63,7 @@ mod pool;
 mod port;
 mod port_options;
 mod queue;
+mod rss;
 
 pub use caps::{Caps, Missing, Wanted};
 pub use eal::{Eal, Handle, Memory, Options, Registered, free_hugepages_mib};
@@ -75,6 +76,7 @@ pub use pool::{HEADROOM, Pool, PoolAllocator, PoolOptions};
 pub use port::{Port, Queues};
 pub use port_options::{PortOptions, PortStats};
 pub use queue::{RxQueue, TxQueue};
+pub use rss::{RSS_KEY, RssAlgorithm, RssOptions, RssState};
 
 /// The time stamp counter: monotonic, of [`Eal::cycles_hz`] ticks a second, about 10 ns to read.
 #[inline]

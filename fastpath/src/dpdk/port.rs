@@ -13,6 +13,7 @@ use super::link::{self, Callback, Link, LinkChanged};
 use super::pool::Pool;
 use super::port_options::{PortOptions, PortStats};
 use super::queue::{RxQueue, TxQueue};
+use super::rss::{self, RssOptions};
 
 /// Bytes of a frame beyond its MTU: MAC addresses, EtherType and two VLAN tags.
 const L2_OVERHEAD: u32 = 14 + 2 * 4;
@@ -26,13 +27,16 @@ static OPEN: AtomicU64 = AtomicU64::new(0);
 /// the only one that compiles. It may move to another thread and may not be shared.
 #[derive(Debug)]
 pub struct Port<'p> {
-    index: u16,
+    pub(super) index: u16,
     name: String,
-    caps: Caps,
+    pub(super) caps: Caps,
     mac: [u8; 6],
     mtu: u16,
     queues: (u16, u16),
     rss: bool,
+    pub(super) nic_hash: Option<RssOptions>,
+    /// It was configured to tell its hash with each packet.
+    pub(super) hash_told: bool,
     promiscuous: bool,
     all_multicast: bool,
     started: bool,
@@ -81,6 +85,8 @@ impl<'p> Port<'p> {
             mtu: 0,
             queues: (options.rx_queues, options.tx_queues),
             rss: false,
+            nic_hash: None,
+            hash_told: false,
             promiscuous: options.promiscuous,
             all_multicast: options.all_multicast,
             started: false,
@@ -109,7 +115,7 @@ impl<'p> Port<'p> {
         Ok(port)
     }
 
-    fn object(&self) -> Object {
+    pub(super) fn object(&self) -> Object {
         Object::Port(self.name.clone())
     }
 
@@ -146,6 +152,16 @@ impl<'p> Port<'p> {
         if self.rss {
             conf.rxmode.mq_mode = mq::RTE_ETH_MQ_RX_RSS;
             conf.rx_adv_conf.rss_conf.rss_hf = spread;
+        }
+        // Lives until the settings are copied.
+        let mut hash = options.rss;
+        if let Some(hash) = hash.as_mut().filter(|h| self.caps.lacks_rss(h).is_empty()) {
+            conf.rxmode.mq_mode = mq::RTE_ETH_MQ_RX_RSS;
+            conf.rxmode.offloads |= caps::RSS_HASH;
+            conf.rx_adv_conf.rss_conf = rss::record(hash);
+            self.rss = options.rx_queues > 1;
+            self.nic_hash = Some(*hash);
+            self.hash_told = true;
         }
         if lsc && self.caps.link_interrupt {
             conf.intr_conf.set_lsc(1);
@@ -248,6 +264,13 @@ impl<'p> Port<'p> {
         // SAFETY: the port is configured and all its queues are set up.
         check(unsafe { dpdk_sys::rte_eth_dev_start(self.index) }).at(object, "start")?;
         self.started = true;
+        if let Some(options) = self.nic_hash {
+            // Without it the hash is computed, which is slower and the same.
+            if let Err(error) = self.check_rss(&options) {
+                log::warn!("{error}");
+                self.nic_hash = None;
+            }
+        }
         if self.promiscuous {
             // SAFETY: the port exists.
             check(unsafe { dpdk_sys::rte_eth_promiscuous_enable(self.index) })

@@ -1,5 +1,7 @@
 //! What a port is made from, and what its device counts.
 
+use super::rss::RssOptions;
+
 /// How a port is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortOptions {
@@ -27,6 +29,9 @@ pub struct PortOptions {
     pub promiscuous: bool,
     /// Receive all multicast: for ports whose multicast we carry to the kernel.
     pub all_multicast: bool,
+    /// Have the device hash so, and tell the value with each packet, if it can
+    /// ([`super::Port::nic_hash`]).
+    pub rss: Option<RssOptions>,
 }
 
 impl PortOptions {
@@ -43,6 +48,7 @@ impl PortOptions {
             mac: None,
             promiscuous: false,
             all_multicast: false,
+            rss: None,
         }
     }
 }

@@ -30,6 +30,11 @@ pub trait Frame: Sized {
     fn set_len(&mut self, len: usize) -> bool;
     /// Asks the cache for the first bytes of the data.
     fn prefetch(&self);
+    /// The hash that the NIC computed of the packet as it came in, if it told one.
+    #[inline]
+    fn rss_hash(&self) -> Option<u32> {
+        None
+    }
 }
 
 /// A receive queue.
