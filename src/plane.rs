@@ -4,7 +4,7 @@ use crate::output::Failure;
 use control::config::{Config, Cores, Device, Hugepages, Kernel, draw_seed};
 use fastpath::dpdk::{
     Cause, Eal, EntrySize, FibOptions, LinkChanged, Memory, Missing, Options, Pool, PoolOptions,
-    Port, PortOptions, RxQueue, TxQueue, free_hugepages_mib,
+    Port, PortOptions, RssAlgorithm, RssOptions, RxQueue, TxQueue, free_hugepages_mib,
 };
 use fastpath::hash::{Choice, Settings};
 use fastpath::rcu::Registry;
@@ -276,6 +276,7 @@ pub fn open<'p>(
     config: &Config,
     planned: &Planned,
     workers: usize,
+    hash: &Settings,
     changed: Option<LinkChanged>,
 ) -> Result<Port<'p>, Failure> {
     let wanted = &config.ports[usize::from(planned.port.0)];
@@ -301,6 +302,7 @@ pub fn open<'p>(
         },
         mac: wanted.mac.filter(|_| planned.steal.is_none()),
         all_multicast: exclusive,
+        rss: rss_options(hash),
         ..PortOptions::new(wanted.name.clone(), planned.devargs.clone())
     };
     Port::open(pool, &options, changed).map_err(|error| match &error.cause {
@@ -313,6 +315,38 @@ pub fn open<'p>(
             .unwrap_or_else(|| error.into()),
         _ => error.into(),
     })
+}
+
+/// What a NIC is asked to hash by, so that its value is that of `hash`.
+fn rss_options(hash: &Settings) -> Option<RssOptions> {
+    hash.rss().map(|rss| RssOptions {
+        key: rss.key,
+        ports: rss.source_port && rss.destination_port,
+        algorithm: match rss.sorted {
+            true => RssAlgorithm::SortedToeplitz,
+            false => RssAlgorithm::Toeplitz,
+        },
+    })
+}
+
+/// The number of `hash` if the NIC of the started `port` hashes by it, else 0; says which and why.
+pub fn nic_hash(port: &Port<'_>, hash: &Settings) -> u64 {
+    let Some(options) = rss_options(hash) else {
+        return 0;
+    };
+    let name = port.name();
+    if port.nic_hash() == Some(&options) {
+        log::info!("port {name}: the NIC hashes TCP and UDP");
+        return hash.rss_id();
+    }
+    let missing = port.caps().lacks_rss(&options);
+    let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
+    let why = match missing.is_empty() {
+        true => "the device does not hash as it was told".into(),
+        false => format!("the device lacks {}", missing.join(", ")),
+    };
+    log::info!("port {name}: hashes are computed: {why}");
+    0
 }
 
 /// Workers share no queue: a port needs one for each.

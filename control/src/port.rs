@@ -20,6 +20,8 @@ pub struct Device {
     pub mtu: u16,
     /// Frames for other MAC addresses are routed too: replay of a capture from elsewhere.
     pub any_mac: bool,
+    /// What it hashes packets by (`Settings::rss_id`), when it tells the value with each; else 0.
+    pub nic_hash: u64,
 }
 
 impl Default for Device {
@@ -28,6 +30,7 @@ impl Default for Device {
             mac: [0; 6],
             mtu: 1500,
             any_mac: false,
+            nic_hash: 0,
         }
     }
 }
@@ -313,6 +316,7 @@ impl Ports {
                     .is_some_and(|p| p.config.kernel == Kernel::Tap),
                 source4: own4.or(router4),
                 source6: own6.or(router6),
+                nic_hash: self.get(port).map_or(0, |p| p.device.nic_hash),
             };
         }
         facts

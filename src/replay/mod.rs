@@ -81,6 +81,7 @@ pub fn replay(arguments: &Replay, json: bool) -> Done {
             mtu: wanted.mtu.unwrap_or(1500),
             // Nobody says which address the capture's port had.
             any_mac: wanted.mac.is_none(),
+            ..Device::default()
         });
         ports.push((id, Role::Network, port));
     }

@@ -64,7 +64,16 @@ pub fn run(arguments: &Run) -> Done {
     let (tables, writer, registry) = plane::tables(&config, || Ok(Fib::new(eal.handle(), fibs)?))?;
 
     let (events, inbox) = unbounded();
-    let mut ports = Ports::open(&pool, &config, &mut planned, workers, &tables, &events)?;
+    let hash = writer.views.current().hash.base().clone();
+    let mut ports = Ports::open(
+        &pool,
+        &config,
+        &mut planned,
+        workers,
+        &hash,
+        &tables,
+        &events,
+    )?;
     let stats: Vec<_> = (0..workers).map(|_| Arc::new(WorkerStats::new())).collect();
     let gleans = Arc::new(Gleans::new(GLEANS));
     let mut control = Control::new(

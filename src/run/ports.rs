@@ -7,6 +7,7 @@ use control::event::{Event, Link, Mac, Noticed};
 use control::port::Device;
 use crossbeam::channel::Sender;
 use fastpath::dpdk::{LinkChanged, Pool, Port};
+use fastpath::hash::Settings;
 use fastpath::software::push::Role;
 use fastpath::steal::{KernelTap, OwnAddresses};
 use fastpath::table::{PortId, Tables};
@@ -46,6 +47,7 @@ impl<'p> Ports<'p> {
         config: &Config,
         planned: &mut [Planned],
         workers: usize,
+        hash: &Settings,
         tables: &Arc<Tables>,
         events: &Sender<Event>,
     ) -> Result<Self, Failure> {
@@ -61,7 +63,7 @@ impl<'p> Ports<'p> {
         for plan in planned {
             let wanted = &config.ports[usize::from(plan.port.0)];
             let changed = link_changed(plan.port, tables, events);
-            let mut port = plane::open(pool, config, plan, workers, Some(changed))?;
+            let mut port = plane::open(pool, config, plan, workers, hash, Some(changed))?;
             if let Some(steal) = &mut plan.steal {
                 // Before the start, or the kernel's first frames on a tap would reach the port.
                 all.shared.push(Shared {
@@ -78,6 +80,7 @@ impl<'p> Ports<'p> {
             all.devices.push(Device {
                 mac: port.mac(),
                 mtu: port.mtu(),
+                nic_hash: plane::nic_hash(&port, hash),
                 ..Device::default()
             });
             if wanted.kernel == Kernel::Tap {

@@ -16,6 +16,8 @@ pub struct HeapFrame {
     memory: Box<[u8]>,
     start: usize,
     len: usize,
+    /// What a NIC would have told with it.
+    rss: Option<u32>,
 }
 
 impl HeapFrame {
@@ -33,7 +35,15 @@ impl HeapFrame {
             memory: memory.into(),
             start: headroom,
             len: bytes.len(),
+            rss: None,
         }
+    }
+
+    /// The same frame, with `hash` as what a NIC told with it.
+    #[must_use]
+    pub fn with_rss(self, hash: u32) -> Self {
+        let rss = Some(hash);
+        HeapFrame { rss, ..self }
     }
 }
 
@@ -84,6 +94,11 @@ impl Frame for HeapFrame {
         if let Some(first) = self.memory.get(self.start) {
             prefetch(first);
         }
+    }
+
+    #[inline]
+    fn rss_hash(&self) -> Option<u32> {
+        self.rss
     }
 }
 

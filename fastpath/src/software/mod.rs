@@ -4,6 +4,7 @@
 //! * [`parse`], [`lookup`], [`select`], [`rewrite`], [`push`]: the stages, one pass over all lanes each.
 //! * [`flow`]: what of a packet its hash is made of.
 //! * [`fragments`]: fragments on their flow's path.
+//! * `nic`: the hash that came with a packet, where it is ours.
 //! * [`icmp`], [`fragment`], [`hold`]: what becomes of the few packets that cannot simply be
 //!   forwarded.
 //! * [`burst`], [`lanes`]: owned packets, and what the stages have learned about them.
@@ -18,6 +19,7 @@ pub mod hold;
 pub mod icmp;
 pub mod lanes;
 pub mod lookup;
+mod nic;
 pub mod parse;
 pub mod prefetch;
 pub mod push;

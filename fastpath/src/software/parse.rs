@@ -11,6 +11,7 @@
 use super::burst::{Burst, Frame};
 use super::flow::{self, Flow, Piece};
 use super::lanes::{Lanes, Verdict};
+use super::nic::{self, Told};
 use crate::hash::{Policy, Rest, Settings};
 use crate::table::{DropReason, GroupId, PortFacts, PortId};
 use crate::wire::{checksum, ethernet, ipv4, ipv6, transport};
@@ -65,7 +66,8 @@ pub fn parse<F: Frame>(
     lanes.fragments = 0;
     for (i, frame) in burst.lanes().zip(burst.iter()) {
         lanes.group[i] = GroupId::NONE;
-        lanes.verdict[i] = match one(i, frame.bytes(), lanes, port, facts, policy) {
+        let told = nic::told(frame, facts);
+        lanes.verdict[i] = match one(i, frame.bytes(), told, lanes, port, facts, policy) {
             Ok(verdict) | Err(verdict) => verdict,
         };
     }
@@ -75,6 +77,7 @@ pub fn parse<F: Frame>(
 fn one(
     i: usize,
     bytes: &[u8],
+    told: Option<Told>,
     lanes: &mut Lanes,
     port: PortId,
     facts: &PortFacts,
@@ -82,13 +85,15 @@ fn one(
 ) -> Result<Verdict, Verdict> {
     let header = link(bytes, facts)?;
     let packet = bytes.get(header.len..).unwrap_or_default();
+    // Not every NIC looks behind every tag.
+    let told = told.filter(|_| header.len == ethernet::HEADER);
     let i = i & (super::burst::BURST - 1);
     lanes.l3[i] = header.len as u8;
     match header.ethertype {
         ethernet::IPV4 => {
             let checked = check4(packet)?;
             lanes.l3_len[i] = checked.len;
-            let (hash, is_fragment) = hash4(&checked, port, policy);
+            let (hash, is_fragment) = hash4(&checked, told, port, policy);
             lanes.hash[i] = hash;
             lanes.fragments |= u64::from(is_fragment) << i;
             lanes.v4.push(i, checked.header.destination());
@@ -97,7 +102,7 @@ fn one(
         ethernet::IPV6 => {
             let checked = check6(packet)?;
             lanes.l3_len[i] = checked.len;
-            let (hash, is_fragment) = hash6(&checked, port, policy);
+            let (hash, is_fragment) = hash6(&checked, told, port, policy);
             lanes.hash[i] = hash;
             lanes.fragments |= u64::from(is_fragment) << i;
             lanes.v6.push(i, checked.header.destination());
@@ -128,7 +133,7 @@ pub fn describe(
                 flow::read4(checked.packet, checked.header, port, settings),
                 IpAddr::V4(destination.into()),
                 checked.len,
-                hash4(&checked, port, policy).0,
+                hash4(&checked, None, port, policy).0,
             )
         }
         ethernet::IPV6 => {
@@ -139,7 +144,7 @@ pub fn describe(
                 flow::read6(checked.packet, checked.header, port, settings),
                 IpAddr::V6(destination.into()),
                 checked.len,
-                hash6(&checked, port, policy).0,
+                hash6(&checked, None, port, policy).0,
             )
         }
         _ => return Err(Verdict::Punt),
@@ -255,7 +260,12 @@ fn check6(packet: &[u8]) -> Result<Checked<'_, ipv6::Header<'_>>, Verdict> {
 
 /// The hash of an IPv4 packet, and whether it is or carries a fragment.
 #[inline(always)]
-fn hash4(checked: &Checked<'_, ipv4::Header<'_>>, port: PortId, policy: &Policy) -> (u32, bool) {
+fn hash4(
+    checked: &Checked<'_, ipv4::Header<'_>>,
+    told: Option<Told>,
+    port: PortId,
+    policy: &Policy,
+) -> (u32, bool) {
     let Checked { packet, header, .. } = *checked;
     let settings = policy.settings4(header.destination());
     let is_bare = header.header_len() == ipv4::HEADER && !header.is_fragment();
@@ -269,7 +279,10 @@ fn hash4(checked: &Checked<'_, ipv4::Header<'_>>, port: PortId, policy: &Policy)
                 label: 0,
                 ingress: port.0,
             };
-            let hash = settings.hash4(header.source(), header.destination(), &rest);
+            let hash = match nic::value(told, settings, segment, &rest) {
+                Some(value) => settings.hash4_with_rss(value, &rest),
+                None => settings.hash4(header.source(), header.destination(), &rest),
+            };
             return (hash, false);
         }
     }
@@ -278,7 +291,12 @@ fn hash4(checked: &Checked<'_, ipv4::Header<'_>>, port: PortId, policy: &Policy)
 
 /// The hash of an IPv6 packet likewise.
 #[inline(always)]
-fn hash6(checked: &Checked<'_, ipv6::Header<'_>>, port: PortId, policy: &Policy) -> (u32, bool) {
+fn hash6(
+    checked: &Checked<'_, ipv6::Header<'_>>,
+    told: Option<Told>,
+    port: PortId,
+    policy: &Policy,
+) -> (u32, bool) {
     let Checked { packet, header, .. } = *checked;
     let (from, to) = (header.source(), header.destination());
     let (from, to) = (u128::from_be_bytes(from), u128::from_be_bytes(to));
@@ -293,7 +311,11 @@ fn hash6(checked: &Checked<'_, ipv6::Header<'_>>, port: PortId, policy: &Policy)
                 label: header.flow_label(),
                 ingress: port.0,
             };
-            return (settings.hash6(from, to, &rest), false);
+            let hash = match nic::value(told, settings, segment, &rest) {
+                Some(value) => settings.hash6_with_rss(value, &rest),
+                None => settings.hash6(from, to, &rest),
+            };
+            return (hash, false);
         }
     }
     general6(packet, header, port, settings)

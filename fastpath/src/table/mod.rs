@@ -173,6 +173,9 @@ pub struct PortFacts {
     pub source4: Option<Ipv4Addr>,
     /// Source of ICMPv6 errors sent on this port: a global address of it or of the router.
     pub source6: Option<Ipv6Addr>,
+    /// What the NIC hashes by ([`crate::hash::Settings::rss_id`]): with settings of that number its
+    /// value is taken instead of computing it. 0: nothing is known of the value, it is not looked at.
+    pub nic_hash: u64,
 }
 
 /// What changes as a whole between two bursts.
@@ -201,6 +204,7 @@ impl PortFacts {
         kernel: false,
         source4: None,
         source6: None,
+        nic_hash: 0,
     };
 }
 

@@ -205,6 +205,7 @@ pub fn view<L: LpmWrite>(mut lpm: L, options: &Options) -> View<L> {
             kernel: options.kernel,
             source4: Some(source4(i)),
             source6: Some(source6(i)),
+            ..PortFacts::default()
         };
     }
     view
