@@ -1,7 +1,7 @@
 //! The tables and the packets of each measurement.
 
 use crate::ring::{Never, Receive, Ring, Transmit};
-use fastpath::hash::Settings;
+use fastpath::hash::{Choice, Field, Fields, Settings};
 use fastpath::rcu::Registry;
 use fastpath::software::icmp::Limit;
 use fastpath::software::worker::{Attached, Gleans, Parts, Punts, Role, Worker};
@@ -116,8 +116,74 @@ fn packet(v6: bool, i: u32, destination: u32) -> Vec<u8> {
     out
 }
 
+/// `inner` in a UDP datagram to `port`, all from flow `i`. What is inside is the same in every
+/// frame: the ring puts no more than the start of each back.
+fn datagram(i: u32, port: u16, inner: &[u8]) -> Vec<u8> {
+    let mut out = packet(false, i, 0x0102_0304);
+    out.truncate(42);
+    out.extend(inner);
+    let len = (out.len() - 14) as u16;
+    out[16..18].copy_from_slice(&len.to_be_bytes());
+    out[24..26].fill(0);
+    let sum = checksum(&out[14..34]);
+    out[24..26].copy_from_slice(&sum.to_be_bytes());
+    out[36..38].copy_from_slice(&port.to_be_bytes());
+    out[38..40].copy_from_slice(&(len - 20).to_be_bytes());
+    out
+}
+
+/// A VXLAN packet (RFC 7348) with a frame of the same size inside.
+fn vxlan(i: u32) -> Vec<u8> {
+    let inner = packet(false, 9, 0x0506_0708);
+    datagram(i, 4789, &[&[8, 0, 0, 0, 0, 0, 77, 0], &inner[..]].concat())
+}
+
+/// User data of GTP-U (3GPP TS 29.281) in tunnel `i`, with a PDU session container as 5G has it.
+fn gtpu(i: u32) -> Vec<u8> {
+    let inner = packet(false, 9, 0x0506_0708);
+    let teid = i.to_be_bytes();
+    let head = [0x34, 255, 0, 54];
+    let extension = [0, 0, 0, 0x85, 1, 0, 9, 0];
+    datagram(
+        i,
+        2152,
+        &[&head[..], &teid, &extension, &inner[14..]].concat(),
+    )
+}
+
+/// The default fields and those of `more`.
+fn settings(more: &[Field]) -> Settings {
+    let fields = more.iter();
+    let fields = fields.fold(Fields::default(), |set, f| set.with(*f, true));
+    Settings::new(Choice {
+        fields,
+        ..Choice::default()
+    })
+}
+
+const INNER: [Field; 6] = [
+    Field::InnerIpProtocol,
+    Field::InnerSourceIp,
+    Field::InnerDestinationIp,
+    Field::InnerSourcePort,
+    Field::InnerDestinationPort,
+    Field::InnerIpv6Label,
+];
+
+fn registry(lpm: &Arc<[GroupId]>, settings: Settings) -> Registry<View<Direct>> {
+    let mut view = View::new(Direct(Arc::clone(lpm)), settings);
+    view.ports[0] = PortFacts {
+        present: true,
+        mac: MAC,
+        mtu: 1500,
+        ..PortFacts::default()
+    };
+    fastpath::rcu::pair(view.clone(), view).1
+}
+
 impl Load {
-    /// Every measurement: one destination or very many, both families, with and without a tag.
+    /// Every measurement: one destination or very many, both families, with and without a tag; then
+    /// more fields of the hash than by default, to compare with the first.
     pub fn all() -> Vec<Load> {
         let spread: Arc<[GroupId]> = (0..DIRECT)
             .map(|i| GroupId(1 + (i as u32).wrapping_mul(0x9e37_79b9) % (GROUPS - 1)))
@@ -140,24 +206,30 @@ impl Load {
             Load::new("IPv4 and IPv6, mixed", &spread, |i| {
                 packet(i % 2 == 0, i, many(i))
             }),
+            Load::new("hash: all outer fields", &spread, |i| {
+                packet(false, i, one(i))
+            })
+            .hashed(&spread, &[Field::IngressInterface]),
+            Load::new("hash: VXLAN, default", &spread, vxlan),
+            Load::new("hash: VXLAN, inner", &spread, vxlan).hashed(&spread, &INNER),
+            Load::new("hash: GTP-U, default", &spread, gtpu),
+            Load::new("hash: GTP-U, TEID", &spread, gtpu).hashed(&spread, &[Field::GtpTeid]),
         ]
     }
 
+    /// The same with more fields than by default.
+    fn hashed(mut self, lpm: &Arc<[GroupId]>, more: &[Field]) -> Load {
+        self.registry = registry(lpm, settings(more));
+        self
+    }
+
     fn new(name: &'static str, lpm: &Arc<[GroupId]>, packet: impl Fn(u32) -> Vec<u8>) -> Load {
-        let mut view = View::new(Direct(Arc::clone(lpm)), Settings::default());
-        view.ports[0] = PortFacts {
-            present: true,
-            mac: MAC,
-            mtu: 1500,
-            ..PortFacts::default()
-        };
-        let (_, registry) = fastpath::rcu::pair(view.clone(), view);
         let packets: Vec<_> = (0..65_536).map(packet).collect();
         Load {
             name,
             ring: Ring::new(&packets),
             tables: Arc::new(tables()),
-            registry,
+            registry: registry(lpm, Settings::default()),
         }
     }
 
