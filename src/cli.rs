@@ -43,6 +43,9 @@ pub enum Command {
     /// Show what a running evenpath knows and does.
     #[command(subcommand)]
     Show(Show),
+    /// Change a running evenpath; the configuration file stays as it is.
+    #[command(subcommand)]
+    Set(Set),
     /// Say which port and next hop a flow takes.
     Calc(Calc),
     /// Act on the FPM session.
@@ -211,6 +214,27 @@ impl Show {
             Show::Events => Request::ShowEvents,
         }
     }
+}
+
+/// `evenpath set`.
+#[derive(Debug, Subcommand)]
+pub enum Set {
+    /// The hash: fields, symmetric, seed, algorithm; several at once change together.
+    #[command(after_help = "Examples:
+  evenpath set hash source-port off destination-port off
+  evenpath set hash seed random
+  evenpath set hash ipv6-label off --profile anycast --dry-run")]
+    Hash {
+        /// FIELD on|off, symmetric on|off, seed N|random, algorithm NAME.
+        #[arg(required = true, num_args = 2.., value_names = ["SETTING", "VALUE"])]
+        settings: Vec<String>,
+        /// Settings of this [[hash-profile]].
+        #[arg(long, value_name = "NAME")]
+        profile: Option<String>,
+        /// Change nothing; say what would change.
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 /// `evenpath fpm`.

@@ -8,6 +8,7 @@ mod output;
 mod plane;
 mod replay;
 mod run;
+mod set;
 mod show;
 mod table;
 
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::run(arguments),
         Command::Replay(arguments) => replay::replay(arguments, cli.json),
         Command::Show(what) => show::show(what, &cli.socket, cli.json),
+        Command::Set(what) => set::set(what, &cli.socket, cli.json),
         Command::Calc(flow) => calc::calc(flow, &cli.socket, cli.json),
         Command::Fpm(cli::Fpm::Release) => show::release(&cli.socket, cli.json),
     };

@@ -1,12 +1,13 @@
 //! The software plane of one process: cores, memory, ports and their queues, from the configuration.
 
 use crate::output::Failure;
-use control::config::{Config, Cores, Device, Hugepages, Kernel, draw_seed};
+use control::config::{Config, Cores, Device, Hugepages, Kernel};
+use control::hash::configured_policy;
 use fastpath::dpdk::{
     Cause, Eal, EntrySize, FibOptions, LinkChanged, Memory, Missing, Options, Pool, PoolOptions,
     Port, PortOptions, RssAlgorithm, RssOptions, RxQueue, TxQueue, free_hugepages_mib,
 };
-use fastpath::hash::{Choice, Settings};
+use fastpath::hash::Settings;
 use fastpath::rcu::Registry;
 use fastpath::software::worker::{Attached, Role};
 use fastpath::steal::{KernelTap, Steal, Tc, Xdp};
@@ -108,16 +109,10 @@ pub fn tables<L: LpmWrite>(
         config.tables.buckets as usize,
         config.tables.adjacencies as usize,
     ));
-    let (seed, warning) = draw_seed(config);
-    if let Some(warning) = warning {
+    let (hash, warnings) = configured_policy(config);
+    for warning in warnings {
         log::warn!("{warning}");
     }
-    let hash = Settings::new(Choice {
-        fields: config.hash.fields,
-        symmetric: config.hash.symmetric,
-        seed,
-        algorithm: config.hash.algorithm,
-    });
     let view = || Ok::<_, Failure>(View::new(lpm()?, hash.clone()));
     let (writer, registry) = Writer::new(Arc::clone(&tables), view()?, view()?);
     Ok((tables, writer, registry))

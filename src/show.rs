@@ -21,7 +21,7 @@ pub fn release(socket: &Path, as_json: bool) -> Done {
     print(&response, as_json)
 }
 
-fn print(response: &Response, as_json: bool) -> Done {
+pub fn print(response: &Response, as_json: bool) -> Done {
     if !as_json {
         return output::text(&words(response));
     }
@@ -36,6 +36,7 @@ fn print(response: &Response, as_json: bool) -> Done {
         Response::Hash(hash) => output::json(hash),
         Response::Events(events) => output::json(events),
         Response::Calc(calc) => output::json(calc),
+        Response::SetHash(changed) => output::json(changed),
         Response::Released(routes) => output::json(&serde_json::json!({ "swept": routes })),
     }
 }
@@ -53,6 +54,7 @@ pub fn words(response: &Response) -> String {
         Response::Hash(hash) => self::hash(hash),
         Response::Events(events) => self::events(events),
         Response::Calc(calc) => format!("{}\n", calc.port),
+        Response::SetHash(changed) => crate::set::words(changed),
         Response::Released(routes) => format!("{routes} routes swept\n"),
     }
 }
@@ -283,20 +285,53 @@ fn fpm(fpm: &Fpm) -> String {
     text
 }
 
+fn on_off(on: bool) -> String {
+    if on { "on" } else { "off" }.into()
+}
+
 fn hash(hash: &Hash) -> String {
-    let mut table = Table::new(["HASH", ""]);
-    let on_off = |on| if on { "on" } else { "off" }.to_owned();
-    table.row(["algorithm".into(), hash.algorithm.clone()]);
-    table.row(["seed".into(), hash.seed.to_string()]);
+    let mut table = Table::new(["", "applied", "description"]);
+    for (field, on) in &hash.fields {
+        let description = hash.descriptions.get(field).cloned().unwrap_or_default();
+        table.row([field.clone(), on_off(*on), description]);
+    }
+    let mut text = table.text("");
     let symmetric = match &hash.note {
-        Some(note) => format!("{} ({note})", on_off(hash.symmetric)),
+        Some(note) => note.clone(),
         None => on_off(hash.symmetric),
     };
-    table.row(["symmetric".into(), symmetric]);
-    for (field, on) in &hash.fields {
-        table.row([field.clone(), on_off(*on)]);
+    let source = match (&hash.seed_file, hash.seed_source.as_str()) {
+        (Some(file), _) => format!("drawn and kept in {file}"),
+        (None, "drawn") => "drawn at the start, not kept".into(),
+        (None, "live") => "set live".into(),
+        (None, other) => other.into(),
+    };
+    let mut rest = vec![
+        ("symmetric", symmetric),
+        ("seed", format!("{} ({source})", hash.seed)),
+        ("algorithm", hash.algorithm.clone()),
+    ];
+    if !hash.live.is_empty() {
+        let words = "; a restart takes what the configuration says";
+        rest.push(("set live", hash.live.join(", ") + words));
     }
-    table.text("")
+    text.push('\n');
+    for (name, value) in rest {
+        // Writing to a String cannot fail, here and below.
+        let _ = writeln!(text, "{name:<9}  {value}");
+    }
+    for p in &hash.profiles {
+        let on = p.fields.iter().filter(|(_, on)| **on);
+        let on: Vec<&str> = on.map(|(name, _)| name.as_str()).collect();
+        let symmetric = p.note.clone().unwrap_or_else(|| on_off(p.symmetric));
+        let _ = write!(text, "\nprofile {}: {}\n", p.name, p.prefixes.join(", "));
+        let _ = writeln!(text, "  fields     {}", on.join(", "));
+        let _ = writeln!(text, "  symmetric  {symmetric}");
+        let _ = writeln!(text, "  seed       {} ({})", p.seed, p.seed_source);
+        let _ = writeln!(text, "  algorithm  {}", p.algorithm);
+        let _ = writeln!(text, "  its own    {}", p.own.join(", "));
+    }
+    text
 }
 
 fn events(events: &[Happening]) -> String {

@@ -210,13 +210,14 @@ on link  host0  up     02:00:00:00:00:09         16       1
     let hash = Hash {
         fields: BTreeMap::from([("source-ip".into(), true), ("gtp-teid".into(), false)]),
         symmetric: false,
-        note: Some("source-ip and destination-ip differ".into()),
+        note: Some("off: source-ip is on and destination-ip is off".into()),
         seed: 50,
         algorithm: "mix".into(),
+        ..Hash::default()
     };
     let text = words(&Response::Hash(hash));
     assert!(
-        text.contains("symmetric  off (source-ip and destination-ip differ)\n"),
+        text.contains("symmetric  off: source-ip is on and destination-ip is off\n"),
         "{text}"
     );
     let event = Happening {

@@ -1,13 +1,12 @@
 //! Answers to the api: views of the control thread's state, as the messages of the socket.
 
-use crate::api::message::{Counters, Error, Fpm, Group, Hash, Member, Neighbor, Nexthop, Port};
+use crate::api::message::{Counters, Error, Fpm, Group, Member, Neighbor, Nexthop, Port};
 use crate::api::{Reply, Request, Response};
 use crate::bucket;
 use crate::control::Control;
 use crate::event::{Mac, configured_port};
 use crate::fpm::decode::Skip;
 use crate::nexthop::{SetId, State};
-use fastpath::hash::Field;
 use fastpath::table::{GroupId, LpmWrite, PortId};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
@@ -39,6 +38,7 @@ impl<L: LpmWrite> Control<L> {
             Request::ShowHash => Ok(Response::Hash(self.show_hash())),
             Request::ShowEvents => Ok(Response::Events(self.happened.iter().cloned().collect())),
             Request::Calc(flow) => self.calc(flow).map(Response::Calc),
+            Request::SetHash(wanted) => self.set_hash(wanted, now).map(Response::SetHash),
             Request::FpmRelease => Ok(Response::Released(self.release(now))),
         };
         match answer {
@@ -204,19 +204,6 @@ impl<L: LpmWrite> Control<L> {
             messages: messages.map(|(k, n)| (k.to_string(), n)).into(),
             skipped,
             malformed: counts.malformed,
-        }
-    }
-
-    fn show_hash(&self) -> Hash {
-        let hash = self.plan.dplane.view().hash.base();
-        let fields = Field::ALL.map(|f| (f.name().to_string(), hash.fields().has(f)));
-        let off = hash.wants_symmetric() && !hash.is_symmetric();
-        Hash {
-            fields: fields.into(),
-            symmetric: hash.is_symmetric(),
-            note: off.then(|| "off: source and destination fields are not set alike".into()),
-            seed: hash.seed(),
-            algorithm: hash.choice().algorithm.name().into(),
         }
     }
 

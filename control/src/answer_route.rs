@@ -207,7 +207,7 @@ impl<L: LpmWrite> Control<L> {
             bucket: word.bucket(hash),
             buckets: word.size(),
             hash: format!("{hash:#010x}"),
-            algorithm: self.config.hash.algorithm.name().into(),
+            algorithm: settings.choice().algorithm.name().into(),
             fields: self.fields(flow),
             plane: "software".into(),
         })

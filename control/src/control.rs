@@ -6,6 +6,7 @@ use crate::config::{self, Config};
 use crate::dplane::{Dplane, Fixed};
 use crate::event::{Action, Event, Link, Neighbor, Noticed, configured};
 use crate::group::Groups;
+use crate::hash::Hashing;
 use crate::nexthop::{Key, State};
 use crate::object::Objects;
 use crate::plan::{Plan, Repair};
@@ -51,6 +52,9 @@ pub struct Control<L: LpmWrite> {
     pub(crate) session: Session,
     pub(crate) backlog: Backlog,
     pub(crate) config: Config,
+    /// The hash settings, and those of the start.
+    pub(crate) hashing: Hashing,
+    pub(crate) hashing_at_start: Hashing,
     pub(crate) happened: VecDeque<Happening>,
     /// Counted since the start.
     pub counters: Counters,
@@ -80,6 +84,7 @@ impl<L: LpmWrite> Control<L> {
     ) -> Self {
         let ports = Ports::new(&config.ports, devices);
         let groups = Groups::new(config.resilient.buckets as usize);
+        let hashing = Hashing::in_force(config, &writer.views.current().hash);
         let mut control = Control {
             plan: Plan::new(ports, groups, Dplane::new(writer), clock),
             rib: Rib::default(),
@@ -87,6 +92,8 @@ impl<L: LpmWrite> Control<L> {
             session: Session::new(&config.fpm, now.at),
             backlog: Backlog::default(),
             config: config.clone(),
+            hashing_at_start: hashing.clone(),
+            hashing,
             happened: VecDeque::new(),
             counters: Counters::default(),
             fpm_routes: 0,
@@ -99,6 +106,8 @@ impl<L: LpmWrite> Control<L> {
             snapshot: None,
             started: now,
         };
+        // Whoever made the view may have left the profiles to us.
+        control.plan.dplane.set_policy(control.hashing.policy());
         control.configure(now);
         control.commit(now.at);
         control

@@ -6,6 +6,7 @@
 
 use crate::arena::Arena;
 use crate::prefix::Prefix;
+use fastpath::hash::Policy;
 use fastpath::table::group::Bucket;
 use fastpath::table::{
     Adjacency, AdjacencyId, GroupId, GroupWord, LpmWrite, MAX_PORTS, PortFacts, PortId, Tables,
@@ -110,6 +111,7 @@ pub struct Dplane<L: LpmWrite> {
     /// Prefixes to point elsewhere at the next commit; [`GroupId::NONE`]: to remove.
     pending: BTreeMap<Prefix, GroupId>,
     facts: Option<Box<[PortFacts; MAX_PORTS]>>,
+    policy: Option<Box<Policy>>,
     retired_adjacencies: Vec<AdjacencyId>,
     retired_groups: Vec<(GroupId, GroupWord)>,
     generation: u64,
@@ -132,6 +134,7 @@ impl<L: LpmWrite> Dplane<L> {
             fixed: [GroupId::NONE; FIXED.len()],
             pending: BTreeMap::new(),
             facts: None,
+            policy: None,
             retired_adjacencies: Vec::new(),
             retired_groups: Vec::new(),
             generation: 0,
@@ -246,15 +249,27 @@ impl<L: LpmWrite> Dplane<L> {
         }
     }
 
+    /// With the next commit packets are hashed by this: all of it from one burst to the next.
+    pub fn set_policy(&mut self, policy: Policy) {
+        let current = self.policy.as_deref().unwrap_or(&self.view().hash);
+        if *current != policy {
+            self.policy = Some(Box::new(policy));
+        }
+    }
+
     /// Publishes what is pending in one swap, and takes retired ids back after a grace period.
     /// Which prefixes the lookup table refused, and why; they are not in it any more.
     pub fn commit(&mut self) -> Vec<(Prefix, String)> {
         let mut refused: BTreeMap<Prefix, String> = BTreeMap::new();
-        if !self.pending.is_empty() || self.facts.is_some() {
+        if !self.pending.is_empty() || self.facts.is_some() || self.policy.is_some() {
             let (pending, facts) = (std::mem::take(&mut self.pending), self.facts.take());
+            let policy = self.policy.take();
             let done = self.writer.views.update(|view| {
                 if let Some(facts) = &facts {
                     view.ports = **facts;
+                }
+                if let Some(policy) = &policy {
+                    view.hash = (**policy).clone();
                 }
                 for (&prefix, &group) in &pending {
                     if let Err(error) = point(view, prefix, group) {

@@ -5,12 +5,14 @@
 //! * [`fpm`]: zebra's socket. [`session`]: its resync. [`object`]: its ids.
 //! * [`port`], [`neighbor`], [`nexthop`]: what can be used. [`rib`]: what is wanted.
 //! * [`bucket`], [`group`]: members and weights to buckets, and how these are inherited.
+//! * [`hash`]: how flows are hashed, and changes of it.
 //! * [`plan`], [`dplane`], [`arena`]: the tables, repairs, commits.
 //! * [`netlink`]: the kernel's links, addresses and neighbors.
 //! * [`api`]: the unix socket of `show` and `calc`.
 #![forbid(unsafe_code)]
 
 mod answer;
+mod answer_hash;
 mod answer_route;
 pub mod api;
 pub mod arena;
@@ -22,6 +24,7 @@ pub mod dplane;
 pub mod event;
 pub mod fpm;
 pub mod group;
+pub mod hash;
 pub mod neighbor;
 pub mod netlink;
 pub mod nexthop;

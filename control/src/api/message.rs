@@ -2,6 +2,7 @@
 //!
 //! These names are a contract with scripts: add to them, do not rename them.
 
+pub use super::hash::{Hash, HashChange, HashChanged, HashProfile, SetHash};
 pub use super::view::*;
 
 use crate::prefix::Prefix;
@@ -33,6 +34,8 @@ pub enum Request {
     ShowEvents,
     /// Which way a flow takes.
     Calc(Flow),
+    /// Change the hash, or say what a change would do.
+    SetHash(SetHash),
     /// Sweep now what a held FPM resync did not bring.
     FpmRelease,
 }
@@ -114,6 +117,8 @@ pub enum Response {
     Fpm(Fpm),
     /// To [`Request::ShowHash`].
     Hash(Hash),
+    /// To [`Request::SetHash`].
+    SetHash(HashChanged),
     /// To [`Request::ShowEvents`], oldest first.
     Events(Vec<Happening>),
     /// To [`Request::Calc`].

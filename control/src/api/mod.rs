@@ -5,6 +5,7 @@
 //! open the socket may ask everything.
 
 pub mod client;
+pub mod hash;
 pub mod message;
 pub mod server;
 mod view;

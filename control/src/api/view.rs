@@ -259,23 +259,6 @@ pub struct Fpm {
     pub malformed: u64,
 }
 
-/// The hash settings in force.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Hash {
-    /// All fields by name: on or off.
-    pub fields: BTreeMap<String, bool>,
-    /// Both directions of a flow take the same way.
-    pub symmetric: bool,
-    /// Why symmetric is off though it was asked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
-    /// The seed.
-    pub seed: u32,
-    /// `mix`.
-    pub algorithm: String,
-}
-
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

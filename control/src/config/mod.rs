@@ -10,6 +10,7 @@ mod nearest;
 mod port;
 mod print;
 mod problem;
+mod profile;
 mod reader;
 mod sections;
 mod seed;
@@ -17,14 +18,16 @@ mod seed;
 mod tests;
 
 pub use defaults::DEFAULT_SOCKET;
+pub(crate) use nearest::nearest;
 pub use print::commented;
 pub use problem::{LoadError, Problem, Problems};
-pub use seed::{SeedWarning, draw_seed};
+pub use seed::{SeedWarning, draw_seed, keep_seed, kept_seed, new_seed, seed_file};
 
 use crate::prefix::Prefix;
 pub use fastpath::hash::Algorithm;
-use fastpath::hash::Fields;
+use fastpath::hash::{Field, Fields};
 use fastpath::table::PortId;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -40,6 +43,8 @@ pub struct Config {
     pub fpm: Fpm,
     /// `[hash]`.
     pub hash: Hash,
+    /// `[[hash-profile]]`.
+    pub hash_profiles: Vec<HashProfile>,
     /// `[resilient]`.
     pub resilient: Resilient,
     /// `[tables]`.
@@ -175,6 +180,23 @@ pub struct Hash {
     pub seed: Seed,
     /// The mixer.
     pub algorithm: Algorithm,
+}
+
+/// Hash settings of their own for some destinations; what is not given is that of `[hash]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HashProfile {
+    /// How `set` and `show` call it: 1 to 15 letters, digits, `_`, `-`.
+    pub name: String,
+    /// The destinations; the longest prefix of all profiles counts.
+    pub prefixes: Vec<Prefix>,
+    /// Fields that are on or off here.
+    pub fields: BTreeMap<Field, bool>,
+    /// Both directions of a flow take the same way.
+    pub symmetric: Option<bool>,
+    /// The seed.
+    pub seed: Option<Seed>,
+    /// The algorithm.
+    pub algorithm: Option<Algorithm>,
 }
 
 /// `hash.seed`.

@@ -1,7 +1,7 @@
 //! What a mistyped name probably meant.
 
 /// The one of `known` that `name` was probably meant to be.
-pub(super) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     let plain = |s: &str| s.to_ascii_lowercase().replace('_', "-");
     let name = plain(name);
     let limit = (name.len() / 3).clamp(1, 3);

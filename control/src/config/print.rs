@@ -30,6 +30,12 @@ const HEAD: &str = "\
 ";
 
 const EXAMPLES: &str = "
+# Hash settings of their own for some destinations: any key of [hash]; the rest is as there.
+#[[hash-profile]]
+#name = \"anycast\"                   # 1 to 15 letters, digits, _ -
+#prefixes = [\"10.9.0.0/16\", \"2001:db8:9::/48\"]   # the longest one counts
+#ipv6-label = false
+
 # What FRR and the kernel give in production may be written down instead.
 #[[address]]
 #port = \"up1\"

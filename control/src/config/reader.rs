@@ -13,6 +13,18 @@ pub(super) struct At<T> {
     pub line: usize,
 }
 
+/// The text, for line numbers.
+#[derive(Clone, Copy)]
+pub(super) struct Lines<'t>(&'t str);
+
+impl Lines<'_> {
+    /// Line, from 1, of byte `offset`.
+    pub fn line(self, offset: usize) -> usize {
+        let before = self.0.as_bytes().iter().take(offset);
+        1 + before.filter(|b| **b == b'\n').count()
+    }
+}
+
 /// The problems so far, and the text for line numbers.
 pub(super) struct Findings<'t> {
     text: &'t str,
@@ -29,8 +41,12 @@ impl<'t> Findings<'t> {
 
     /// Line, from 1, of byte `offset`.
     pub fn line(&self, offset: usize) -> usize {
-        let before = self.text.as_bytes().iter().take(offset);
-        1 + before.filter(|b| **b == b'\n').count()
+        self.lines().line(offset)
+    }
+
+    /// For line numbers alone.
+    pub fn lines(&self) -> Lines<'t> {
+        Lines(self.text)
     }
 
     pub fn add(&mut self, line: usize, key: impl Into<String>, kind: Kind) {
@@ -138,6 +154,27 @@ impl<'a, 'i> Section<'a, 'i> {
     pub fn interface_address(&self, key: &str, out: &mut Findings<'_>) -> Option<At<(IpAddr, u8)>> {
         let allowed = "an address with its length, e.g. \"10.244.1.1/24\"";
         self.parsed(key, allowed, out, prefix::parse_address)
+    }
+
+    /// A list of prefixes, at least one.
+    pub fn prefixes(&self, key: &str, out: &mut Findings<'_>) -> Vec<At<Prefix>> {
+        let allowed = "a list of prefixes, e.g. [\"10.9.0.0/16\", \"2001:db8:9::/48\"]";
+        let base = out.lines();
+        let texts = self.need(key, allowed, out, |v| {
+            let array = v.as_array().filter(|a| !a.is_empty())?;
+            let text = |e: &toml::Spanned<DeValue<'_>>| {
+                Some((e.get_ref().as_str()?.to_owned(), base.line(e.span().start)))
+            };
+            array.iter().map(text).collect::<Option<Vec<_>>>()
+        });
+        let mut prefixes = Vec::new();
+        for (value, line) in texts.map(|at| at.value).unwrap_or_default() {
+            match value.parse() {
+                Ok(value) => prefixes.push(At { value, line }),
+                Err(cause) => out.add(line, self.path(key), Kind::Prefix { value, cause }),
+            }
+        }
+        prefixes
     }
 
     fn parsed<T>(

@@ -3,8 +3,8 @@
 use super::problem::{Kind, Problems};
 use super::reader::{At, Findings, Section, number};
 use super::{
-    Algorithm, Api, Config, Cores, Eal, Fpm, Hash, Hugepages, Icmp, Port, Resilient, Seed, State,
-    Tables, check, port,
+    Api, Config, Cores, Eal, Fpm, Hash, Hugepages, Icmp, Port, Resilient, State, Tables, check,
+    port, profile,
 };
 use fastpath::hash::{Field, Fields};
 use std::path::PathBuf;
@@ -16,6 +16,7 @@ const TOP: &[&str] = &[
     "port",
     "fpm",
     "hash",
+    "hash-profile",
     "resilient",
     "tables",
     "icmp",
@@ -48,6 +49,7 @@ pub(super) fn parse(text: &str) -> Result<Config, Problems> {
     if let Some(s) = root.table("hash", &mut out) {
         config.hash = hash(&s, &mut out);
     }
+    config.hash_profiles = profile::profiles(&root, config.hash.fields, &mut out);
     if let Some(s) = root.table("resilient", &mut out) {
         config.resilient = resilient(&s, &mut out);
     }
@@ -203,38 +205,18 @@ fn hash(s: &Section<'_, '_>, out: &mut Findings<'_>) -> Hash {
     let default = Hash::default();
     let mut fields = Fields::EMPTY;
     for field in Field::ALL {
-        let at = s.get(field.name(), "true or false", out, |v| v.as_bool());
-        let on = at.map_or(field.default_on(), |at| at.value);
-        if let Some(At { value: true, line }) = at.filter(|_| !field.is_built()) {
-            let value = format!("{} = true", field.name());
-            out.add(
-                line,
-                s.path(field.name()),
-                Kind::NotBuilt {
-                    value,
-                    instead: "false",
-                },
-            );
-        }
-        fields = fields.with(field, on);
+        let on = profile::field_of(s, field, out);
+        fields = fields.with(field, on.unwrap_or(field.default_on()));
     }
     if fields == Fields::EMPTY {
         let words = "no field is on, so that all packets would take one member; turn one on";
         out.add(s.line, s.name.clone(), Kind::Conflict(words));
     }
-    let seed = s.get("seed", "\"random\" or 0..4294967295", out, |v| {
-        match v.as_str() {
-            Some("random") => Some(Seed::Random),
-            _ => u32::try_from(number(v)?).ok().map(Seed::Fixed),
-        }
-    });
-    let words = "\"mix\", \"toeplitz\" or \"crc32\"";
-    let algorithm = s.get("algorithm", words, out, |v| Algorithm::named(v.as_str()?));
     Hash {
         fields,
         symmetric: s.flag("symmetric", default.symmetric, out),
-        seed: seed.map_or(default.seed, |at| at.value),
-        algorithm: algorithm.map_or(default.algorithm, |at| at.value),
+        seed: profile::seed(s, out).unwrap_or(default.seed),
+        algorithm: profile::algorithm(s, out).unwrap_or(default.algorithm),
     }
 }
 

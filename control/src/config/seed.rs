@@ -27,33 +27,54 @@ impl fmt::Display for SeedWarning {
     }
 }
 
-/// The seed to use: the configured one, the one kept in the state directory, or a new one that is
-/// now kept there. It can be used in any case.
-pub fn draw_seed(config: &Config) -> (u32, Option<SeedWarning>) {
-    if let Seed::Fixed(seed) = config.hash.seed {
+/// The seed to use for `[hash]`, or for a profile: the `configured` one, the one kept in the state
+/// directory, or a new one that is now kept there. It can be used in any case.
+pub fn draw_seed(
+    config: &Config,
+    profile: Option<&str>,
+    configured: Seed,
+) -> (u32, Option<SeedWarning>) {
+    if let Seed::Fixed(seed) = configured {
         return (seed, None);
     }
-    let path = config.state.directory.join("seed");
-    if let Some(kept) = kept(&path) {
+    let path = seed_file(config, profile);
+    if let Some(kept) = kept_seed(&path) {
         return (kept, None);
     }
-    // The standard library keys its hashers from the operating system's random numbers.
-    let drawn = (RandomState::new().build_hasher().finish() >> 32) as u32;
-    match keep(&path, drawn) {
+    let drawn = new_seed();
+    match keep_seed(&path, drawn) {
         Ok(()) => (drawn, None),
         Err(cause) => (drawn, Some(SeedWarning { path, cause })),
     }
 }
 
-fn kept(path: &Path) -> Option<u32> {
+/// Where the random seed of `[hash]`, or of a profile, is kept.
+pub fn seed_file(config: &Config, profile: Option<&str>) -> PathBuf {
+    let name = profile.map_or("seed".into(), |name| format!("seed.{name}"));
+    config.state.directory.join(name)
+}
+
+/// A random number.
+pub fn new_seed() -> u32 {
+    // The standard library keys its hashers from the operating system's random numbers, and counts
+    // on from there: the hash makes them unlike each other.
+    (RandomState::new().build_hasher().finish() >> 32) as u32
+}
+
+/// The seed that `path` holds.
+pub fn kept_seed(path: &Path) -> Option<u32> {
     std::fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
-/// Whole or not at all: written beside, then renamed.
-fn keep(path: &Path, seed: u32) -> std::io::Result<()> {
+/// Keeps `seed` in `path`, whole or not at all: written beside, then renamed.
+///
+/// # Errors
+/// The system's reason.
+pub fn keep_seed(path: &Path, seed: u32) -> std::io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("/"));
     std::fs::create_dir_all(directory)?;
-    let beside = directory.join(format!(".seed.{}", std::process::id()));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let beside = directory.join(format!(".{name}.{}", std::process::id()));
     let mut file = std::fs::File::create(&beside)?;
     writeln!(file, "{seed}")?;
     file.sync_all()?;
@@ -70,21 +91,25 @@ mod tests {
         config
     }
 
+    fn draw(config: &Config) -> (u32, Option<SeedWarning>) {
+        draw_seed(config, None, config.hash.seed)
+    }
+
     #[test]
     fn a_random_seed_is_drawn_once_and_kept() {
         let directory = std::env::temp_dir().join(format!("evenpath-seed-{}", std::process::id()));
         let config = config(&directory.join("deep"));
-        let (first, warning) = draw_seed(&config);
+        let (first, warning) = draw(&config);
         assert!(warning.is_none());
-        assert_eq!(draw_seed(&config).0, first);
+        assert_eq!(draw(&config).0, first);
         std::fs::write(directory.join("deep/seed"), "rubbish").expect("write");
-        let (second, _) = draw_seed(&config);
-        assert_eq!(draw_seed(&config).0, second, "rubbish is replaced");
+        let (second, _) = draw(&config);
+        assert_eq!(draw(&config).0, second, "rubbish is replaced");
         std::fs::remove_dir_all(&directory).expect("remove");
-        let (third, _) = draw_seed(&config);
+        let (third, _) = draw(&config);
         let (_, gone) = (
             std::fs::remove_dir_all(&directory).expect("remove"),
-            draw_seed(&config),
+            draw(&config),
         );
         assert!(third != first || gone.0 != first, "not drawn but constant");
         std::fs::remove_dir_all(&directory).expect("remove");
@@ -92,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_directory_that_cannot_be_written_is_a_warning() {
-        let (_, warning) = draw_seed(&config(Path::new("/dev/null/state")));
+        let (_, warning) = draw(&config(Path::new("/dev/null/state")));
         let text = warning.expect("warning").to_string();
         assert!(
             text.starts_with("/dev/null/state/seed: keep the hash seed: "),
@@ -108,7 +133,7 @@ mod tests {
     fn a_configured_seed_touches_no_file() {
         let mut config = config(Path::new("/dev/null/state"));
         config.hash.seed = Seed::Fixed(0);
-        let (seed, warning) = draw_seed(&config);
+        let (seed, warning) = draw(&config);
         assert!(seed == 0 && warning.is_none());
     }
 }

@@ -1,0 +1,176 @@
+//! Answers about the hash, and changes of it.
+
+use crate::api::hash::{Hash, HashChanged, HashProfile, SetHash, description, refused};
+use crate::api::message::Error;
+use crate::config::{Seed, keep_seed, new_seed, seed_file};
+use crate::control::Control;
+use crate::hash::{SeedSource, differences};
+use fastpath::hash::{Field, Settings};
+use fastpath::table::LpmWrite;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Instant;
+
+fn fields(settings: &Settings) -> BTreeMap<String, bool> {
+    let fields = Field::ALL.map(|f| (f.name().to_string(), settings.fields().has(f)));
+    fields.into()
+}
+
+/// Why `settings` are not symmetric though they should be.
+fn note(settings: &Settings) -> Option<String> {
+    let off = settings.wants_symmetric() && !settings.is_symmetric();
+    let reasons = settings.asymmetry().into_iter().map(|r| r.to_string());
+    off.then(|| format!("off: {}", reasons.collect::<Vec<_>>().join(", ")))
+}
+
+fn file(source: &SeedSource) -> Option<String> {
+    match source {
+        SeedSource::Kept(path) => Some(path.display().to_string()),
+        _ => None,
+    }
+}
+
+impl<L: LpmWrite> Control<L> {
+    pub(crate) fn show_hash(&self) -> Hash {
+        let policy = &self.plan.dplane.view().hash;
+        let base = policy.base();
+        let of = &self.hashing;
+        let profiles = of
+            .profiles
+            .iter()
+            .zip(policy.profiles())
+            .map(|(own, profile)| {
+                let settings = &profile.settings;
+                let inherited = !own.has_seed();
+                HashProfile {
+                    name: own.name.clone(),
+                    prefixes: own.prefixes.iter().map(ToString::to_string).collect(),
+                    own: own.own(),
+                    fields: fields(settings),
+                    symmetric: settings.is_symmetric(),
+                    note: note(settings),
+                    seed: settings.seed(),
+                    seed_source: if inherited {
+                        "inherited"
+                    } else {
+                        own.seed.name()
+                    }
+                    .into(),
+                    seed_file: file(&own.seed).filter(|_| !inherited),
+                    algorithm: settings.choice().algorithm.name().into(),
+                }
+            });
+        Hash {
+            fields: fields(base),
+            descriptions: Field::ALL
+                .map(|f| (f.name().into(), description(f).into()))
+                .into(),
+            symmetric: base.is_symmetric(),
+            note: note(base),
+            seed: base.seed(),
+            seed_source: of.seed.name().into(),
+            seed_file: file(&of.seed),
+            algorithm: base.choice().algorithm.name().into(),
+            live: self.live(None),
+            profiles: profiles.collect(),
+        }
+    }
+
+    /// What differs from the start and is lost at a restart.
+    fn live(&self, profile: Option<&str>) -> Vec<String> {
+        let choices = (
+            self.hashing_at_start.choice(profile),
+            self.hashing.choice(profile),
+        );
+        let (Ok(start), Ok(now)) = choices else {
+            return Vec::new();
+        };
+        let kept = matches!(self.hashing.seed, SeedSource::Kept(_));
+        let changed = differences(start, now).into_iter().map(|c| c.setting);
+        changed.filter(|s| s != "seed" || !kept).collect()
+    }
+
+    /// Changes the hash, or says what a change would do.
+    pub(crate) fn set_hash(
+        &mut self,
+        request: &SetHash,
+        now: Instant,
+    ) -> Result<HashChanged, Error> {
+        let profile = request.profile.as_deref();
+        let drawn = request.draw_seed.then(new_seed);
+        if request.change.is_empty() && drawn.is_none() {
+            let remedy = Some("name a field, symmetric, seed or algorithm, and its value".into());
+            return Err(refused("", "nothing is to change".into(), remedy));
+        }
+        let (mut next, changes) = self.hashing.changed(request, drawn)?;
+        let mut notes = Vec::new();
+        if let Some(seed) = drawn {
+            let file = self.random_seed_file(profile);
+            match &file {
+                Some(file) if request.dry_run => {
+                    notes.push(format!(
+                        "the seed is one of many: another will be drawn, and kept in {}",
+                        file.display()
+                    ));
+                }
+                Some(file) => {
+                    keep(file, seed)?;
+                    next.kept(profile, file.clone());
+                    notes.push(format!(
+                        "the seed is kept in {}: a restart has it again",
+                        file.display()
+                    ));
+                }
+                None => notes.push(
+                    "the seed is not kept: the configuration names another, or none of its own"
+                        .into(),
+                ),
+            }
+        }
+        let lost = changes
+            .iter()
+            .filter(|c| c.setting != "seed" || drawn.is_none())
+            .count();
+        if lost > 0 && !request.dry_run {
+            let words = "it holds until evenpath ends; a restart takes what the configuration says";
+            notes.push(words.into());
+        }
+        if !request.dry_run && !changes.is_empty() {
+            self.hashing = next;
+            self.plan.dplane.set_policy(self.hashing.policy());
+            let object = profile.map_or("hash".into(), |p| format!("hash profile {p}"));
+            let what: Vec<String> = changes
+                .iter()
+                .map(|c| format!("{} {}", c.setting, c.to))
+                .collect();
+            let noticed = self.wall(now);
+            self.happening(object, what.join(", "), Vec::new(), noticed);
+        }
+        Ok(HashChanged {
+            dry_run: request.dry_run,
+            profile: request.profile.clone(),
+            changes,
+            notes,
+        })
+    }
+
+    /// Where a seed that is drawn for `profile`, or for `[hash]`, is to be kept, if it is to be.
+    fn random_seed_file(&self, profile: Option<&str>) -> Option<std::path::PathBuf> {
+        let configured = match profile {
+            None => Some(self.config.hash.seed),
+            Some(name) => {
+                let mut profiles = self.config.hash_profiles.iter();
+                profiles.find(|p| p.name == name)?.seed
+            }
+        };
+        (configured == Some(Seed::Random)).then(|| seed_file(&self.config, profile))
+    }
+}
+
+fn keep(file: &Path, seed: u32) -> Result<(), Error> {
+    keep_seed(file, seed).map_err(|cause| {
+        let cause = format!("keep it in {}: {cause}", file.display());
+        let remedy = "make the directory writable, or give a number, which is not kept";
+        refused("seed", cause, Some(remedy.into()))
+    })
+}

@@ -1,0 +1,240 @@
+//! The hash changed while packets flow: what workers see, what is refused, what is kept.
+
+mod lab;
+
+use control::api::message::{Error, Hash, HashChange, HashChanged, SetHash};
+use control::api::{Reply, Request, Response};
+use control::config::{Config, Seed};
+use control::hash::configured_policy;
+use fastpath::hash::{Field, Policy};
+use lab::{Lab, config};
+
+const PROFILE: &str = "
+[hash]
+seed = 50
+[[hash-profile]]
+name = \"anycast\"
+prefixes = [\"10.9.0.0/16\", \"2001:db8:9::/48\"]
+ipv6-label = false
+";
+
+fn lab(text: &str) -> Lab {
+    let parsed = Config::parse(text).expect("configuration");
+    let mut config = config();
+    (config.hash, config.hash_profiles) = (parsed.hash, parsed.hash_profiles);
+    Lab::new(&config)
+}
+
+fn set(lab: &mut Lab, request: SetHash) -> Result<HashChanged, Error> {
+    let request = Request::SetHash(request);
+    let (reply, answer) = crossbeam::channel::bounded(1);
+    let event = control::event::Event::Request(request, reply);
+    let Lab {
+        control, view, now, ..
+    } = lab;
+    // A commit waits for every reader that is not.
+    view.offline(|| control.handle(event, *now));
+    match answer.recv().expect("an answer") {
+        Reply::Ok(Response::SetHash(changed)) => Ok(changed),
+        Reply::Error(error) => Err(error),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn show(lab: &mut Lab) -> Hash {
+    match lab.control.answer(&Request::ShowHash, lab.now) {
+        Reply::Ok(Response::Hash(hash)) => hash,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn field(name: &str, on: bool) -> SetHash {
+    SetHash {
+        change: HashChange {
+            fields: [(name.to_string(), on)].into(),
+            ..HashChange::default()
+        },
+        ..SetHash::default()
+    }
+}
+
+fn seed(seed: u64) -> SetHash {
+    SetHash {
+        change: HashChange {
+            seed: Some(seed),
+            ..HashChange::default()
+        },
+        ..SetHash::default()
+    }
+}
+
+fn policy(lab: &mut Lab) -> Policy {
+    lab.view.read().hash.clone()
+}
+
+#[test]
+fn workers_see_a_change_whole_and_profiles_inherit() {
+    let mut lab = lab(PROFILE);
+    let before = policy(&mut lab);
+    assert_eq!(before.profiles().len(), 1);
+    let both = SetHash {
+        change: HashChange {
+            fields: [
+                ("source-port".into(), false),
+                ("destination-port".into(), false),
+            ]
+            .into(),
+            seed: Some(7),
+            ..HashChange::default()
+        },
+        ..SetHash::default()
+    };
+    let dry = SetHash {
+        dry_run: true,
+        ..both.clone()
+    };
+    let answer = set(&mut lab, dry).expect("a dry run");
+    assert!(answer.dry_run && answer.changes.len() == 3, "{answer:?}");
+    assert_eq!(policy(&mut lab), before, "a dry run changes nothing");
+
+    let changed = set(&mut lab, both.clone()).expect("a change");
+    assert_eq!(changed.changes, answer.changes);
+    let after = policy(&mut lab);
+    let anycast = after
+        .profile_of("10.9.1.1".parse().unwrap())
+        .expect("it is");
+    for settings in [after.base(), &anycast.settings] {
+        assert_eq!(settings.seed(), 7);
+        assert!(settings.is_symmetric(), "both ports went at once");
+        assert!(!settings.fields().has(Field::SourcePort));
+    }
+    assert!(after.base().fields().has(Field::Ipv6Label));
+    assert!(!anycast.settings.fields().has(Field::Ipv6Label), "its own");
+
+    let again = set(&mut lab, both).expect("no change");
+    assert!(again.changes.is_empty() && policy(&mut lab) == after);
+    let shown = show(&mut lab);
+    assert_eq!(shown.live, ["source-port", "destination-port", "seed"]);
+    assert_eq!((shown.seed, shown.seed_source.as_str()), (7, "live"));
+    assert_eq!(shown.profiles[0].own, ["ipv6-label"]);
+    assert_eq!(shown.profiles[0].seed_source, "inherited");
+}
+
+#[test]
+fn a_profile_has_its_own_and_the_rest_stays() {
+    let mut lab = lab(PROFILE);
+    let request = SetHash {
+        profile: Some("anycast".into()),
+        ..seed(9)
+    };
+    set(&mut lab, request).expect("a change");
+    set(&mut lab, seed(8)).expect("a change");
+    let after = policy(&mut lab);
+    let anycast = after.settings4(u32::from_be_bytes([10, 9, 0, 1]));
+    assert_eq!((anycast.seed(), after.base().seed()), (9, 8));
+    let request = SetHash {
+        profile: Some("anycats".into()),
+        ..seed(9)
+    };
+    let words = set(&mut lab, request).expect_err("unknown").to_string();
+    assert_eq!(
+        words,
+        "hash profile anycats: set: there is no such profile; profiles are anycast"
+    );
+}
+
+#[test]
+fn what_is_refused_changes_nothing() {
+    let text = "[[hash-profile]]\nname = \"x\"\nprefixes = [\"10.9.0.0/16\"]\n\
+                source-ip = true\nipv6-label = false\n";
+    let mut lab = lab(text);
+    for name in [
+        "ip-protocol",
+        "source-ip",
+        "destination-ip",
+        "source-port",
+        "destination-port",
+    ] {
+        set(&mut lab, field(name, false)).expect("ipv6-label is left");
+    }
+    let before = policy(&mut lab);
+    for (request, words) in [
+        (field("ipv6-label", false), "no field would be on"),
+        (field("ipv6-lable", true), "did you mean ipv6-label?"),
+        (seed(1 << 32), "allowed are 0..4294967295"),
+        (SetHash::default(), "nothing is to change"),
+    ] {
+        let error = set(&mut lab, request).expect_err(words).to_string();
+        assert!(error.contains(words), "{error}");
+        assert_eq!(policy(&mut lab), before);
+    }
+    let last = SetHash {
+        profile: Some("x".into()),
+        ..field("source-ip", false)
+    };
+    assert!(set(&mut lab, last).is_err());
+    assert_eq!(policy(&mut lab), before);
+}
+
+#[test]
+fn a_side_alone_switches_symmetric_off_and_says_why() {
+    let mut lab = lab(PROFILE);
+    set(&mut lab, field("destination-port", false)).expect("a change");
+    let shown = show(&mut lab);
+    assert!(!shown.symmetric);
+    let words = shown.note.expect("why");
+    assert!(
+        words.contains("source-port") && words.contains("destination-port"),
+        "{words}"
+    );
+    set(&mut lab, field("source-port", false)).expect("a change");
+    assert!(show(&mut lab).symmetric && show(&mut lab).note.is_none());
+}
+
+#[test]
+fn a_drawn_seed_is_kept_where_the_configuration_says_random() {
+    let directory = std::env::temp_dir().join(format!("evenpath-live-{}", std::process::id()));
+    let mut config = config();
+    config.state.directory = directory.clone();
+    config.hash.seed = Seed::Random;
+    let mut lab = Lab::new(&config);
+    let draw = SetHash {
+        draw_seed: true,
+        ..SetHash::default()
+    };
+    let dry = SetHash {
+        dry_run: true,
+        ..draw.clone()
+    };
+    set(&mut lab, dry).expect("a dry run");
+    assert!(!directory.exists(), "a dry run keeps nothing");
+    set(&mut lab, draw.clone()).expect("a change");
+    let shown = show(&mut lab);
+    assert_eq!(shown.seed_source, "kept");
+    assert!(shown.live.is_empty());
+    let (restarted, warnings) = configured_policy(&config);
+    assert!(warnings.is_empty());
+    assert_eq!(
+        restarted.base().seed(),
+        shown.seed,
+        "a restart has it again"
+    );
+
+    let changed = set(&mut lab, seed(3)).expect("a change");
+    assert!(
+        changed.notes[0].contains("until evenpath ends"),
+        "{changed:?}"
+    );
+    assert_eq!(configured_policy(&config).0.base().seed(), shown.seed);
+    std::fs::remove_dir_all(&directory).expect("remove");
+
+    config.state.directory = "/dev/null/state".into();
+    let mut lab = Lab::new(&config);
+    let before = policy(&mut lab);
+    let words = set(&mut lab, draw).expect_err("no place").to_string();
+    assert!(
+        words.starts_with("hash seed: set: keep it in /dev/null/state/seed: "),
+        "{words}"
+    );
+    assert_eq!(policy(&mut lab), before);
+}

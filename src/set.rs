@@ -1,0 +1,116 @@
+//! `evenpath set`: changes of a running evenpath.
+
+use crate::cli;
+use crate::output::{Done, Failure};
+use control::api::Request;
+use control::api::client::Client;
+use control::api::message::{HashChange, HashChanged, SetHash};
+use std::fmt::Write;
+use std::path::Path;
+
+/// `evenpath set`.
+pub fn set(what: &cli::Set, socket: &Path, as_json: bool) -> Done {
+    let cli::Set::Hash {
+        settings,
+        profile,
+        dry_run,
+    } = what;
+    let (change, draw_seed) = change(settings).map_err(|cause| {
+        let remedy = "evenpath set hash --help shows the forms";
+        Failure::run("hash", "set", cause, Some(remedy))
+    })?;
+    let request = Request::SetHash(SetHash {
+        profile: profile.clone(),
+        change,
+        draw_seed,
+        dry_run: *dry_run,
+    });
+    crate::show::print(&Client::connect(socket)?.ask(&request)?, as_json)
+}
+
+/// The change that pairs of setting and value ask for, and whether to draw a seed.
+fn change(settings: &[String]) -> Result<(HashChange, bool), String> {
+    let mut change = HashChange::default();
+    let mut draw = false;
+    for pair in settings.chunks(2) {
+        let [name, value] = pair else {
+            return Err(format!("{} has no value", pair.concat()));
+        };
+        let on = || match value.as_str() {
+            "on" => Ok(true),
+            "off" => Ok(false),
+            other => Err(format!(
+                "{name}: {other} is not allowed; allowed are on, off"
+            )),
+        };
+        match name.as_str() {
+            "symmetric" => change.symmetric = Some(on()?),
+            "seed" if value == "random" => draw = true,
+            "seed" => {
+                let number = value.parse().map_err(|_| {
+                    format!("seed: {value} is not allowed; allowed are random, 0..4294967295")
+                })?;
+                change.seed = Some(number);
+            }
+            "algorithm" => change.algorithm = Some(value.clone()),
+            field => {
+                change.fields.insert(field.into(), on()?);
+            }
+        }
+    }
+    Ok((change, draw))
+}
+
+/// `changed` for people.
+pub fn words(changed: &HashChanged) -> String {
+    let mut text = String::new();
+    let would = if changed.dry_run {
+        "would go from"
+    } else {
+        "from"
+    };
+    for c in &changed.changes {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{}: {would} {} to {}", c.setting, c.from, c.to);
+    }
+    if changed.changes.is_empty() {
+        text.push_str("it is so already: nothing changes\n");
+    }
+    for note in &changed.notes {
+        text.push_str(note);
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(words: &str) -> Result<(HashChange, bool), String> {
+        let words: Vec<String> = words.split(' ').map(String::from).collect();
+        change(&words)
+    }
+
+    #[test]
+    fn pairs_are_one_change() {
+        let (change, draw) = read("source-port off symmetric on algorithm mix seed 7").expect("");
+        assert_eq!(change.fields.get("source-port"), Some(&false));
+        assert_eq!((change.symmetric, change.seed), (Some(true), Some(7)));
+        assert_eq!((change.algorithm.as_deref(), draw), (Some("mix"), false));
+        assert!(read("seed random").expect("").1);
+        for (words, error) in [
+            (
+                "source-port maybe",
+                "source-port: maybe is not allowed; allowed are on, off",
+            ),
+            (
+                "seed x",
+                "seed: x is not allowed; allowed are random, 0..4294967295",
+            ),
+            ("seed", "seed has no value"),
+        ] {
+            assert_eq!(read(words).expect_err(words), error);
+        }
+    }
+}
