@@ -6,6 +6,7 @@ mod gtp;
 mod hostile;
 mod icmp;
 mod packets;
+mod scapy;
 
 use builder::{Chain, Encap, Packet};
 use fastpath::hash::{Choice, Field, Fields, Policy, Settings};
