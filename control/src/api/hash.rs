@@ -33,16 +33,12 @@ impl HashChange {
     /// `choice` with these changes.
     ///
     /// # Errors
-    /// An unknown field or algorithm, a field that is not built, a seed out of range, or no field
+    /// An unknown field or algorithm, a seed out of range, or no field
     /// left on.
     pub fn apply(&self, choice: Choice) -> Result<Choice, Error> {
         let mut changed = choice;
         for (name, &on) in &self.fields {
             let field = field(name)?;
-            if on && !field.is_built() {
-                let cause = "it is not built in this version; it can only be off";
-                return Err(refused(name, cause.into(), None));
-            }
             changed.fields = changed.fields.with(field, on);
         }
         if let Some(symmetric) = self.symmetric {

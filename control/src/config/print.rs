@@ -116,11 +116,7 @@ impl Sections<'_> {
             "What decides a flow's way; names as in the Cumulus text, true | false.",
         );
         for field in Field::ALL {
-            let words = match field.is_built() {
-                true => "",
-                false => "not built in this version: false only",
-            };
-            self.line(field.name(), c.hash.fields.has(field), words);
+            self.line(field.name(), c.hash.fields.has(field), "");
         }
         let words = "both directions alike; off by itself when source and destination differ above";
         self.line("symmetric", c.hash.symmetric, words);

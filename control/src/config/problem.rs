@@ -39,13 +39,6 @@ pub enum Kind {
         /// Why.
         cause: PrefixError,
     },
-    /// Legal, but not in this version; what to write instead.
-    NotBuilt {
-        /// As written.
-        value: String,
-        /// What to write.
-        instead: &'static str,
-    },
     /// No port of this name; the names that there are.
     UnknownPort {
         /// As written.
@@ -92,9 +85,6 @@ impl fmt::Display for Problem {
                 write!(f, "{value} is not allowed; allowed: {allowed}")
             }
             Kind::Prefix { value, cause } => write!(f, "\"{value}\": {cause}"),
-            Kind::NotBuilt { value, instead } => {
-                write!(f, "{value} is not built in this version; use {instead}")
-            }
             Kind::UnknownPort { value, ports } => {
                 write!(f, "no port is called \"{value}\"; ")?;
                 let names: Vec<&str> = ports.iter().map(String::as_str).collect();

@@ -92,14 +92,6 @@ fn profile(s: &Section<'_, '_>, base: Fields, out: &mut Findings<'_>) -> (HashPr
 /// Whether `field` is on, if it is said.
 pub(super) fn field_of(s: &Section<'_, '_>, field: Field, out: &mut Findings<'_>) -> Option<bool> {
     let at = s.get(field.name(), "true or false", out, |v| v.as_bool())?;
-    if at.value && !field.is_built() {
-        let value = format!("{} = true", field.name());
-        let kind = Kind::NotBuilt {
-            value,
-            instead: "false",
-        };
-        out.add(at.line, s.path(field.name()), kind);
-    }
     Some(at.value)
 }
 

@@ -198,10 +198,6 @@ fn every_value_error_says_key_value_and_range() {
             "line 2: hash.source-ip: 1 is not allowed; allowed: true or false",
         ),
         (
-            "[hash]\ngtp-teid = true",
-            "line 2: hash.gtp-teid: gtp-teid = true is not built in this version; use false",
-        ),
-        (
             "[hash]\nalgorithm = \"md5\"",
             "line 2: hash.algorithm: \"md5\" is not allowed; allowed: \"mix\", \"toeplitz\" or \"crc32\"",
         ),

@@ -77,11 +77,6 @@ impl Field {
         }
     }
 
-    /// Read by the software plane today; the others have a name only.
-    pub const fn is_built(self) -> bool {
-        (self as u8) <= Field::IngressInterface as u8
-    }
-
     /// On unless configured otherwise: the first six.
     pub const fn default_on(self) -> bool {
         (self as u8) < 6

@@ -134,12 +134,6 @@ impl Settings {
         !self.deep
     }
 
-    /// The fields that are on and that the software plane does not read yet.
-    pub fn unsupported(&self) -> Vec<Field> {
-        let on = Field::ALL.into_iter().filter(|f| self.fields().has(*f));
-        on.filter(|f| !f.is_built()).collect()
-    }
-
     /// What to program a NIC with, so that its RSS value can be used in place of our own: only of
     /// `toeplitz`, and only with both addresses on and with both ports or none. NICs do not agree
     /// on where the fields of other sets lie in the input.

@@ -78,8 +78,6 @@ pub enum ImportKind {
         /// In words.
         allowed: &'static str,
     },
-    /// A field that this version does not read.
-    NotBuilt(String),
     /// This line switches the last field off.
     NoField(String),
 }
@@ -103,9 +101,6 @@ impl fmt::Display for ImportProblem {
                 value,
                 allowed,
             } => write!(f, "{key}: \"{value}\" is not allowed; allowed: {allowed}"),
-            ImportKind::NotBuilt(key) => {
-                write!(f, "{key}: true is not built in this version; use false")
-            }
             ImportKind::NoField(key) => write!(
                 f,
                 "{key}: false leaves no field, so that all packets would take one member; \
@@ -238,9 +233,6 @@ impl Reader<'_> {
             };
             return self.problem(file, line, kind);
         };
-        if matches!(key, Key::Field(field) if value == Value::Flag(true) && !field.is_built()) {
-            return self.problem(file, line, ImportKind::NotBuilt(name.into()));
-        }
         let mut over = None;
         if let Some((_, before)) = self.found.get(key.name()) {
             over = before.over;
