@@ -8,7 +8,7 @@
 
 use crate::bucket::{self, Member, derive, is_minimal, second_choices, size_for, widened};
 use crate::dplane::{Dplane, Full};
-use crate::nexthop::{Members, Nexthops, SetId, Sets, State};
+use crate::nexthop::{Known, Members, Nexthops, SetId, Sets, State};
 use fastpath::table::{AdjacencyId, GroupId, GroupWord, LpmWrite};
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
@@ -134,7 +134,8 @@ impl Groups {
             return Ok(known);
         }
         let members = sets.members(set);
-        let draft = self.draft(from, set, &members, nexthops, sets);
+        let origin = self.all.get(&from).map(|g| (g, sets.members(g.set)));
+        let draft = self.draft(origin, set, &members, &*nexthops);
         let same = self.by_set.get(&(draft.lineage, set)).and_then(|ids| {
             ids.iter().copied().find(|id| {
                 self.all.get(id).is_some_and(|g| {
@@ -151,32 +152,61 @@ impl Groups {
         Ok(id)
     }
 
+    /// What a route's group would be that goes from `origin` with these members to `members`, a set
+    /// that may be unknown yet; nothing is changed.
+    pub fn would_be(
+        &self,
+        (origin, before): (&Group, &Members),
+        set: Option<SetId>,
+        members: &Members,
+        nexthops: &impl Known,
+    ) -> Group {
+        let set = set.unwrap_or(SetId(u32::MAX));
+        let draft = self.draft(Some((origin, before.clone())), set, members, nexthops);
+        let mut group = Group {
+            set,
+            lineage: draft.lineage,
+            seconds: Vec::new(),
+            home: draft.home,
+            effective: draft.effective,
+            alive: draft.alive,
+            word: origin.word,
+            routes: origin.routes,
+        };
+        group.choose_seconds(&usable(members, nexthops));
+        group
+    }
+
+    /// How many buckets a group of `members` members has.
+    pub fn size(&self, members: usize) -> usize {
+        size_for(members, self.buckets)
+    }
+
     fn draft(
         &self,
-        from: GroupId,
+        origin: Option<(&Group, Members)>,
         set: SetId,
         members: &Members,
-        nexthops: &Nexthops,
-        sets: &Sets,
+        nexthops: &impl Known,
     ) -> Draft {
         let usable = usable(members, nexthops);
         let alive = !usable.is_empty();
         // Hosts and prefixes on the link have no past that others share.
         let routed = |set: &Members| {
             let gateway = |m: &(Member, u32)| {
-                let key = nexthops.get(m.0).map(|n| n.key);
+                let key = nexthops.known(m.0).map(|n| n.key);
                 key.is_some_and(|k| k.gateway.is_some() && !k.host)
             };
             set.iter().any(gateway)
         };
-        let origin = self.all.get(&from).filter(|_| routed(members));
-        let wide = origin.map_or(1, |g| g.home.len());
+        let origin = origin.filter(|_| routed(members));
+        let wide = origin.as_ref().map_or(1, |(g, _)| g.home.len());
         let size = match members.len() {
             0 | 1 => 1,
             n => size_for(n, self.buckets).max(wide),
         };
         let fresh = derive(None, members, size, None);
-        let Some(origin) = origin else {
+        let Some((origin, before)) = origin else {
             let effective = if alive {
                 derive(Some(&fresh), &usable, size, Some(&fresh))
             } else {
@@ -197,7 +227,7 @@ impl Groups {
                 alive,
             };
         }
-        let same_place = renamed(&sets.members(origin.set), members, nexthops);
+        let same_place = renamed(&before, members, nexthops);
         let here = |table: &[Member]| -> Vec<Member> {
             let mut table = widened(table, size);
             for owner in &mut table {
@@ -301,31 +331,8 @@ impl Groups {
         };
         let members = sets.members(group.set);
         let usable = usable(&members, nexthops);
-        let was_alive = std::mem::replace(&mut group.alive, !usable.is_empty());
         let old_home = group.home.clone();
-        if group.alive {
-            let size = group.home.len();
-            let all = usable.len() == members.len();
-            if all && is_minimal(&group.effective, &group.home) {
-                group.effective.clone_from(&group.home);
-            } else {
-                // Workers have sent the flows of the dead to the second choices already.
-                let is_usable = |m: Member| usable.binary_search_by_key(&m, |u| u.0).is_ok();
-                let wish: Vec<Member> = (0..size)
-                    .map(|b| match (group.effective[b], group.seconds[b]) {
-                        (owner, second) if was_alive && !is_usable(owner) && is_usable(second) => {
-                            second
-                        }
-                        _ => group.home[b],
-                    })
-                    .collect();
-                group.effective = derive(Some(&group.effective), &usable, size, Some(&wish));
-                if all {
-                    group.home.clone_from(&group.effective);
-                }
-            }
-            group.choose_seconds(&usable);
-        }
+        group.react(&members, &usable);
         let moved = group.write(&members, nexthops, dplane);
         if group.home != old_home {
             let group = group.clone();
@@ -398,6 +405,39 @@ impl Groups {
 }
 
 impl Group {
+    /// Deals buckets for these of its members being usable.
+    fn react(&mut self, members: &Members, usable: &[(Member, u32)]) {
+        let was_alive = std::mem::replace(&mut self.alive, !usable.is_empty());
+        if self.alive {
+            let size = self.home.len();
+            let all = usable.len() == members.len();
+            if all && is_minimal(&self.effective, &self.home) {
+                self.effective.clone_from(&self.home);
+            } else {
+                // Workers have sent the flows of the dead to the second choices already.
+                let is_usable = |m: Member| usable.binary_search_by_key(&m, |u| u.0).is_ok();
+                let wish: Vec<Member> = (0..size)
+                    .map(|b| match (self.effective[b], self.seconds[b]) {
+                        (owner, second) if was_alive && !is_usable(owner) && is_usable(second) => {
+                            second
+                        }
+                        _ => self.home[b],
+                    })
+                    .collect();
+                self.effective = derive(Some(&self.effective), usable, size, Some(&wish));
+                if all {
+                    self.home.clone_from(&self.effective);
+                }
+            }
+            self.choose_seconds(usable);
+        }
+    }
+
+    /// What follows from the state of its `members` as `nexthops` know it.
+    pub fn follow(&mut self, members: &Members, nexthops: &impl Known) {
+        self.react(members, &usable(members, nexthops));
+    }
+
     fn choose_seconds(&mut self, usable: &[(Member, u32)]) {
         self.seconds = if self.alive {
             second_choices(&self.effective, usable, Some(&self.home))
@@ -458,13 +498,13 @@ impl Group {
 
 /// Members of `old` that stand in `new` under another name: the same neighbor on the same port. So
 /// it is when zebra writes a fake IPv4 gateway in one mode and the IPv6 next hop in the other.
-fn renamed(old: &Members, new: &Members, nexthops: &Nexthops) -> HashMap<Member, Member> {
+fn renamed(old: &Members, new: &Members, nexthops: &impl Known) -> HashMap<Member, Member> {
     let only_in = |a: &Members, b: &Members| -> Vec<Member> {
         let other = |m: &Member| b.binary_search_by_key(m, |x| x.0).is_err();
         a.iter().map(|m| m.0).filter(other).collect()
     };
     let place = |m: Member| {
-        let outlook = &nexthops.get(m)?.outlook;
+        let outlook = &nexthops.known(m)?.outlook;
         Some((outlook.port?, outlook.mac?))
     };
     let (gone, came) = (only_in(old, new), only_in(new, old));
@@ -476,7 +516,7 @@ fn renamed(old: &Members, new: &Members, nexthops: &Nexthops) -> HashMap<Member,
 }
 
 /// The members that can be used.
-fn usable(members: &Members, nexthops: &Nexthops) -> Vec<(Member, u32)> {
-    let up = members.iter().copied().filter(|m| nexthops.is_up(m.0));
+fn usable(members: &Members, nexthops: &impl Known) -> Vec<(Member, u32)> {
+    let up = members.iter().copied().filter(|m| nexthops.can_be_used(m.0));
     up.collect()
 }

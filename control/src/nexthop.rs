@@ -230,6 +230,12 @@ impl Nexthops {
         number
     }
 
+    /// The number that the next one gets.
+    pub fn next_number(&self) -> Member {
+        let free = self.free.last().copied();
+        free.unwrap_or(self.all.len() as Member)
+    }
+
     /// The next hop of that number.
     pub fn get(&self, number: Member) -> Option<&Nexthop> {
         self.all.get(number as usize)?.as_ref()
@@ -282,6 +288,23 @@ impl Nexthops {
     }
 }
 
+/// Who knows next hops by number: all that there are, or those as they would be.
+pub trait Known {
+    /// The next hop of that number.
+    fn known(&self, number: Member) -> Option<&Nexthop>;
+
+    /// True when it can be used.
+    fn can_be_used(&self, number: Member) -> bool {
+        self.known(number).is_some_and(|n| n.adjacency.is_some())
+    }
+}
+
+impl Known for Nexthops {
+    fn known(&self, number: Member) -> Option<&Nexthop> {
+        self.get(number)
+    }
+}
+
 /// A weighted set of next hops, by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SetId(pub u32);
@@ -323,6 +346,11 @@ impl Sets {
         }
         self.index.insert(members, SetId(id));
         SetId(id)
+    }
+
+    /// The set of these members (ascending, each once), if it is known.
+    pub fn find(&self, members: &[(Member, u32)]) -> Option<SetId> {
+        self.index.get(members).copied()
     }
 
     /// Its members; of one that does not exist, none.
