@@ -1,8 +1,12 @@
 //! The command line: what can be asked for, and its help.
 
-use clap::{Args, Parser, Subcommand, error::ErrorKind};
+mod calc;
+
+pub use calc::{Calc, arguments, is_ecmpcalc, wrong as calc_error};
+
+use clap::{Args, Parser, Subcommand};
 use control::api::Request;
-use control::api::message::{Flow, GroupQuery, RouteQuery};
+use control::api::message::{GroupQuery, RouteQuery};
 use control::config::DEFAULT_SOCKET;
 use control::prefix::Prefix;
 use std::net::IpAddr;
@@ -242,113 +246,4 @@ pub enum Set {
 pub enum Fpm {
     /// Sweep now what a held resync did not bring back.
     Release,
-}
-
-/// `evenpath calc`.
-#[derive(Args, Debug)]
-#[command(
-    after_help = "Without --json the last line is the port's name alone.\n\nExamples:
-  evenpath calc -i host0 -s 10.244.1.2 -d 10.0.0.1 -p tcp --sport 20000 --dport 80
-  evenpath calc -i host0 -s 2001:db8:1::2 -d 2001:db8:2::1 -p icmp --json
-  evenpath calc -c evenpath.toml -i host0 -s 10.244.1.2 -d 10.0.0.1 -p 47"
-)]
-pub struct Calc {
-    /// Port that the flow comes in on.
-    #[arg(short = 'i', long = "in-interface", value_name = "PORT")]
-    pub ingress: String,
-    /// Source address.
-    #[arg(short, long = "src", value_name = "ADDRESS")]
-    pub source: IpAddr,
-    /// Destination address.
-    #[arg(short, long = "dst", value_name = "ADDRESS")]
-    pub destination: IpAddr,
-    /// tcp, udp, icmp, sctp, gre, esp, or 0..255.
-    #[arg(short, long, value_name = "PROTOCOL")]
-    pub protocol: Protocol,
-    /// Source port.
-    #[arg(long, value_name = "N")]
-    pub sport: Option<u16>,
-    /// Destination port.
-    #[arg(long, value_name = "N")]
-    pub dport: Option<u16>,
-    /// IPv6 flow label.
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=0xfffff))]
-    pub flow_label: u32,
-    /// Ask no running evenpath, but what it would do with this configuration alone.
-    #[arg(short, long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-}
-
-/// An IP protocol by number, or ICMP, which has one for each family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// ICMP or ICMPv6, by the addresses.
-    Icmp,
-    /// This one.
-    Number(u8),
-}
-
-impl FromStr for Protocol {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let number = match text.to_ascii_lowercase().as_str() {
-            "icmp" => return Ok(Protocol::Icmp),
-            "tcp" => 6,
-            "udp" => 17,
-            "gre" => 47,
-            "esp" => 50,
-            "icmpv6" | "icmp6" => 58,
-            "sctp" => 132,
-            number => number
-                .parse()
-                .map_err(|_| "expected tcp, udp, icmp, sctp, gre, esp or 0..255")?,
-        };
-        Ok(Protocol::Number(number))
-    }
-}
-
-impl Calc {
-    /// The flow, or what is missing.
-    pub fn flow(&self) -> Result<Flow, clap::Error> {
-        let wrong = |kind, words: &str| {
-            let mut command = <Cli as clap::CommandFactory>::command();
-            command.build();
-            let calc = command.find_subcommand_mut("calc");
-            Err(match calc {
-                Some(calc) => calc.error(kind, words),
-                None => clap::Error::raw(kind, words),
-            })
-        };
-        let protocol = match self.protocol {
-            Protocol::Number(number) => number,
-            Protocol::Icmp if self.source.is_ipv4() => 1,
-            Protocol::Icmp => 58,
-        };
-        let needs_ports = matches!(protocol, 6 | 17 | 33 | 132 | 136);
-        if needs_ports && (self.sport.is_none() || self.dport.is_none()) {
-            let words = match protocol {
-                6 | 17 => "--sport and --dport required for TCP and UDP frames",
-                _ => "--sport and --dport required for SCTP, DCCP and UDP-Lite frames",
-            };
-            return wrong(ErrorKind::MissingRequiredArgument, words);
-        }
-        if !needs_ports && (self.sport.is_some() || self.dport.is_some()) {
-            let words = "--sport and --dport are for TCP, UDP, SCTP, DCCP and UDP-Lite frames only";
-            return wrong(ErrorKind::ArgumentConflict, words);
-        }
-        if self.source.is_ipv4() != self.destination.is_ipv4() {
-            let words = "-s and -d must both be IPv4 or both IPv6";
-            return wrong(ErrorKind::ArgumentConflict, words);
-        }
-        Ok(Flow {
-            ingress: self.ingress.clone(),
-            source: self.source,
-            destination: self.destination,
-            protocol,
-            source_port: self.sport.unwrap_or(0),
-            destination_port: self.dport.unwrap_or(0),
-            flow_label: self.flow_label,
-        })
-    }
 }

@@ -17,7 +17,10 @@ use cli::{Cli, Command};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse_from(cli::arguments(std::env::args_os())) {
+        Ok(cli) => cli,
+        Err(error) => return output::Failure::from(error).report(),
+    };
     let level = match cli.command {
         Command::Run(_) => "info",
         _ => "warn",

@@ -74,10 +74,13 @@ impl Failure {
     pub fn report(&self) -> ExitCode {
         if let Failure::Usage(error) = self {
             // If standard error is closed there is nobody to tell.
-            let _ = error.print();
-            return ExitCode::from(2);
+            let _ = match crate::calc::usage(error) {
+                Some(text) => std::io::stderr().write_all(text.as_bytes()),
+                None => error.print(),
+            };
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
-        let _ = writeln!(std::io::stderr(), "evenpath: {self}");
+        let _ = writeln!(std::io::stderr(), "{}: {self}", crate::calc::name());
         ExitCode::FAILURE
     }
 }

@@ -37,6 +37,7 @@ pub fn print(response: &Response, as_json: bool) -> Done {
         Response::Events(events) => output::json(events),
         Response::Calc(calc) => output::json(calc),
         Response::SetHash(changed) => output::json(changed),
+        Response::Trace(traced) => output::json(traced),
         Response::Released(routes) => output::json(&serde_json::json!({ "swept": routes })),
     }
 }
@@ -55,6 +56,7 @@ pub fn words(response: &Response) -> String {
         Response::Events(events) => self::events(events),
         Response::Calc(calc) => format!("{}\n", calc.port),
         Response::SetHash(changed) => crate::set::words(changed),
+        Response::Trace(traced) => format!("{}\n", traced.now.outcome),
         Response::Released(routes) => format!("{routes} routes swept\n"),
     }
 }

@@ -221,3 +221,214 @@ fn what_goes_nowhere_says_why() {
         "{error}"
     );
 }
+
+/// Output of `cl-ecmpcalc FLAGS…`, a link to evenpath.
+fn drop_in(flags: &str) -> (i32, String, String) {
+    let link = File(std::env::temp_dir().join(format!("evenpath-{}-dir", std::process::id())));
+    let _ = std::fs::create_dir(&link.0);
+    let name = link.0.join("cl-ecmpcalc");
+    let _ = std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_evenpath"), &name);
+    let output = Command::new(&name)
+        .args(flags.split(' '))
+        .output()
+        .expect("starts");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    let code = output.status.code().expect("not killed");
+    (code, text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn as_cl_ecmpcalc_it_prints_what_the_text_shows() {
+    let file = File::new("dropin.toml", CONFIG);
+    let flow = "-i host0 -s 10.0.0.1 -d 10.0.0.1 -p tcp";
+    let config = format!("--config {}", file.0.display());
+    let (code, out, _) = drop_in(&format!("{flow} --sport 20000 --dport 80 {config}"));
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!(
+        (code, lines.len(), lines[0]),
+        (0, 2, "ecmpcalc: will query software")
+    );
+    assert!(["up1", "up2"].contains(&lines[1]), "{out}");
+    let (code, out, error) = drop_in(&format!("{flow} {config}"));
+    assert_eq!((code, out.as_str()), (2, "ecmpcalc: will query software\n"));
+    let words = "cl-ecmpcalc: error: --sport and --dport required for TCP and UDP frames\n";
+    assert!(
+        error.starts_with("usage: cl-ecmpcalc [-h] [-v]") && error.ends_with(words),
+        "{error}"
+    );
+    let (code, out, _) = drop_in(&format!("{flow} --sport 1 --dport 2 -c 4 {config}"));
+    let member = out.lines().last().and_then(|l| l.parse::<u32>().ok());
+    assert!(code == 0 && member.is_some_and(|m| m < 4), "{out}");
+}
+
+#[test]
+fn the_flags_of_cl_ecmpcalc() {
+    let file = File::new("flags.toml", CONFIG);
+    let flow = "-i host0 -s 10.244.1.2 -d 10.0.0.1 -p tcp --sport 20000 --dport 80";
+    let other = File::new("flags-seed.toml", &CONFIG.replace("seed = 50", "seed = 51"));
+    assert_eq!(json(&file, &format!("{flow} -hs 51")), json(&other, flow));
+    let few = json(&file, &format!("{flow} -hf sip dip"));
+    let names: Vec<&String> = few["fields"].as_object().expect("fields").keys().collect();
+    assert_eq!(names, ["destination-ip", "source-ip"]);
+    let (code, _, note) = calc(
+        &file,
+        &format!("{flow} --hardware --hashfunction crc16-ccitt"),
+    );
+    assert!(
+        code == 0 && note.contains("--hashfunction has no effect here"),
+        "{note}"
+    );
+    let way = json(&file, flow);
+    let port = way["port"].as_str().expect("port");
+    let wrong = if port == "up1" { "up2" } else { "up1" };
+    assert_eq!(calc(&file, &format!("{flow} -o {port}")).0, 0);
+    assert_eq!(calc(&file, &format!("{flow} -o {wrong}")).0, 1);
+    let other = flow.replace("10.0.0.1", "192.0.2.1");
+    assert_eq!(
+        json(&file, &format!("{other} -e {}", way["group"]))["group"],
+        way["group"]
+    );
+    let (code, _, error) = calc(&file, &flow.replace("host0", "lo"));
+    assert!(
+        code == 1 && error.contains("lo is the loopback: only physical ports"),
+        "{error}"
+    );
+    let tagged = CONFIG.replace("name = \"host0\"", "name = \"host0\"\nvlan = 5");
+    let tagged = File::new("flags-vlan.toml", &tagged);
+    assert_eq!(calc(&tagged, &format!("{flow} --vid 5")).0, 0);
+    let (code, _, error) = calc(&tagged, &format!("{flow} --vid 6"));
+    assert!(
+        code == 1 && error.contains("it carries VLAN 5, not 6"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_is_inside_a_tunnel_must_be_said_when_it_counts() {
+    let file = File::new("tunnel.toml", CONFIG);
+    let flow =
+        "-i host0 -s 10.244.1.2 -d 10.0.0.1 -p 4 -hf sip inner-source-ip inner-destination-ip";
+    let (code, _, error) = calc(&file, flow);
+    let words = "--inner-src and --inner-dst required for frames in a tunnel";
+    assert!(code == 2 && error.contains(words), "{error}");
+    let inner = format!("{flow} --inner-src 192.0.2.1 --inner-dst 192.0.2.2 --inner-protocol udp");
+    let way = json(&file, &inner);
+    assert_eq!(way["fields"]["inner-source-ip"], "192.0.2.1");
+    assert_ne!(
+        way["hash"],
+        json(&file, &inner.replace("192.0.2.2", "192.0.2.3"))["hash"]
+    );
+}
+
+/// An IPv4 UDP frame for `host0`, whose MAC address replay and calc take as given.
+const FRAME: &str =
+    "020000000009 020000000002 0800 4500001c abcd0000 40110000 0af40102 0a000001 4e200050 00080000";
+
+fn frame(ttl: u8) -> String {
+    let text = FRAME
+        .replace("40110000", &format!("{ttl:02x}110000"))
+        .replace(' ', "");
+    let mut bytes: Vec<u8> = (0..text.len() / 2)
+        .map(|i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).expect("hex"))
+        .collect();
+    let sum: u32 = bytes[14..34]
+        .chunks(2)
+        .map(|w| u32::from(w[0]) << 8 | u32::from(w[1]))
+        .sum();
+    let sum = !((sum & 0xffff) + (sum >> 16)) as u16;
+    bytes[24..26].copy_from_slice(&sum.to_be_bytes());
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+#[test]
+fn a_packet_takes_the_way_of_its_flow_and_says_why() {
+    let file = File::new("packet.toml", CONFIG);
+    let flow = "-i host0 -s 10.244.1.2 -d 10.0.0.1 -p udp --sport 20000 --dport 80";
+    let way = json(&file, flow);
+    assert_eq!(json(&file, &format!("-i host0 --hex {}", frame(64))), way);
+    let expired = json(&file, &format!("-i host0 --hex {}", frame(1)));
+    assert_eq!(
+        (&expired["outcome"], &expired["reason"]),
+        (&"dropped".into(), &"ttl-exceeded".into())
+    );
+    let bytes: Vec<u8> = (0..42)
+        .map(|i| u8::from_str_radix(&frame(64)[2 * i..2 * i + 2], 16).expect("hex"))
+        .collect();
+    let head = [0xa1b2_c3d4_u32, 0x4_0002, 0, 0, 65535, 1, 0, 0, 42, 42];
+    let pcap: Vec<u8> = head
+        .iter()
+        .flat_map(|w| w.to_le_bytes())
+        .chain(bytes)
+        .collect();
+    let capture = File::new("packet.pcap", "");
+    std::fs::write(&capture.0, pcap).expect("write");
+    assert_eq!(
+        json(&file, &format!("-i host0 --pcap {}:1", capture.0.display())),
+        way
+    );
+    assert_eq!(
+        calc(&file, &format!("-i host0 --pcap {}:2", capture.0.display())).0,
+        1
+    );
+    let (code, text, _) = calc(&file, &format!("-i host0 --hex {} --explain", frame(64)));
+    assert!(code == 0 && text.contains("does not count: off"), "{text}");
+    assert!(
+        text.contains("the bucket's first choice is taken"),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_would_be_is_what_the_other_configuration_says() {
+    let file = File::new("whatif.toml", CONFIG);
+    let other = File::new(
+        "whatif-other.toml",
+        &CONFIG.replace("seed = 50", "seed = 7"),
+    );
+    for sport in 0..16 {
+        let flow = format!("-i host0 -s 10.1.1.2 -d 10.2.0.1 -p udp --sport {sport} --dport 53");
+        let asked = json(&file, &format!("{flow} --what-if seed=7"));
+        assert_eq!(asked["what-if"]["way"], json(&other, &flow));
+        let down = json(&file, &format!("{flow} --what-if down:up1"));
+        assert_eq!(down["what-if"]["way"]["port"], "up2");
+        assert_eq!(
+            (
+                &down["what-if"]["buckets-moved"],
+                &down["what-if"]["buckets"]
+            ),
+            (&16.into(), &64.into())
+        );
+        assert_eq!(down["what-if"]["moves"], (down["port"] == "up1"));
+    }
+    let flow = "-i host0 -s 10.1.1.2 -d 10.2.0.1 -p udp --sport 1 --dport 53";
+    let both = format!("{flow} --what-if down:up1 --what-if down:fe80::3");
+    assert_eq!(calc(&file, &both).0, 1, "no next hop is left");
+    let (code, _, error) = calc(&file, &format!("{flow} --what-if burn:up1"));
+    assert!(
+        code == 2 && error.contains("expected down, up, add or remove"),
+        "{error}"
+    );
+}
+
+#[test]
+fn source_ports_that_take_a_way() {
+    let file = File::new("sports.toml", CONFIG);
+    let flow = "-i host0 -s 10.1.1.2 -d 10.2.0.1 -p udp --dport 53";
+    let found = json(&file, &format!("{flow} --find-sport up1 --count 5"));
+    let found = found.as_array().expect("array");
+    assert_eq!(found.len(), 5);
+    for each in found {
+        let way = json(&file, &format!("{flow} --sport {}", each["sport"]));
+        assert_eq!(way["port"], "up1");
+    }
+    let all = json(&file, &format!("{flow} --find-sport all"));
+    let mut ports: Vec<&str> = all
+        .as_array()
+        .expect("array")
+        .iter()
+        .filter_map(|f| f["port"].as_str())
+        .collect();
+    ports.sort_unstable();
+    assert_eq!(ports, ["up1", "up2"]);
+    assert_eq!(calc(&file, &format!("{flow} --find-sport up9")).0, 1);
+}

@@ -155,7 +155,12 @@ impl<L: LpmWrite> Control<L> {
     /// Which way a flow takes, by the very tables that workers read.
     pub(crate) fn calc(&self, flow: &Flow) -> Result<Calc, Error> {
         let ports = &self.plan.ports;
-        let Some(ingress) = ports.named(&flow.ingress) else {
+        let by_netdev = || {
+            ports
+                .all()
+                .find(|p| ports.netdev_name(*p) == Some(&flow.ingress))
+        };
+        let Some(ingress) = ports.named(&flow.ingress).or_else(by_netdev) else {
             let names: Vec<&str> = ports.all().map(|p| ports.name(p)).collect();
             let remedy = format!("ports are {}", names.join(", "));
             let object = format!("port {}", flow.ingress);
@@ -177,7 +182,7 @@ impl<L: LpmWrite> Control<L> {
             return Err(fail("no route".into()));
         };
         let tables = self.plan.dplane.tables();
-        let key = key(flow, ingress);
+        let key = key_of(flow, ingress);
         let settings = self.settings_for(flow.destination);
         let hash = settings.hash(&key);
         let word = tables.groups.word(entry.group);
@@ -221,7 +226,7 @@ impl<L: LpmWrite> Control<L> {
         }
     }
 
-    fn gateway_of(&self, group: GroupId, adjacency: AdjacencyId) -> Option<IpAddr> {
+    pub(crate) fn gateway_of(&self, group: GroupId, adjacency: AdjacencyId) -> Option<IpAddr> {
         let set = self.plan.groups.get(group)?.set;
         let members = self.plan.sets.members(set);
         let mut nexthops = members.iter().filter_map(|m| self.plan.nexthops.get(m.0));
@@ -252,7 +257,7 @@ impl<L: LpmWrite> Control<L> {
 }
 
 /// What the parser makes of a packet of this flow.
-fn key(flow: &Flow, ingress: PortId) -> FlowKey {
+pub(crate) fn key_of(flow: &Flow, ingress: PortId) -> FlowKey {
     let bytes = |address: IpAddr| match address {
         IpAddr::V4(a) => u128::from(a.to_bits()).to_be_bytes(),
         IpAddr::V6(a) => a.octets(),

@@ -517,6 +517,9 @@ fn renamed(old: &Members, new: &Members, nexthops: &impl Known) -> HashMap<Membe
 
 /// The members that can be used.
 fn usable(members: &Members, nexthops: &impl Known) -> Vec<(Member, u32)> {
-    let up = members.iter().copied().filter(|m| nexthops.can_be_used(m.0));
+    let up = members
+        .iter()
+        .copied()
+        .filter(|m| nexthops.can_be_used(m.0));
     up.collect()
 }

@@ -17,6 +17,7 @@ mod answer_route;
 pub mod api;
 pub mod arena;
 pub mod bucket;
+pub mod calc;
 mod collect;
 pub mod config;
 pub mod control;

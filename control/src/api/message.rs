@@ -3,6 +3,7 @@
 //! These names are a contract with scripts: add to them, do not rename them.
 
 pub use super::hash::{Hash, HashChange, HashChanged, HashProfile, SetHash};
+pub use super::trace::*;
 pub use super::view::*;
 
 use crate::prefix::Prefix;
@@ -36,6 +37,8 @@ pub enum Request {
     Calc(Flow),
     /// Change the hash, or say what a change would do.
     SetHash(SetHash),
+    /// Which way a flow or a packet takes, what if, and why.
+    Trace(Box<Trace>),
     /// Sweep now what a held FPM resync did not bring.
     FpmRelease,
 }
@@ -123,6 +126,8 @@ pub enum Response {
     Events(Vec<Happening>),
     /// To [`Request::Calc`].
     Calc(Calc),
+    /// To [`Request::Trace`].
+    Trace(Box<Traced>),
     /// To [`Request::FpmRelease`]: how many routes were swept.
     Released(u64),
 }

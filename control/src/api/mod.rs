@@ -8,6 +8,7 @@ pub mod client;
 pub mod hash;
 pub mod message;
 pub mod server;
+mod trace;
 mod view;
 
 pub use message::{Reply, Request, Response};

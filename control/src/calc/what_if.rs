@@ -1,0 +1,204 @@
+//! Changes to think of: `down:up1`, `seed=7`, `add:169.254.0.5@up3*2`.
+
+use fastpath::hash::{Algorithm, Choice, Field};
+use std::net::IpAddr;
+use std::str::FromStr;
+
+/// A change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A port loses its link, or its link comes back with the neighbors of its next hops.
+    Port {
+        /// The port's name.
+        port: String,
+        /// Comes back.
+        up: bool,
+    },
+    /// A next hop's neighbor is lost or found.
+    Nexthop {
+        /// Its address.
+        via: IpAddr,
+        /// On this port only.
+        port: Option<String>,
+        /// Found.
+        up: bool,
+    },
+    /// The route names one next hop more.
+    Add {
+        /// Its address.
+        via: IpAddr,
+        /// Its port.
+        port: String,
+        /// Its weight, from 1.
+        weight: u32,
+    },
+    /// The route names one next hop less.
+    Remove {
+        /// Its address.
+        via: IpAddr,
+        /// On this port only.
+        port: Option<String>,
+    },
+    /// Another seed.
+    Seed(u32),
+    /// A field of the hash.
+    Field(Field, bool),
+    /// Both directions alike.
+    Symmetric(bool),
+    /// Another algorithm.
+    Algorithm(Algorithm),
+}
+
+fn on_off(text: &str) -> Result<bool, String> {
+    match text {
+        "on" | "true" => Ok(true),
+        "off" | "false" => Ok(false),
+        other => Err(format!("{other}: expected on or off")),
+    }
+}
+
+/// The field that is called `name`, here or in `traffic.conf`.
+pub fn field(name: &str) -> Option<Field> {
+    let alias = match name {
+        "sip" | "src_ip" => "source-ip",
+        "dip" | "dst_ip" => "destination-ip",
+        "sport" | "src_port" => "source-port",
+        "dport" | "dst_port" => "destination-port",
+        "ip_prot" | "ip-prot" | "proto" => "ip-protocol",
+        "in_port" | "ing_intf" => "ingress-interface",
+        "flow_label" | "ipv6_label" => "ipv6-label",
+        other => other,
+    };
+    let ours = alias.replace('_', "-");
+    Field::ALL.into_iter().find(|f| f.name() == ours)
+}
+
+impl FromStr for Change {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some((kind, what)) = text.split_once(':') {
+            let (place, weight) = match what.split_once('*') {
+                Some((place, weight)) if kind == "add" => {
+                    let weight = weight.parse().ok().filter(|w| (1..=65535).contains(w));
+                    (place, weight.ok_or("a weight is 1 to 65535")?)
+                }
+                _ => (what, 1),
+            };
+            let (via, port) = match place.split_once('@') {
+                Some((via, port)) => (via, Some(port.to_string())),
+                None => (place, None),
+            };
+            let address = via.parse::<IpAddr>();
+            let wrong = || format!("{via}: expected a next hop's address");
+            return match (kind, address, port) {
+                ("down" | "up", Ok(via), port) => Ok(Change::Nexthop {
+                    via,
+                    port,
+                    up: kind == "up",
+                }),
+                ("down" | "up", Err(_), None) => Ok(Change::Port {
+                    port: via.into(),
+                    up: kind == "up",
+                }),
+                ("add", Ok(via), Some(port)) => Ok(Change::Add { via, port, weight }),
+                ("add", Ok(_), None) => Err("expected add:NEXTHOP@PORT[*WEIGHT]".into()),
+                ("remove", Ok(via), port) => Ok(Change::Remove { via, port }),
+                ("down" | "up" | "add" | "remove", ..) => Err(wrong()),
+                _ => Err(format!("{kind}: expected down, up, add or remove")),
+            };
+        }
+        let (name, value) = text.split_once('=').ok_or(
+            "expected down:PORT, down:NEXTHOP[@PORT], up:…, add:NEXTHOP@PORT[*WEIGHT], \
+             remove:NEXTHOP[@PORT], seed=N, FIELD=on|off, symmetric=on|off or algorithm=NAME",
+        )?;
+        match name {
+            "seed" => {
+                let seed = value.parse().map(Change::Seed);
+                seed.map_err(|_| format!("{value}: a seed is 0 to 4294967295"))
+            }
+            "symmetric" => on_off(value).map(Change::Symmetric),
+            "algorithm" => {
+                let known = Algorithm::named(value).map(Change::Algorithm);
+                known.ok_or_else(|| {
+                    let names: Vec<&str> = Algorithm::ALL.iter().map(|a| a.name()).collect();
+                    format!("{value}: algorithms are {}", names.join(", "))
+                })
+            }
+            _ => match field(name) {
+                Some(field) => Ok(Change::Field(field, on_off(value)?)),
+                None => Err(format!("{name}: no such field; `show hash` lists them")),
+            },
+        }
+    }
+}
+
+impl Change {
+    /// What it makes of hash settings; nothing, when it is about something else.
+    pub fn choice(&self, choice: Choice) -> Choice {
+        match *self {
+            Change::Seed(seed) => Choice { seed, ..choice },
+            Change::Field(field, on) => Choice {
+                fields: choice.fields.with(field, on),
+                ..choice
+            },
+            Change::Symmetric(symmetric) => Choice {
+                symmetric,
+                ..choice
+            },
+            Change::Algorithm(algorithm) => Choice {
+                algorithm,
+                ..choice
+            },
+            _ => choice,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_by_their_words() {
+        let read = |text: &str| text.parse::<Change>();
+        let via: IpAddr = "fe80::3".parse().expect("address");
+        let port = |up| Change::Port {
+            port: "up1".into(),
+            up,
+        };
+        assert_eq!(read("down:up1"), Ok(port(false)));
+        assert_eq!(read("up:up1"), Ok(port(true)));
+        let nexthop = Change::Nexthop {
+            via,
+            port: Some("up2".into()),
+            up: false,
+        };
+        assert_eq!(read("down:fe80::3@up2"), Ok(nexthop));
+        let add = Change::Add {
+            via,
+            port: "up2".into(),
+            weight: 3,
+        };
+        assert_eq!(read("add:fe80::3@up2*3"), Ok(add));
+        assert_eq!(
+            read("remove:fe80::3"),
+            Ok(Change::Remove { via, port: None })
+        );
+        assert_eq!(read("seed=7"), Ok(Change::Seed(7)));
+        assert_eq!(read("sip=off"), Ok(Change::Field(Field::SourceIp, false)));
+        for wrong in [
+            "seed=-1",
+            "sip=maybe",
+            "algorithm=md5",
+            "add:fe80::3",
+            "add:x@up1",
+            "burn:up1",
+            "x",
+            "add:fe80::3@up2*0",
+            "colour=on",
+        ] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! The tables as they are, or as they would be after changes: nothing is written here.
+
+use super::what_if::Change;
+use crate::answer::error;
+use crate::api::message::Error;
+use crate::bucket::Member;
+use crate::control::Control;
+use crate::group::Group;
+use crate::nexthop::{Key, Known, Members, Nexthop, Nexthops, Outlook, State};
+use crate::prefix::Prefix;
+use crate::rib::{Entry, Source, Target};
+use fastpath::hash::{Policy, Profile, Settings};
+use fastpath::table::{AdjacencyId, GroupId, LpmWrite, PortId};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// Stands for the adjacency that a next hop would get.
+const THOUGHT: AdjacencyId = AdjacencyId(u32::MAX);
+
+/// Next hops as they would be.
+#[derive(Clone)]
+struct Overlay<'a> {
+    base: &'a Nexthops,
+    other: BTreeMap<Member, Nexthop>,
+}
+
+impl Known for Overlay<'_> {
+    fn known(&self, number: Member) -> Option<&Nexthop> {
+        self.other.get(&number).or_else(|| self.base.get(number))
+    }
+}
+
+/// What changes lead to.
+pub struct World<'a> {
+    /// The hash settings.
+    pub policy: Policy,
+    nexthops: Overlay<'a>,
+    ports_down: Vec<PortId>,
+    gone: Vec<(IpAddr, Option<PortId>)>,
+    /// The group of the flow, if the changes are about it.
+    pub group: Option<(GroupId, Group, Members)>,
+}
+
+/// Where a bucket leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Led {
+    /// The port; none: no member is usable.
+    pub port: Option<PortId>,
+    /// The next hop's address.
+    pub via: Option<IpAddr>,
+}
+
+fn changed(policy: &Policy, change: &Change) -> Policy {
+    let settings = |s: &Settings| Settings::new(change.choice(s.choice()));
+    let profiles = policy.profiles().iter().map(|p| Profile {
+        settings: settings(&p.settings),
+        ..p.clone()
+    });
+    Policy::new(settings(policy.base()), profiles.collect())
+}
+
+impl<'a> World<'a> {
+    /// The tables as they are; with `group` if buckets are to be dealt anew.
+    pub fn now<L: LpmWrite>(control: &'a Control<L>) -> Self {
+        World {
+            policy: control.plan.dplane.view().hash.clone(),
+            nexthops: Overlay {
+                base: &control.plan.nexthops,
+                other: BTreeMap::new(),
+            },
+            ports_down: Vec::new(),
+            gone: Vec::new(),
+            group: None,
+        }
+    }
+
+    /// Takes a group along, as it is.
+    pub fn hold<L: LpmWrite>(&mut self, control: &Control<L>, id: GroupId) {
+        let group = control.plan.groups.get(id).cloned();
+        self.group = group.map(|g| {
+            let members = control.plan.sets.members(g.set);
+            (id, g, members)
+        });
+    }
+
+    /// Makes a change. Each is an event of its own, in the order given, as it would be to control.
+    pub fn make<L: LpmWrite>(
+        &mut self,
+        control: &Control<L>,
+        change: &Change,
+    ) -> Result<(), Error> {
+        let ports = &control.plan.ports;
+        let named = |name: &str| {
+            let port = ports.named(name).or_else(|| netdev(control, name));
+            port.ok_or_else(|| no_port(control, name))
+        };
+        match change {
+            Change::Port { port, up } => {
+                let port = named(port)?;
+                if *up == ports.is_up(port) && !self.ports_down.contains(&port) {
+                    let state = if *up { "up" } else { "down" };
+                    return Err(wrong(&format!("port {}", ports.name(port)), state));
+                }
+                self.ports_down.retain(|p| *p != port);
+                if !*up {
+                    self.ports_down.push(port);
+                }
+                let on = |n: &Nexthop| ports.of(n.key.ifindex) == Some(port);
+                self.turn(control, &on, *up);
+            }
+            Change::Nexthop { via, port, up } => {
+                let port = port.as_deref().map(named).transpose()?;
+                let here = |n: &Nexthop| {
+                    n.key.gateway == Some(*via)
+                        && (port.is_none() || ports.of(n.key.ifindex) == port)
+                };
+                if !control.plan.nexthops.iter().any(|(_, n)| here(n)) {
+                    return Err(unknown(*via));
+                }
+                self.gone.retain(|g| *g != (*via, port));
+                if !*up {
+                    self.gone.push((*via, port));
+                }
+                self.turn(control, &here, *up);
+            }
+            Change::Add { via, port, weight } => {
+                let port = named(port)?;
+                self.add(control, *via, port, *weight)?;
+            }
+            Change::Remove { via, port } => {
+                let port = port.as_deref().map(named).transpose()?;
+                self.remove(control, *via, port)?;
+            }
+            hash => self.policy = changed(&self.policy, hash),
+        }
+        Ok(())
+    }
+
+    /// Next hops that are `which` come or go.
+    fn turn<L: LpmWrite>(
+        &mut self,
+        control: &Control<L>,
+        which: &dyn Fn(&Nexthop) -> bool,
+        up: bool,
+    ) {
+        let Some((_, group, members)) = &mut self.group else {
+            return;
+        };
+        let mut turned = Vec::new();
+        for &(number, _) in members.iter() {
+            let Some(nexthop) = self.nexthops.known(number).filter(|n| which(n)) else {
+                continue;
+            };
+            if nexthop.adjacency.is_some() != up && nexthop.outlook.state != State::NoPort {
+                turned.push((number, nexthop.clone()));
+            }
+        }
+        let all = turned.len();
+        for (i, (number, mut nexthop)) in turned.into_iter().enumerate() {
+            nexthop.adjacency = up.then_some(THOUGHT);
+            nexthop.outlook.port = control.plan.ports.of(nexthop.key.ifindex);
+            self.nexthops.other.insert(number, nexthop);
+            // A link takes all its next hops with it at once; they are resolved one by one.
+            if up || i + 1 == all {
+                group.follow(members, &self.nexthops);
+            }
+        }
+    }
+
+    fn replace<L: LpmWrite>(&mut self, control: &Control<L>, mut list: Vec<(Member, u32)>) {
+        list.sort_unstable();
+        if let [only] = list.as_mut_slice() {
+            only.1 = 1;
+        }
+        let after: Members = list.into();
+        if let Some((_, group, members)) = &mut self.group {
+            let set = control.plan.sets.find(&after);
+            let groups = &control.plan.groups;
+            *group = groups.would_be((group, members), set, &after, &self.nexthops);
+            *members = after;
+        }
+    }
+
+    fn add<L: LpmWrite>(
+        &mut self,
+        control: &Control<L>,
+        via: IpAddr,
+        port: PortId,
+        weight: u32,
+    ) -> Result<(), Error> {
+        let ports = &control.plan.ports;
+        let Some((_, _, members)) = &self.group else {
+            return Err(no_group("add a next hop"));
+        };
+        let mut list = members.to_vec();
+        let same = |n: &Nexthop| {
+            n.key.gateway == Some(via) && ports.of(n.key.ifindex) == Some(port) && !n.key.host
+        };
+        let is_in = |m: &(Member, u32)| self.nexthops.known(m.0).is_some_and(same);
+        if let Some(member) = list.iter_mut().find(|m| is_in(m)) {
+            member.1 = weight;
+            self.replace(control, list);
+            return Ok(());
+        }
+        let known = control.plan.nexthops.iter().find(|(_, n)| same(n));
+        let number = match known {
+            Some((number, nexthop)) if nexthop.groups.is_empty() => {
+                let thought = self.thought(control, nexthop.key, port);
+                self.nexthops.other.entry(number).or_insert(thought);
+                number
+            }
+            Some((number, _)) => number,
+            None => {
+                let others = self
+                    .nexthops
+                    .other
+                    .range(control.plan.nexthops.next_number()..);
+                let number = control.plan.nexthops.next_number() + others.count() as Member;
+                let ifindex = ports.netdev(port);
+                let ifindex = ifindex.unwrap_or(crate::event::configured(port));
+                let thought = self.thought(control, Key::gateway(via, ifindex), port);
+                self.nexthops.other.insert(number, thought);
+                number
+            }
+        };
+        list.push((number, weight));
+        self.replace(control, list);
+        Ok(())
+    }
+
+    /// A next hop that no route has had, resolved as soon as one has it.
+    fn thought<L: LpmWrite>(&self, control: &Control<L>, key: Key, port: PortId) -> Nexthop {
+        let is_up = control.plan.ports.is_up(port) && !self.ports_down.contains(&port);
+        Nexthop {
+            key,
+            outlook: Outlook {
+                port: Some(port),
+                state: if is_up { State::Up } else { State::PortDown },
+                mac: None,
+                adjacency: None,
+            },
+            adjacency: is_up.then_some(THOUGHT),
+            groups: Vec::new(),
+            asked: None,
+        }
+    }
+
+    fn remove<L: LpmWrite>(
+        &mut self,
+        control: &Control<L>,
+        via: IpAddr,
+        port: Option<PortId>,
+    ) -> Result<(), Error> {
+        let Some((_, _, members)) = &self.group else {
+            return Err(no_group("remove a next hop"));
+        };
+        let ports = &control.plan.ports;
+        let is_it = |m: &(Member, u32)| {
+            self.nexthops.known(m.0).is_some_and(|n| {
+                n.key.gateway == Some(via) && (port.is_none() || ports.of(n.key.ifindex) == port)
+            })
+        };
+        let list: Vec<_> = members.iter().copied().filter(|m| !is_it(m)).collect();
+        if list.len() == members.len() {
+            return Err(unknown(via));
+        }
+        if list.is_empty() {
+            let remedy = Some("ask with that route gone from the configuration: calc --config");
+            let cause = "it is the only next hop: the route would be gone".into();
+            return Err(error(format!("nexthop {via}"), "calc", cause, remedy));
+        }
+        self.replace(control, list);
+        Ok(())
+    }
+
+    /// The route to `destination` that would be in the lookup.
+    pub fn route<'c, L: LpmWrite>(
+        &self,
+        control: &'c Control<L>,
+        destination: IpAddr,
+    ) -> Option<(Prefix, &'c Entry)> {
+        let lost = |entry: &Entry| match entry.won {
+            Some((source @ (Source::Connected | Source::Neighbor), Target::Set(set))) => {
+                let members = control.plan.sets.members(set);
+                members.iter().any(|&(number, _)| {
+                    let key = control.plan.nexthops.get(number).map(|n| n.key);
+                    let port = key.and_then(|k| control.plan.ports.of(k.ifindex));
+                    let gone = |g: &(IpAddr, Option<PortId>)| {
+                        key.and_then(|k| k.gateway) == Some(g.0) && (g.1.is_none() || g.1 == port)
+                    };
+                    port.is_some_and(|p| self.ports_down.contains(&p))
+                        || source == Source::Neighbor && self.gone.iter().any(gone)
+                })
+            }
+            _ => false,
+        };
+        let there = |e: &Entry| e.group != GroupId::NONE && !lost(e);
+        control.rib.longest(destination, there)
+    }
+
+    /// Where the bucket `index` of the held group leads.
+    pub fn led<L: LpmWrite>(&self, control: &Control<L>, index: usize) -> Option<Led> {
+        let (_, group, _) = self.group.as_ref()?;
+        let member = group.effective.get(index).filter(|_| group.alive);
+        let nexthop = member.and_then(|m| self.nexthops.known(*m));
+        Some(Led {
+            port: nexthop.and_then(|n| control.plan.ports.of(n.key.ifindex)),
+            via: nexthop.and_then(|n| n.key.gateway),
+        })
+    }
+}
+
+/// The port whose netdev is called `name`.
+pub fn netdev<L: LpmWrite>(control: &Control<L>, name: &str) -> Option<PortId> {
+    let ports = &control.plan.ports;
+    ports.all().find(|p| ports.netdev_name(*p) == Some(name))
+}
+
+/// There is no port `name`.
+pub fn no_port<L: LpmWrite>(control: &Control<L>, name: &str) -> Error {
+    let ports = &control.plan.ports;
+    let names: Vec<&str> = ports.all().map(|p| ports.name(p)).collect();
+    let remedy = format!("ports are {}", names.join(", "));
+    let object = format!("port {name}");
+    error(object, "calc", "no such port".into(), Some(&remedy))
+}
+
+fn wrong(object: &str, state: &str) -> Error {
+    error(
+        object.into(),
+        "calc",
+        format!("it is {state} already"),
+        None,
+    )
+}
+
+fn unknown(via: IpAddr) -> Error {
+    let remedy = Some("`evenpath show nexthop` lists them");
+    let cause = "no route has such a next hop".into();
+    error(format!("nexthop {via}"), "calc", cause, remedy)
+}
+
+fn no_group(what: &str) -> Error {
+    let cause = "the flow's route has no next hops".into();
+    error(what.into(), "calc", cause, None)
+}
