@@ -204,6 +204,7 @@ fn offline(file: &Path) -> Result<Control<NaiveLpm>, Failure> {
             mtu: port.mtu.unwrap_or(1500),
             // As in a replay: captures come from elsewhere.
             any_mac: true,
+            ..Device::default()
         })
         .collect();
     let mut control = Control::new(&config, &devices, writer, Noticed::now(), Instant::now);

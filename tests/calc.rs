@@ -337,7 +337,8 @@ fn frame(ttl: u8) -> String {
         .sum();
     let sum = !((sum & 0xffff) + (sum >> 16)) as u16;
     bytes[24..26].copy_from_slice(&sum.to_be_bytes());
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
+    let digits: Vec<String> = bytes.iter().map(|b| format!("{b:02x}")).collect();
+    digits.concat()
 }
 
 #[test]

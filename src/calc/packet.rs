@@ -16,7 +16,8 @@ const ENHANCED: u32 = 6;
 
 /// Hex digits for the api.
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
+    let digits: Vec<String> = bytes.iter().map(|b| format!("{b:02x}")).collect();
+    digits.concat()
 }
 
 /// Bytes in `text`: digits with or without spaces and colons, or lines of `tcpdump -xx`, of which
