@@ -102,6 +102,10 @@ impl Settings {
         let [k0, k1, k2, k3, ..] = self.keys;
         let protocol = u64::from(rest.protocol & self.protocol);
         let other = (u64::from(rest.label) | u64::from(rest.ingress) << 32) & self.rest;
+        // Labels in a row times a constant would be spaced, not spread. Zero stays zero; all this is
+        // done while the first product is under way.
+        let other = other.wrapping_mul(GOLDEN);
+        let other = other ^ other >> 32;
         let mixed = fold(addresses ^ k0, (ports | protocol << 32) ^ k1);
         (fold(mixed ^ k2, other ^ k3) >> 32) as u32
     }

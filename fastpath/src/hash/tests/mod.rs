@@ -252,3 +252,4 @@ fn golden_values() {
 }
 
 mod hardware;
+mod quality;
