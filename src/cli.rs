@@ -51,7 +51,7 @@ pub enum Command {
     #[command(subcommand)]
     Set(Set),
     /// Say which port and next hop a flow takes.
-    Calc(Calc),
+    Calc(Box<Calc>),
     /// Act on the FPM session.
     #[command(subcommand)]
     Fpm(Fpm),
