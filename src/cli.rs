@@ -117,7 +117,7 @@ pub enum Config {
         /// The file.
         file: PathBuf,
     },
-    /// Print the [hash] and [resilient] that Cumulus Linux's traffic.conf amounts to.
+    /// Print the settings that Cumulus Linux's traffic.conf amounts to.
     Import {
         /// Files; a name that ends in nvue_traffic.conf takes precedence. Default: traffic.conf and
         /// nvue_traffic.conf of /etc/cumulus/datapath, as far as they exist.

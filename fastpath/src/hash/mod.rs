@@ -5,7 +5,7 @@
 //! group takes its bucket from the low bits ([`crate::table::GroupWord`]).
 //!
 //! Two other algorithms are what hardware computes: [`toeplitz`] and [`crc32`]. Both are linear over
-//! addresses, ports and protocol, and go by tables ([`linear`]); fields that the hardware does not
+//! addresses, ports and protocol, and go by tables (`linear`); fields that the hardware does not
 //! know are folded over its value by the mixer. With none of them on, the hash is that value.
 //!
 //! The mixer multiplies 64 by 64 bits and folds the 128-bit product; the keys come from the seed.
