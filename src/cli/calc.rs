@@ -78,8 +78,8 @@ pub struct Calc {
     /// Say why: each field, settings, choice of the bucket, new header.
     #[arg(long)]
     pub explain: bool,
-    /// What if: down:PORT, down:NEXTHOP[@PORT], up:…, add:NEXTHOP@PORT[*WEIGHT],
-    /// remove:NEXTHOP[@PORT], seed=N, FIELD=on|off, symmetric=on|off, algorithm=NAME. Several are
+    /// What if: down:PORT, down:NEXTHOP or NEXTHOP@PORT, up:…, add:NEXTHOP@PORT or NEXTHOP@PORT*WEIGHT,
+    /// remove:NEXTHOP or NEXTHOP@PORT, seed=N, FIELD=on|off, symmetric=on|off, algorithm=NAME. Several are
     /// made one after another.
     #[arg(long, value_name = "CHANGE", value_parser = change)]
     pub what_if: Vec<String>,
