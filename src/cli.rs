@@ -230,7 +230,7 @@ pub enum Set {
   evenpath set hash ipv6-label off --profile anycast --dry-run")]
     Hash {
         /// FIELD on|off, symmetric on|off, seed N|random, algorithm NAME.
-        #[arg(required = true, num_args = 2.., value_names = ["SETTING", "VALUE"])]
+        #[arg(required = true, num_args = 2.., allow_negative_numbers = true, value_names = ["SETTING", "VALUE"])]
         settings: Vec<String>,
         /// Settings of this [[hash-profile]].
         #[arg(long, value_name = "NAME")]

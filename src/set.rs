@@ -32,10 +32,15 @@ pub fn set(what: &cli::Set, socket: &Path, as_json: bool) -> Done {
 fn change(settings: &[String]) -> Result<(HashChange, bool), String> {
     let mut change = HashChange::default();
     let mut draw = false;
+    let mut names = Vec::new();
     for pair in settings.chunks(2) {
         let [name, value] = pair else {
             return Err(format!("{} has no value", pair.concat()));
         };
+        if names.contains(&name) {
+            return Err(format!("{name}: it is there twice; give it one value"));
+        }
+        names.push(name);
         let on = || match value.as_str() {
             "on" => Ok(true),
             "off" => Ok(false),
@@ -108,7 +113,15 @@ mod tests {
                 "seed x",
                 "seed: x is not allowed; allowed are random, 0..4294967295",
             ),
+            (
+                "seed -1",
+                "seed: -1 is not allowed; allowed are random, 0..4294967295",
+            ),
             ("seed", "seed has no value"),
+            (
+                "source-port on seed 1 source-port off",
+                "source-port: it is there twice; give it one value",
+            ),
         ] {
             assert_eq!(read(words).expect_err(words), error);
         }

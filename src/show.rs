@@ -298,42 +298,56 @@ fn hash(hash: &Hash) -> String {
         table.row([field.clone(), on_off(*on), description]);
     }
     let mut text = table.text("");
-    let symmetric = match &hash.note {
-        Some(note) => note.clone(),
-        None => on_off(hash.symmetric),
-    };
-    let source = match (&hash.seed_file, hash.seed_source.as_str()) {
+    text.push('\n');
+    let symmetric = symmetric(&hash.note, hash.symmetric);
+    let seed = seed(hash.seed, &hash.seed_source, &hash.seed_file);
+    let live = (!hash.live.is_empty()).then(|| {
+        let words = "; a restart takes what the configuration says";
+        hash.live.join(", ") + words
+    });
+    let algorithm = hash.algorithm.clone();
+    for (name, value) in [
+        ("symmetric", Some(symmetric)),
+        ("seed", Some(seed)),
+        ("algorithm", Some(algorithm)),
+        ("set live", live),
+    ] {
+        if let Some(value) = value {
+            // Writing to a String cannot fail, here and below.
+            let _ = writeln!(text, "{name:<9}  {value}");
+        }
+    }
+    for p in &hash.profiles {
+        let on = p.fields.iter().filter(|(_, on)| **on);
+        let on: Vec<&str> = on.map(|(name, _)| name.as_str()).collect();
+        let seed = self::seed(p.seed, &p.seed_source, &p.seed_file);
+        let symmetric = self::symmetric(&p.note, p.symmetric);
+        let _ = write!(text, "\nprofile {}: {}\n", p.name, p.prefixes.join(", "));
+        let _ = writeln!(text, "  fields     {}", on.join(", "));
+        let _ = writeln!(text, "  symmetric  {symmetric}");
+        let _ = writeln!(text, "  seed       {seed}");
+        let _ = writeln!(text, "  algorithm  {}", p.algorithm);
+        let _ = writeln!(text, "  its own    {}", p.own.join(", "));
+        if !p.live.is_empty() {
+            let _ = writeln!(text, "  set live   {}", p.live.join(", "));
+        }
+    }
+    text
+}
+
+fn symmetric(note: &Option<String>, on: bool) -> String {
+    note.clone().unwrap_or_else(|| on_off(on))
+}
+
+/// A seed and where it is from.
+fn seed(seed: u32, source: &str, file: &Option<String>) -> String {
+    let source = match (file, source) {
         (Some(file), _) => format!("drawn and kept in {file}"),
         (None, "drawn") => "drawn at the start, not kept".into(),
         (None, "live") => "set live".into(),
         (None, other) => other.into(),
     };
-    let mut rest = vec![
-        ("symmetric", symmetric),
-        ("seed", format!("{} ({source})", hash.seed)),
-        ("algorithm", hash.algorithm.clone()),
-    ];
-    if !hash.live.is_empty() {
-        let words = "; a restart takes what the configuration says";
-        rest.push(("set live", hash.live.join(", ") + words));
-    }
-    text.push('\n');
-    for (name, value) in rest {
-        // Writing to a String cannot fail, here and below.
-        let _ = writeln!(text, "{name:<9}  {value}");
-    }
-    for p in &hash.profiles {
-        let on = p.fields.iter().filter(|(_, on)| **on);
-        let on: Vec<&str> = on.map(|(name, _)| name.as_str()).collect();
-        let symmetric = p.note.clone().unwrap_or_else(|| on_off(p.symmetric));
-        let _ = write!(text, "\nprofile {}: {}\n", p.name, p.prefixes.join(", "));
-        let _ = writeln!(text, "  fields     {}", on.join(", "));
-        let _ = writeln!(text, "  symmetric  {symmetric}");
-        let _ = writeln!(text, "  seed       {} ({})", p.seed, p.seed_source);
-        let _ = writeln!(text, "  algorithm  {}", p.algorithm);
-        let _ = writeln!(text, "  its own    {}", p.own.join(", "));
-    }
-    text
+    format!("{seed} ({source})")
 }
 
 fn events(events: &[Happening]) -> String {

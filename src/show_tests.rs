@@ -1,5 +1,5 @@
 use super::*;
-use control::api::message::{PortCounters, Routes};
+use control::api::message::{HashProfile, PortCounters, Routes};
 use std::collections::BTreeMap;
 
 fn member(via: &str, port: &str, weight: u32, state: &str, buckets: Option<u32>) -> Member {
@@ -213,13 +213,38 @@ on link  host0  up     02:00:00:00:00:09         16       1
         note: Some("off: source-ip is on and destination-ip is off".into()),
         seed: 50,
         algorithm: "mix".into(),
+        live: vec!["source-ip".into()],
+        profiles: vec![HashProfile {
+            name: "rdma".into(),
+            prefixes: vec!["10.8.0.0/16".into()],
+            own: vec!["roce-qp".into(), "seed".into()],
+            fields: BTreeMap::from([("roce-qp".into(), true), ("source-ip".into(), false)]),
+            symmetric: true,
+            note: None,
+            seed: 9,
+            seed_source: "live".into(),
+            seed_file: None,
+            algorithm: "mix".into(),
+            live: vec!["seed".into()],
+        }],
         ..Hash::default()
     };
     let text = words(&Response::Hash(hash));
-    assert!(
-        text.contains("symmetric  off: source-ip is on and destination-ip is off\n"),
-        "{text}"
-    );
+    let expected = "
+symmetric  off: source-ip is on and destination-ip is off
+seed       50 ()
+algorithm  mix
+set live   source-ip; a restart takes what the configuration says
+
+profile rdma: 10.8.0.0/16
+  fields     roce-qp
+  symmetric  on
+  seed       9 (set live)
+  algorithm  mix
+  its own    roce-qp, seed
+  set live   seed
+";
+    assert!(text.ends_with(expected), "{text}");
     let event = Happening {
         time_ns: 1_000_000_000,
         object: "port up1".into(),

@@ -1,10 +1,10 @@
 //! Answers about the hash, and changes of it.
 
-use crate::api::hash::{Hash, HashChanged, HashProfile, SetHash, description, refused};
+use crate::api::hash::{Changed, Hash, HashChanged, HashProfile, SetHash, description, refused};
 use crate::api::message::Error;
 use crate::config::{Seed, keep_seed, new_seed, seed_file};
 use crate::control::Control;
-use crate::hash::{SeedSource, differences};
+use crate::hash::{Hashing, SeedSource, differences};
 use fastpath::hash::{Field, Settings};
 use fastpath::table::LpmWrite;
 use std::collections::BTreeMap;
@@ -39,7 +39,8 @@ impl<L: LpmWrite> Control<L> {
             .profiles
             .iter()
             .zip(policy.profiles())
-            .map(|(own, profile)| {
+            .zip(&self.hashing_at_start.profiles)
+            .map(|((own, profile), start)| {
                 let settings = &profile.settings;
                 let inherited = !own.has_seed();
                 HashProfile {
@@ -58,6 +59,7 @@ impl<L: LpmWrite> Control<L> {
                     .into(),
                     seed_file: file(&own.seed).filter(|_| !inherited),
                     algorithm: settings.choice().algorithm.name().into(),
+                    live: own.live(start),
                 }
             });
         Hash {
@@ -71,23 +73,15 @@ impl<L: LpmWrite> Control<L> {
             seed_source: of.seed.name().into(),
             seed_file: file(&of.seed),
             algorithm: base.choice().algorithm.name().into(),
-            live: self.live(None),
+            live: self.live(),
             profiles: profiles.collect(),
         }
     }
 
-    /// What differs from the start and is lost at a restart.
-    fn live(&self, profile: Option<&str>) -> Vec<String> {
-        let choices = (
-            self.hashing_at_start.choice(profile),
-            self.hashing.choice(profile),
-        );
-        let (Ok(start), Ok(now)) = choices else {
-            return Vec::new();
-        };
-        let kept = matches!(self.hashing.seed, SeedSource::Kept(_));
-        let changed = differences(start, now).into_iter().map(|c| c.setting);
-        changed.filter(|s| s != "seed" || !kept).collect()
+    /// What differs in `[hash]` from what a restart would take.
+    fn live(&self) -> Vec<String> {
+        let changed = differences(self.hashing_at_start.base, self.hashing.base);
+        changed.into_iter().map(|c| c.setting).collect()
     }
 
     /// Changes the hash, or says what a change would do.
@@ -115,7 +109,8 @@ impl<L: LpmWrite> Control<L> {
                 }
                 Some(file) => {
                     keep(file, seed)?;
-                    next.kept(profile, file.clone());
+                    next.kept(profile, seed, file.clone());
+                    self.hashing_at_start.kept(profile, seed, file.clone());
                     notes.push(format!(
                         "the seed is kept in {}: a restart has it again",
                         file.display()
@@ -127,22 +122,34 @@ impl<L: LpmWrite> Control<L> {
                 ),
             }
         }
-        let lost = changes
-            .iter()
-            .filter(|c| c.setting != "seed" || drawn.is_none())
-            .count();
-        if lost > 0 && !request.dry_run {
-            let words = "it holds until evenpath ends; a restart takes what the configuration says";
+        let pinned = changes.is_empty() && next != self.hashing;
+        let differs = |c: &Changed| c.setting != "seed" || drawn.is_none();
+        if (pinned || changes.iter().any(differs)) && !request.dry_run {
+            let what = if notes.is_empty() { "it" } else { "the rest" };
+            let until = "holds until evenpath ends; a restart takes what the configuration says";
+            notes.push(format!("{what} {until}"));
+        }
+        if pinned && !request.dry_run {
+            let words =
+                "the profile has it as its own now: a change of [hash] no longer reaches it";
             notes.push(words.into());
         }
-        if !request.dry_run && !changes.is_empty() {
+        // What was asked for may switch symmetric off, which nobody asked for.
+        let why = |of: &Hashing| note(&Settings::new(of.choice(profile).ok()?));
+        if why(&next) != why(&self.hashing) {
+            notes.extend(why(&next).map(|why| format!("symmetric: {why}")));
+        }
+        if next != self.hashing && !request.dry_run {
             self.hashing = next;
             self.plan.dplane.set_policy(self.hashing.policy());
             let object = profile.map_or("hash".into(), |p| format!("hash profile {p}"));
-            let what: Vec<String> = changes
-                .iter()
-                .map(|c| format!("{} {}", c.setting, c.to))
-                .collect();
+            let what: Vec<String> = match pinned {
+                true => vec!["settings as they are made its own".into()],
+                false => changes
+                    .iter()
+                    .map(|c| format!("{} {}", c.setting, c.to))
+                    .collect(),
+            };
             let noticed = self.wall(now);
             self.happening(object, what.join(", "), Vec::new(), noticed);
         }

@@ -1,7 +1,7 @@
 //! The hash settings as control knows them: those of `[hash]`, those of profiles, and what was set
 //! since the start. [`Hashing::policy`] is what workers hash by.
 
-use crate::api::hash::{Changed, SetHash, refused};
+use crate::api::hash::{Changed, HashChange, SetHash, refused};
 use crate::api::message::Error;
 use crate::config::{Config, HashProfile, Seed, SeedWarning, draw_seed, kept_seed, seed_file};
 use crate::prefix::Prefix;
@@ -108,23 +108,48 @@ impl Own {
         }
     }
 
-    /// Makes its own what differs between `from` and `to`.
-    fn take(&mut self, from: Choice, to: Choice) {
+    /// Makes its own what `change` names, with its value in `to`: what is said of a profile holds for
+    /// it from then on, whatever `[hash]` becomes.
+    fn take(&mut self, change: &HashChange, to: Choice) {
         for field in Field::ALL {
-            if from.fields.has(field) != to.fields.has(field) {
+            if change.fields.contains_key(field.name()) {
                 self.mask.fields = self.mask.fields.with(field, true);
                 self.values.fields = self.values.fields.with(field, to.fields.has(field));
             }
         }
-        if from.symmetric != to.symmetric {
+        if change.symmetric.is_some() {
             (self.mask.symmetric, self.values.symmetric) = (true, to.symmetric);
         }
-        if from.seed != to.seed {
+        if change.seed.is_some() {
             (self.mask.seed, self.values.seed) = (true, to.seed);
         }
-        if from.algorithm != to.algorithm {
+        if change.algorithm.is_some() {
             (self.mask.algorithm, self.values.algorithm) = (true, to.algorithm);
         }
+    }
+
+    /// The names of the settings that are its own and are not so, or not with this value, in `start`.
+    pub fn live(&self, start: &Own) -> Vec<String> {
+        let (before, after) = (start.values, self.values);
+        let fields = Field::ALL.into_iter().filter(|f| {
+            let same = before.fields.has(*f) == after.fields.has(*f);
+            self.mask.fields.has(*f) && !(start.mask.fields.has(*f) && same)
+        });
+        let (own, was) = (self.mask, start.mask);
+        let symmetric = was.symmetric && before.symmetric == after.symmetric;
+        let seed = was.seed && before.seed == after.seed;
+        let algorithm = was.algorithm && before.algorithm == after.algorithm;
+        let rest = [
+            ("symmetric", own.symmetric && !symmetric),
+            ("seed", own.seed && !seed),
+            ("algorithm", own.algorithm && !algorithm),
+        ];
+        let rest = rest.into_iter().filter(|r| r.1).map(|r| r.0);
+        fields
+            .map(Field::name)
+            .chain(rest)
+            .map(String::from)
+            .collect()
     }
 
     /// Its seed is its own.
@@ -277,8 +302,9 @@ impl Hashing {
             .find(|p| Some(p.name.as_str()) == profile)
         {
             Some(own) => {
-                own.take(from, to);
-                if from.seed != to.seed {
+                let new = from.seed != to.seed || !own.has_seed();
+                own.take(&change, to);
+                if change.seed.is_some() && new {
                     own.seed = SeedSource::Live;
                 }
             }
@@ -298,13 +324,14 @@ impl Hashing {
         Ok((next, differences(from, to)))
     }
 
-    /// Puts the seed that was drawn for `profile`, or for `[hash]`, down as kept in `file`.
-    pub fn kept(&mut self, profile: Option<&str>, file: PathBuf) {
+    /// Puts `seed` down as drawn for `profile`, or for `[hash]`, and kept in `file`.
+    pub fn kept(&mut self, profile: Option<&str>, seed: u32, file: PathBuf) {
+        let source = SeedSource::Kept(file);
         match profile {
-            None => self.seed = SeedSource::Kept(file),
+            None => (self.base.seed, self.seed) = (seed, source),
             Some(name) => {
                 if let Some(own) = self.profiles.iter_mut().find(|p| p.name == name) {
-                    own.seed = SeedSource::Kept(file);
+                    (own.values.seed, own.seed) = (seed, source);
                 }
             }
         }

@@ -144,6 +144,41 @@ fn a_profile_has_its_own_and_the_rest_stays() {
 }
 
 #[test]
+fn what_is_said_of_a_profile_is_its_own_and_marked() {
+    let mut lab = lab(PROFILE);
+    let of = |request| SetHash {
+        profile: Some("anycast".into()),
+        ..request
+    };
+    // As it is inherited already: nothing moves, but from now on it is the profile's.
+    let pinned = set(&mut lab, of(field("source-port", true))).expect("a change");
+    assert!(pinned.changes.is_empty() && pinned.notes[1].contains("its own now"));
+    set(&mut lab, field("source-port", false)).expect("a change");
+    let shown = show(&mut lab);
+    assert_eq!(shown.live, ["source-port"]);
+    let anycast = &shown.profiles[0];
+    assert!(anycast.fields["source-port"] && !shown.fields["source-port"]);
+    assert_eq!(anycast.own, ["source-port", "ipv6-label"]);
+    assert_eq!(anycast.live, ["source-port"], "the label is of the file");
+
+    set(&mut lab, of(field("ipv6-label", true))).expect("a change");
+    set(&mut lab, of(field("destination-port", false))).expect("a change");
+    let anycast = &show(&mut lab).profiles[0];
+    assert_eq!(
+        anycast.live,
+        ["source-port", "destination-port", "ipv6-label"]
+    );
+    let note = anycast.note.as_deref();
+    assert_eq!(
+        note,
+        Some("off: source-port is on and destination-port is off")
+    );
+    set(&mut lab, of(field("ipv6-label", false))).expect("as in the file");
+    let anycast = &show(&mut lab).profiles[0];
+    assert_eq!(anycast.live, ["source-port", "destination-port"]);
+}
+
+#[test]
 fn what_is_refused_changes_nothing() {
     let text = "[[hash-profile]]\nname = \"x\"\nprefixes = [\"10.9.0.0/16\"]\n\
                 source-ip = true\nipv6-label = false\n";
@@ -179,7 +214,12 @@ fn what_is_refused_changes_nothing() {
 #[test]
 fn a_side_alone_switches_symmetric_off_and_says_why() {
     let mut lab = lab(PROFILE);
-    set(&mut lab, field("destination-port", false)).expect("a change");
+    let changed = set(&mut lab, field("destination-port", false)).expect("a change");
+    let last = changed.notes.last().expect("a note");
+    assert_eq!(
+        last,
+        "symmetric: off: source-port is on and destination-port is off"
+    );
     let shown = show(&mut lab);
     assert!(!shown.symmetric);
     let words = shown.note.expect("why");
@@ -198,6 +238,7 @@ fn a_drawn_seed_is_kept_where_the_configuration_says_random() {
     config.state.directory = directory.clone();
     config.hash.seed = Seed::Random;
     let mut lab = Lab::new(&config);
+    let first = policy(&mut lab);
     let draw = SetHash {
         draw_seed: true,
         ..SetHash::default()
@@ -225,6 +266,10 @@ fn a_drawn_seed_is_kept_where_the_configuration_says_random() {
         changed.notes[0].contains("until evenpath ends"),
         "{changed:?}"
     );
+    // The first start's seed is not what a restart would take.
+    let first = u64::from(first.base().seed());
+    set(&mut lab, seed(first)).expect("a change");
+    assert_eq!(show(&mut lab).live, ["seed"]);
     assert_eq!(configured_policy(&config).0.base().seed(), shown.seed);
     std::fs::remove_dir_all(&directory).expect("remove");
 

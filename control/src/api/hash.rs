@@ -67,12 +67,17 @@ impl HashChange {
 }
 
 fn field(name: &str) -> Result<Field, Error> {
-    let known = Field::ALL.map(Field::name);
     let found = Field::ALL.into_iter().find(|f| f.name() == name);
     found.ok_or_else(|| {
-        let remedy = match nearest(name, &known) {
+        let fields = Field::ALL.map(Field::name);
+        let others = ["symmetric", "seed", "algorithm"];
+        let remedy = match nearest(name, &[&fields[..], &others].concat()) {
             Some(meant) => format!("did you mean {meant}?"),
-            None => format!("fields are {}", known.join(", ")),
+            None => format!(
+                "fields are {}; beside them there are {}",
+                fields.join(", "),
+                others.join(", ")
+            ),
         };
         refused(name, "there is no such field".into(), Some(remedy))
     })
@@ -190,6 +195,10 @@ pub struct HashProfile {
     pub seed_file: Option<String>,
     /// `mix`.
     pub algorithm: String,
+    /// Settings that were made its own since the start, or given another value, and are lost at a
+    /// restart.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub live: Vec<String>,
 }
 
 /// What a field is, in the words of `nv show system forwarding ecmp-hash` where it has it.
@@ -273,12 +282,18 @@ mod tests {
             words.starts_with("hash algorithm: set: crc16 is unknown; allowed are mix"),
             "{words}"
         );
-        let colour = change(r#"{"fields":{"colour":true}}"#);
-        let words = colour.apply(one).expect_err("").to_string();
-        assert!(
-            words.contains("fields are ip-protocol, source-ip"),
-            "{words}"
-        );
+        for (name, words) in [
+            ("colour", "fields are ip-protocol, source-ip, "),
+            (
+                "colour",
+                "; beside them there are symmetric, seed, algorithm",
+            ),
+            ("symetric", "did you mean symmetric?"),
+        ] {
+            let wrong = change(&format!(r#"{{"fields":{{"{name}":true}}}}"#));
+            let error = wrong.apply(one).expect_err(name).to_string();
+            assert!(error.contains(words), "{error}");
+        }
         let other = r#"{"fields":{"source-ip":false,"source-port":true}}"#;
         assert!(change(other).apply(one).is_ok(), "on in the same change");
     }
