@@ -53,6 +53,24 @@ fn what_is_wrong_with_a_profile() {
             "name = \"b c\"\nprefixes = [\"11.0.0.0/8\"]",
             "line 5: hash-profile[2].name: \"b c\" is not allowed; allowed: 1 to 15 letters, digits, _ -",
         ),
+        (
+            "name = \"b\"\nprefixes = [\"11.0.0.0/8\"]\nseed = 4294967296",
+            "line 7: hash-profile[2].seed: 4294967296 is not allowed; allowed: \"random\" or \
+             0..4294967295",
+        ),
+        (
+            "name = \"b\"\nprefixes = [\"11.0.0.0/8\"]\nalgorithm = \"crc16\"\nroce-qp = \"on\"",
+            "line 7: hash-profile[2].algorithm: \"crc16\" is not allowed; allowed: \"mix\", \
+             \"toeplitz\" or \"crc32\"\n\
+             line 8: hash-profile[2].roce-qp: \"on\" is not allowed; allowed: true or false",
+        ),
+        (
+            "name = \"b\"\nprefixes = [\"11.0.0.0/8\"]\ncolour = 1",
+            "line 7: hash-profile[2].colour: unknown key; known here: name, prefixes, ip-protocol, \
+             source-ip, destination-ip, source-port, destination-port, ipv6-label, ingress-interface, \
+             gtp-teid, inner-ip-protocol, inner-source-ip, inner-destination-ip, inner-source-port, \
+             inner-destination-port, inner-ipv6-label, roce-qp, symmetric, seed, algorithm",
+        ),
     ] {
         assert_eq!(problems(&format!("{one}[[hash-profile]]\n{text}\n")), words);
     }

@@ -4,6 +4,8 @@
 //! a comment. What NVUE wrote takes precedence, key by key. What is not about ECMP is skipped and
 //! counted; what looks like ours and is not is an error, and all errors are found in one go.
 
+#[cfg(test)]
+mod guide_tests;
 mod key;
 mod print;
 #[cfg(test)]
@@ -21,6 +23,9 @@ pub const STANDARD: [&str; 2] = [
     "/etc/cumulus/datapath/traffic.conf",
     "/etc/cumulus/datapath/nvue_traffic.conf",
 ];
+
+/// The vendor's guide names this key where it means `hash_config.gtp_teid`.
+const BOND_TEID: &str = "lag_hash_config.gtp_teid";
 
 /// A file to import.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -178,6 +183,7 @@ impl Reader<'_> {
             return;
         };
         let (mut lag, mut adaptive, mut other) = (0, 0, 0);
+        let mut bond_teid = false;
         for (index, text) in source.text.lines().enumerate() {
             let line = index + 1;
             let text = text.split('#').next().unwrap_or_default();
@@ -191,7 +197,10 @@ impl Reader<'_> {
             };
             match Owner::of(key) {
                 Owner::Ours(known) => self.ours(file, line, known, key, value),
-                Owner::Lag => lag += 1,
+                Owner::Lag => {
+                    lag += 1;
+                    bond_teid |= key == BOND_TEID && value.eq_ignore_ascii_case("true");
+                }
                 Owner::Adaptive => adaptive += 1,
                 Owner::MaxPaths => self.notes.push(format!(
                     "{}:{line}: ecmp_max_paths is not imported: FRR's maximum-paths says how many \
@@ -222,6 +231,12 @@ impl Reader<'_> {
             "of adaptive_routing not imported: not in this version",
         );
         skipped(other, "skipped: not about ECMP");
+        if bond_teid {
+            self.notes.push(format!(
+                "{}: {BOND_TEID} is about bonds; the TEID counts for ECMP by hash_config.gtp_teid",
+                source.name
+            ));
+        }
     }
 
     fn ours(&mut self, file: usize, line: usize, key: Key, name: &str, text: &str) {
