@@ -11,7 +11,7 @@ use fastpath::dpdk::{
 use fastpath::software::icmp::Limit;
 use fastpath::software::worker::{Attached, Gleans, Parts, Role, Worker};
 use fastpath::table::stats::WorkerStats;
-use fastpath::table::{PortId, Writer};
+use fastpath::table::{PortId, Traffic, Writer};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use support::packet::{V4, V6, to_router, udp, v4, v6};
@@ -109,7 +109,7 @@ fn pcap_to_pcap_equals_heap_frames_and_the_model() {
     });
     let tables = Arc::new(tables());
     let (writer, registry) = Writer::new(Arc::clone(&tables), active, standby);
-    let stats = Arc::new(WorkerStats::new());
+    let stats = Arc::new(WorkerStats::with_buckets(tables.groups.buckets_capacity()));
     let (mut receive, mut transmit) = (Vec::new(), Vec::new());
     for (i, port) in ports.iter().enumerate() {
         let (rx, tx) = port.queues().unwrap();
@@ -152,4 +152,20 @@ fn pcap_to_pcap_equals_heap_frames_and_the_model() {
     assert_eq!(counters.balance(), model.counters().balance());
     let (made, gone) = counters.balance();
     assert_eq!(made, gone);
+    let (driven, modelled) = (stats.buckets(), model.stats.buckets());
+    let mut forwarded = Traffic::default();
+    for bucket in 0..driven.len() as u32 {
+        assert_eq!(
+            driven.word(bucket),
+            modelled.word(bucket),
+            "bucket {bucket}"
+        );
+        forwarded += Traffic::between(0, driven.word(bucket));
+    }
+    let own = counters.icmp_sent + counters.fragments;
+    assert_eq!(forwarded.packets, counters.sent_total() - own);
+    assert!(
+        driven.word(64) != 0 && driven.word(127) != 0,
+        "both ends of the group"
+    );
 }

@@ -233,6 +233,11 @@ impl Load {
         }
     }
 
+    /// Counters of a worker.
+    pub fn stats(&self) -> WorkerStats {
+        WorkerStats::with_buckets(self.tables.groups.buckets_capacity())
+    }
+
     /// A worker on the ring.
     pub fn worker(&self) -> Worker<Receive, Transmit, Never, Direct> {
         fn attached<Q>(queue: Q) -> Vec<Attached<Q>> {
@@ -248,7 +253,7 @@ impl Load {
             allocator: Never,
             views: self.registry.reader(),
             tables: Arc::clone(&self.tables),
-            stats: Arc::new(WorkerStats::new()),
+            stats: Arc::new(self.stats()),
             gleans: Arc::new(Gleans::new(1)),
             icmp_limit: Limit::new(0, 1, || 0),
             punts: Punts::Drop,

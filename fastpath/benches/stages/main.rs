@@ -91,6 +91,8 @@ fn stages(load: &mut Load) -> [f64; 4] {
     let reader = load.registry.reader();
     let (view, tables) = (reader.read(), &load.tables);
     let (mut burst, mut lanes) = (Burst::new(), Lanes::default());
+    let stats = load.stats();
+    let counters = stats.buckets();
     let (mut done, mut cycles) = (0, [0; 4]);
     while done < PACKETS {
         rx.poll(&mut burst);
@@ -106,11 +108,11 @@ fn stages(load: &mut Load) -> [f64; 4] {
                 now()
             },
             {
-                select(burst.lanes(), &mut lanes, tables);
+                select(burst.lanes(), &mut lanes, tables, counters);
                 now()
             },
             {
-                rewrite(&mut burst, &mut lanes, tables);
+                rewrite(&mut burst, &mut lanes, tables, counters);
                 now()
             },
         ];

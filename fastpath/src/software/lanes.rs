@@ -78,6 +78,8 @@ pub struct Lanes {
     pub awaited: [u64; BURST],
     /// Nexthop group; [`GroupId::NONE`] on a miss and for what is not routed.
     pub group: [GroupId; BURST],
+    /// The bucket's place in the arena.
+    pub bucket: [u32; BURST],
     /// The chosen member.
     pub adjacency: [AdjacencyId; BURST],
     /// Where it leaves, when the verdict is [`Verdict::Send`].
@@ -98,6 +100,7 @@ impl Default for Lanes {
             fragments: 0,
             awaited: [0; BURST],
             group: [GroupId::NONE; BURST],
+            bucket: [0; BURST],
             adjacency: [AdjacencyId::NO_ROUTE; BURST],
             egress: [PortId(0); BURST],
             v4: Family::new(0),

@@ -3,15 +3,22 @@
 use super::burst::{Burst, Frame};
 use super::lanes::{Lanes, Verdict};
 use crate::table::adjacency::{Facts, Slot};
+use crate::table::traffic::BucketCounters;
 use crate::table::{Disposition, DropReason, Tables};
 use crate::wire::{checksum, ethernet, ipv4, ipv6};
 
 /// Rewrites every packet whose adjacency forwards, and says what becomes of the others.
 ///
-/// In: `verdict`, `adjacency`, `l3`, `l3_len`. Out: `verdict`, `egress`. Touches packet memory; a
-/// packet that is not sent in the end is left as it came.
+/// In: `verdict`, `adjacency`, `bucket`, `l3`, `l3_len`. Out: `verdict`, `egress`; what is to be
+/// sent is counted for its bucket, by the length it came in with. Touches packet memory; a packet
+/// that is not sent in the end is left as it came.
 #[inline(never)]
-pub fn rewrite<F: Frame>(burst: &mut Burst<F>, lanes: &mut Lanes, tables: &Tables) {
+pub fn rewrite<F: Frame>(
+    burst: &mut Burst<F>,
+    lanes: &mut Lanes,
+    tables: &Tables,
+    counters: &BucketCounters,
+) {
     for (i, frame) in burst.lanes().zip(burst.iter_mut()) {
         let verdict = lanes.verdict[i];
         if !matches!(verdict, Verdict::V4 | Verdict::V6) {
@@ -22,7 +29,12 @@ pub fn rewrite<F: Frame>(burst: &mut Burst<F>, lanes: &mut Lanes, tables: &Table
         if facts.is_forward() {
             lanes.egress[i] = facts.port();
             let (l3, len) = (usize::from(lanes.l3[i]), lanes.l3_len[i]);
-            lanes.verdict[i] = forward(frame, slot, facts, l3, len, verdict == Verdict::V6);
+            let bytes = frame.bytes().len();
+            let verdict = forward(frame, slot, facts, l3, len, verdict == Verdict::V6);
+            if matches!(verdict, Verdict::Send | Verdict::Fragment) {
+                counters.count(lanes.bucket[i], bytes);
+            }
+            lanes.verdict[i] = verdict;
         } else {
             lanes.verdict[i] = match facts.disposition() {
                 Disposition::Drop(reason) => Verdict::Drop(reason),

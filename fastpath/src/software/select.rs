@@ -3,25 +3,27 @@
 use super::burst::BURST;
 use super::lanes::{Lanes, Verdict};
 use super::prefetch::prefetch;
+use crate::table::traffic::BucketCounters;
 use crate::table::{AdjacencyId, DropReason, GroupId, PortId, Tables};
 use std::ops::Range;
 
 /// Picks a member for every packet.
 ///
-/// In: `group`, `hash`. Out: `adjacency`; `verdict` of what only dead members could take. Touches
-/// no packet memory.
+/// In: `group`, `hash`. Out: `bucket`, `adjacency`; `verdict` of what only dead members could take.
+/// Touches no packet memory. `counters` are those that `rewrite` counts in.
 #[inline(never)]
-pub fn select(range: Range<usize>, lanes: &mut Lanes, tables: &Tables) {
+pub fn select(range: Range<usize>, lanes: &mut Lanes, tables: &Tables, counters: &BucketCounters) {
     let groups = &tables.groups;
-    let mut index = [0; BURST];
     let range = range.start..range.end.min(BURST);
     for i in range.clone() {
         let word = groups.word(lanes.group[i]);
-        index[i] = word.base().wrapping_add(word.bucket(lanes.hash[i]));
-        prefetch(groups.bucket_address(index[i]));
+        let index = word.base().wrapping_add(word.bucket(lanes.hash[i]));
+        lanes.bucket[i] = index;
+        prefetch(groups.bucket_address(index));
+        prefetch(counters.address(index));
     }
     for i in range.clone() {
-        let id = groups.bucket(index[i]).first;
+        let id = groups.bucket(lanes.bucket[i]).first;
         lanes.adjacency[i] = id;
         prefetch(tables.adjacencies.slot(id));
     }

@@ -202,8 +202,9 @@ fn forward<F, T, A, L>(
         let of = &mut outputs.fragments;
         follow(burst, lanes, port, of, &view.hash, &tables.groups, stats);
     }
-    select(burst.lanes(), lanes, tables); //          group, hash -> adjacency
-    rewrite(burst, lanes, tables); //                 adjacency   -> new header, egress
+    let counters = outputs.stats.buckets();
+    select(burst.lanes(), lanes, tables, counters); // group, hash -> adjacency
+    rewrite(burst, lanes, tables, counters); //       adjacency   -> new header, egress
     push(burst, lanes, port, outputs, view, tables); // egress    -> transmit queue
 }
 

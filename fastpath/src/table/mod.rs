@@ -15,6 +15,7 @@ pub mod down;
 pub mod group;
 pub mod naive;
 pub mod stats;
+pub mod traffic;
 
 use crate::rcu;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -23,6 +24,7 @@ use std::sync::Arc;
 pub use adjacency::{Adjacencies, Adjacency, AdjacencyId, Disposition};
 pub use down::Down;
 pub use group::{GroupId, GroupWord, Groups};
+pub use traffic::Traffic;
 
 /// The most ports: one bit each in the down mask's word of dead ports.
 pub const MAX_PORTS: usize = 64;

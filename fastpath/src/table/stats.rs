@@ -3,6 +3,7 @@
 //! At rest, summed over all workers, nothing is unaccounted:
 //! `in + icmp sent + fragments = out + dropped + punted`; see [`Snapshot::balance`].
 
+use super::traffic::{BucketCounters, Traffic};
 use super::{DropReason, MAX_PORTS, PortId};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -50,6 +51,7 @@ pub struct WorkerStats {
     fragments_waited: Counter,
     fragments_by_addresses: Counter,
     turns: Counter,
+    buckets: BucketCounters,
 }
 
 impl Default for WorkerStats {
@@ -65,14 +67,42 @@ impl Default for WorkerStats {
             fragments_waited: Counter::default(),
             fragments_by_addresses: Counter::default(),
             turns: Counter::default(),
+            buckets: BucketCounters::default(),
         }
     }
 }
 
 impl WorkerStats {
-    /// All zero.
+    /// All zero; buckets are not counted.
     pub fn new() -> Self {
         WorkerStats::default()
+    }
+
+    /// All zero, with counters for an arena of `buckets` buckets.
+    pub fn with_buckets(buckets: usize) -> Self {
+        WorkerStats {
+            buckets: BucketCounters::new(buckets),
+            ..WorkerStats::default()
+        }
+    }
+
+    /// What was forwarded, by bucket. Left out are packets of the router's own (ICMP errors).
+    #[inline(always)]
+    pub fn buckets(&self) -> &BucketCounters {
+        &self.buckets
+    }
+
+    /// What came in from the network, all ports together: no bucket was given more, but for
+    /// packets that had to wait.
+    pub fn taken_in(&self) -> Traffic {
+        let mut sum = Traffic::default();
+        for port in &self.ports {
+            sum += Traffic {
+                packets: port.in_packets.get(),
+                bytes: port.in_bytes.get(),
+            };
+        }
+        sum
     }
 
     #[inline]

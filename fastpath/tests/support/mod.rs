@@ -234,7 +234,7 @@ impl Router {
             receive.extend(attach(&from_kernel, Role::Kernel));
             transmit.extend(attach(&to_kernel, Role::Kernel));
         }
-        let stats = Arc::new(WorkerStats::new());
+        let stats = Arc::new(WorkerStats::with_buckets(tables.groups.buckets_capacity()));
         let gleans = Arc::new(Gleans::new(4));
         let worker = Worker::new(Parts {
             receive,
