@@ -140,7 +140,8 @@ pub enum Config {
   evenpath show route                  all routes
   evenpath show route 10.0.0.0/8       the route of this prefix
   evenpath show route 10.1.2.3         the route that this address takes
-  evenpath show group 1 --json")]
+  evenpath show group 1 --json
+  evenpath show group 1 --buckets      each bucket: packets, bytes, how long idle")]
 pub enum Show {
     /// Routes, with their next hops.
     Route {
@@ -152,6 +153,9 @@ pub enum Show {
     Group {
         /// One of them.
         id: Option<u32>,
+        /// Each bucket of it: what it forwarded, and how long it has been idle.
+        #[arg(long, requires = "id")]
+        buckets: bool,
     },
     /// Next hops.
     Nexthop,
@@ -208,7 +212,10 @@ impl Show {
                     ..RouteQuery::default()
                 },
             }),
-            Show::Group { id } => Request::ShowGroup(GroupQuery { id: *id }),
+            Show::Group { id, buckets } => Request::ShowGroup(GroupQuery {
+                id: *id,
+                buckets: *buckets,
+            }),
             Show::Nexthop => Request::ShowNexthop,
             Show::Neighbor => Request::ShowNeighbor,
             Show::Port => Request::ShowPort,

@@ -4,7 +4,7 @@ use crate::cli;
 use crate::output::{self, Done};
 use crate::table::Table;
 use control::api::client::Client;
-use control::api::message::{Counters, Fpm, Group, Happening, Hash, Member, Route};
+use control::api::message::{Bucket, Counters, Fpm, Group, Happening, Hash, Member, Route};
 use control::api::message::{Neighbor, Nexthop, Port};
 use control::api::{Request, Response};
 use std::fmt::Write;
@@ -121,22 +121,21 @@ fn routes(routes: &[Route]) -> String {
 
 fn groups(groups: &[Group]) -> String {
     let mut table = Table::new([
-        "GROUP", "BUCKETS", "ROUTES", "PLANE", "NEXTHOP", "PORT", "WEIGHT", "HAS", "STATE",
+        "GROUP", "BUCKETS", "ACTIVE", "ROUTES", "PLANE", "NEXTHOP", "PORT", "WEIGHT", "HAS",
+        "PACKETS", "BYTES", "STATE",
     ]);
-    table.right([0, 1, 2, 6, 7]);
+    table.right([0, 1, 2, 3, 7, 8, 9, 10]);
     for group in groups {
         let start = [
             group.id.to_string(),
             group.buckets.to_string(),
+            or_dash(group.active_buckets),
             group.routes.to_string(),
             group.plane.clone(),
         ];
         if group.members.is_empty() {
-            table.row(
-                start
-                    .into_iter()
-                    .chain(["-", "-", "-", "-", "-"].map(String::from)),
-            );
+            let dashes = ["-"; 7].map(String::from);
+            table.row(start.into_iter().chain(dashes));
             continue;
         }
         for (i, member) in group.members.iter().enumerate() {
@@ -150,11 +149,35 @@ fn groups(groups: &[Group]) -> String {
                 member.port.clone(),
                 member.weight.to_string(),
                 or_dash(member.buckets),
+                or_dash(member.packets),
+                or_dash(member.bytes),
                 member.state.clone(),
             ]));
         }
     }
-    table.text("no groups")
+    let mut text = table.text("no groups");
+    for group in groups.iter().filter(|g| !g.each.is_empty()) {
+        text.push('\n');
+        text += &buckets(&group.each);
+    }
+    text
+}
+
+fn buckets(each: &[Bucket]) -> String {
+    let mut table = Table::new(["BUCKET", "NEXTHOP", "PORT", "PACKETS", "BYTES", "IDLE"]);
+    table.right([0, 3, 4, 5]);
+    for b in each {
+        let tenths = |ms: u64| format!("{}.{} s", ms / 1000, ms % 1000 / 100);
+        table.row([
+            b.bucket.to_string(),
+            or_dash(b.via),
+            or_dash(b.port.as_ref()),
+            b.packets.to_string(),
+            b.bytes.to_string(),
+            or_dash(b.idle_ms.map(tenths)),
+        ]);
+    }
+    table.text("no buckets")
 }
 
 fn nexthops(nexthops: &[Nexthop]) -> String {

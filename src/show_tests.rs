@@ -9,6 +9,8 @@ fn member(via: &str, port: &str, weight: u32, state: &str, buckets: Option<u32>)
         weight,
         state: state.into(),
         buckets,
+        packets: buckets.map(u64::from),
+        bytes: buckets.map(|b| 100 * u64::from(b)),
     }
 }
 
@@ -71,6 +73,7 @@ fn groups_show_how_buckets_are_dealt() {
     let groups = vec![Group {
         id: 7,
         buckets: 64,
+        active_buckets: Some(3),
         routes: 250,
         plane: "software".into(),
         members: vec![
@@ -78,13 +81,24 @@ fn groups_show_how_buckets_are_dealt() {
             member("fe80::3", "up2", 1, "unresolved", Some(0)),
         ],
         fpm_ids: vec![34],
+        each: vec![Bucket {
+            bucket: 0,
+            via: Some("169.254.0.1".parse().unwrap()),
+            port: Some("up1".into()),
+            packets: 5,
+            bytes: 320,
+            idle_ms: Some(12_345),
+        }],
     }];
     assert_eq!(
         words(&Response::Group(groups)),
         "\
-GROUP  BUCKETS  ROUTES  PLANE     NEXTHOP      PORT  WEIGHT  HAS  STATE
-    7       64     250  software  169.254.0.1  up1        1   64  up
-                                  fe80::3      up2        1    0  unresolved
+GROUP  BUCKETS  ACTIVE  ROUTES  PLANE     NEXTHOP      PORT  WEIGHT  HAS  PACKETS  BYTES  STATE
+    7       64       3     250  software  169.254.0.1  up1        1   64       64   6400  up
+                                          fe80::3      up2        1    0        0      0  unresolved
+
+BUCKET  NEXTHOP      PORT  PACKETS  BYTES    IDLE
+     0  169.254.0.1  up1         5    320  12.3 s
 "
     );
 }

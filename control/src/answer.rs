@@ -1,6 +1,6 @@
 //! Answers to the api: views of the control thread's state, as the messages of the socket.
 
-use crate::api::message::{Counters, Error, Fpm, Group, Member, Neighbor, Nexthop, Port};
+use crate::api::message::{Counters, Error, Fpm, Member, Neighbor, Nexthop, Port};
 use crate::api::{Reply, Request, Response};
 use crate::bucket;
 use crate::control::Control;
@@ -8,7 +8,7 @@ use crate::event::{Mac, configured_port};
 use crate::fpm::decode::Skip;
 use crate::nexthop::{SetId, State};
 use fastpath::table::{GroupId, LpmWrite, PortId};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 pub(crate) fn error(object: String, operation: &str, cause: String, remedy: Option<&str>) -> Error {
@@ -29,7 +29,7 @@ impl<L: LpmWrite> Control<L> {
     pub fn answer(&mut self, request: &Request, now: Instant) -> Reply {
         let answer = match request {
             Request::ShowRoute(query) => self.show_route(query).map(Response::Route),
-            Request::ShowGroup(query) => self.show_group(query.id).map(Response::Group),
+            Request::ShowGroup(query) => self.show_group(query, now).map(Response::Group),
             Request::ShowNexthop => Ok(Response::Nexthop(self.show_nexthop())),
             Request::ShowNeighbor => Ok(Response::Neighbor(self.show_neighbor())),
             Request::ShowPort => Ok(Response::Port(self.show_port())),
@@ -51,6 +51,7 @@ impl<L: LpmWrite> Control<L> {
     /// The members of a set; with `group`, how many buckets each has there.
     pub(crate) fn members(&self, set: SetId, group: Option<GroupId>) -> Vec<Member> {
         let plan = &self.plan;
+        let id = group.filter(|_| self.activity.is_watching());
         let group = group.and_then(|id| plan.groups.get(id));
         let members = plan.sets.members(set);
         let shown = members.iter().filter_map(|&(number, weight)| {
@@ -59,7 +60,10 @@ impl<L: LpmWrite> Control<L> {
                 true => crate::nexthop::look(&nexthop.key, &plan.ports, &plan.neighbors).state,
                 false => nexthop.outlook.state,
             };
+            let traffic = id.map(|id| self.activity.member(id, number));
             Some(Member {
+                packets: traffic.map(|t| t.packets),
+                bytes: traffic.map(|t| t.bytes),
                 via: nexthop.key.gateway,
                 port: plan.ports.interface(nexthop.key.ifindex),
                 weight,
@@ -68,45 +72,6 @@ impl<L: LpmWrite> Control<L> {
             })
         });
         shown.collect()
-    }
-
-    fn show_group(&self, id: Option<u32>) -> Result<Vec<Group>, Error> {
-        let mut fpm_ids: HashMap<SetId, Vec<u32>> = HashMap::new();
-        for (id, set) in self.objects.sets() {
-            fpm_ids.entry(set).or_default().push(id);
-        }
-        let wanted = |g: &GroupId| id.is_none_or(|id| g.0 == id);
-        let mut groups: Vec<Group> = self
-            .plan
-            .groups
-            .iter()
-            .filter(|(g, _)| wanted(g))
-            .map(|(g, group)| {
-                let mut fpm_ids = fpm_ids.get(&group.set).cloned().unwrap_or_default();
-                fpm_ids.sort_unstable();
-                Group {
-                    id: g.0,
-                    buckets: group.word.size(),
-                    routes: group.routes,
-                    plane: "software".into(),
-                    members: self.members(group.set, Some(g)),
-                    fpm_ids,
-                }
-            })
-            .collect();
-        groups.sort_unstable_by_key(|g| g.id);
-        match id {
-            Some(id) if groups.is_empty() => {
-                let cause = "there is no such group".into();
-                Err(error(
-                    format!("group {id}"),
-                    "show",
-                    cause,
-                    Some("`evenpath show group` lists them"),
-                ))
-            }
-            _ => Ok(groups),
-        }
     }
 
     fn show_nexthop(&self) -> Vec<Nexthop> {

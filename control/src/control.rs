@@ -1,5 +1,6 @@
 //! The control thread's state: every event goes in here, and nothing else changes the tables.
 
+use crate::activity::Activity;
 use crate::api::message::Happening;
 use crate::bucket::Member;
 use crate::config::{self, Config};
@@ -17,9 +18,11 @@ use crate::rib::{Rib, Target};
 use crate::routes::drive;
 use crate::session::Session;
 use crate::zebra::Backlog;
+use fastpath::table::stats::WorkerStats;
 use fastpath::table::{LpmWrite, PortId, Writer};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How many events are remembered for `show events`.
@@ -69,6 +72,7 @@ pub struct Control<L: LpmWrite> {
     pub(crate) collect_at: usize,
     started: Noticed,
     snapshot: Option<Box<dyn Fn() -> fastpath::table::stats::Snapshot + Send>>,
+    pub(crate) activity: Activity,
 }
 
 impl<L: LpmWrite> Control<L> {
@@ -104,6 +108,7 @@ impl<L: LpmWrite> Control<L> {
             retry_at: None,
             collect_at: 0,
             snapshot: None,
+            activity: Activity::default(),
             started: now,
         };
         // Whoever made the view may have left the profiles to us.
@@ -119,6 +124,17 @@ impl<L: LpmWrite> Control<L> {
         snapshot: impl Fn() -> fastpath::table::stats::Snapshot + Send + 'static,
     ) {
         self.snapshot = Some(Box::new(snapshot));
+    }
+
+    /// What `workers` forward is kept in the book from now on, by group and bucket.
+    pub fn watch(&mut self, workers: &[Arc<WorkerStats>], now: Instant) {
+        self.activity = Activity::new(workers);
+        self.activity.read(&self.plan.groups, now);
+    }
+
+    /// What buckets forwarded, as of the last reading.
+    pub fn activity(&self) -> &Activity {
+        &self.activity
     }
 
     pub(crate) fn snapshot(&self) -> fastpath::table::stats::Snapshot {
@@ -218,11 +234,19 @@ impl<L: LpmWrite> Control<L> {
             }
         }
         self.commit(now);
+        if self.activity.due().is_some_and(|due| now >= due) {
+            self.activity.read(&self.plan.groups, now);
+        }
     }
 
     /// When [`Control::tick`] is due, if nothing comes before; in the past: at once.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let dues = [self.backlog.since(), self.session.deadline(), self.retry_at];
+        let dues = [
+            self.backlog.since(),
+            self.session.deadline(),
+            self.retry_at,
+            self.activity.due(),
+        ];
         dues.into_iter().flatten().min()
     }
 
@@ -234,6 +258,8 @@ impl<L: LpmWrite> Control<L> {
     /// Publishes what is pending.
     pub(crate) fn commit(&mut self, now: Instant) {
         let (refused, actions) = self.plan.commit(now);
+        let changes = self.plan.groups.take_changes();
+        self.activity.follow(&self.plan.groups, &changes, now);
         self.collect();
         self.actions.extend(actions);
         if std::mem::take(&mut self.plan.short_of_room) {

@@ -52,9 +52,28 @@ struct Draft {
     alive: bool,
 }
 
+/// What happened to groups since it was last asked.
+#[derive(Clone, Debug, Default)]
+pub struct Changes {
+    /// Routes went from one group to another.
+    pub moved: Vec<(GroupId, GroupId)>,
+    /// They are new, or buckets may have other owners.
+    pub dealt: BTreeSet<GroupId>,
+    /// No prefix names them any more.
+    pub gone: Vec<GroupId>,
+}
+
+impl Changes {
+    /// Nothing did.
+    pub fn is_empty(&self) -> bool {
+        self.moved.is_empty() && self.dealt.is_empty() && self.gone.is_empty()
+    }
+}
+
 /// All groups.
 #[derive(Debug)]
 pub struct Groups {
+    changes: Changes,
     all: HashMap<GroupId, Group>,
     by_set: HashMap<(SetId, SetId), Vec<GroupId>>,
     memory: HashMap<(SetId, SetId), Remembered>,
@@ -68,6 +87,7 @@ impl Groups {
     /// No group yet; those of several members get at least `buckets` buckets, a power of two.
     pub fn new(buckets: usize) -> Self {
         Groups {
+            changes: Changes::default(),
             all: HashMap::new(),
             by_set: HashMap::new(),
             memory: HashMap::new(),
@@ -148,8 +168,16 @@ impl Groups {
             Some(id) => id,
             None => self.create(draft, set, &members, now, nexthops, dplane)?,
         };
+        if from != GroupId::NONE && from != id {
+            self.changes.moved.push((from, id));
+        }
         self.memo.insert((from, set), id);
         Ok(id)
+    }
+
+    /// What happened since this was last asked.
+    pub fn take_changes(&mut self) -> Changes {
+        std::mem::take(&mut self.changes)
     }
 
     /// What a route's group would be that goes from `origin` with these members to `members`, a set
@@ -303,6 +331,7 @@ impl Groups {
         self.by_set.entry(key).or_default().push(id);
         self.all.insert(id, group);
         self.unused.insert(id);
+        self.changes.dealt.insert(id);
         Ok(id)
     }
 
@@ -334,6 +363,7 @@ impl Groups {
         let old_home = group.home.clone();
         group.react(&members, &usable);
         let moved = group.write(&members, nexthops, dplane);
+        self.changes.dealt.insert(id);
         if group.home != old_home {
             let group = group.clone();
             self.remember(&group, now);
@@ -373,6 +403,7 @@ impl Groups {
             }
             self.remember(&group, now);
             dplane.retire_group(id, group.word);
+            self.changes.gone.push(id);
         }
         self.forget(now);
         touched

@@ -5,13 +5,16 @@
 //! * [`fpm`]: zebra's socket. [`session`]: its resync. [`object`]: its ids.
 //! * [`port`], [`neighbor`], [`nexthop`]: what can be used. [`rib`]: what is wanted.
 //! * [`bucket`], [`group`]: members and weights to buckets, and how these are inherited.
+//! * [`activity`]: what buckets forwarded, and when they last did.
 //! * [`hash`]: how flows are hashed, and changes of it.
 //! * [`plan`], [`dplane`], [`arena`]: the tables, repairs, commits.
 //! * [`netlink`]: the kernel's links, addresses and neighbors.
 //! * [`api`]: the unix socket of `show` and `calc`.
 #![forbid(unsafe_code)]
 
+pub mod activity;
 mod answer;
+mod answer_group;
 mod answer_hash;
 mod answer_route;
 pub mod api;

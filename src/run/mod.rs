@@ -74,7 +74,9 @@ pub fn run(arguments: &Run) -> Done {
         &tables,
         &events,
     )?;
-    let stats: Vec<_> = (0..workers).map(|_| Arc::new(WorkerStats::new())).collect();
+    let buckets = tables.groups.buckets_capacity();
+    let stats = (0..workers).map(|_| Arc::new(WorkerStats::with_buckets(buckets)));
+    let stats: Vec<_> = stats.collect();
     let gleans = Arc::new(Gleans::new(GLEANS));
     let mut control = Control::new(
         &config,
@@ -83,6 +85,7 @@ pub fn run(arguments: &Run) -> Done {
         Noticed::now(),
         Instant::now,
     );
+    control.watch(&stats, Instant::now());
     let feeds = Feeds::start(&config, &tables, &stats, events, &stop)?;
     let sides = ports.take_sides();
     let shares = plane::share(&sides, workers);

@@ -65,6 +65,9 @@ pub struct GroupQuery {
     /// The group with this id; none: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<u32>,
+    /// Each bucket, too.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub buckets: bool,
 }
 
 /// The header fields of a flow, as `calc` takes them.

@@ -62,6 +62,12 @@ pub struct Member {
     /// Buckets it has; in groups only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub buckets: Option<u32>,
+    /// Packets that its buckets forwarded, in this group and those that it followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packets: Option<u64>,
+    /// Their bytes, as they came in: Ethernet header included, no frame check sequence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
 }
 
 /// A group of the fast path.
@@ -72,6 +78,9 @@ pub struct Group {
     pub id: u32,
     /// Its size in buckets.
     pub buckets: u32,
+    /// How many of them forwarded a packet in the last 10 seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active_buckets: Option<u32>,
     /// Routes that use it.
     pub routes: u64,
     /// Where it forwards: `software`, later `hw`, `partial`.
@@ -81,6 +90,30 @@ pub struct Group {
     /// zebra's nexthop-group ids that stand for it now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fpm_ids: Vec<u32>,
+    /// Its buckets one by one, if asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub each: Vec<Bucket>,
+}
+
+/// A bucket of a group.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Bucket {
+    /// Its number: the low bits of the hash.
+    pub bucket: u32,
+    /// Gateway of the member that has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<IpAddr>,
+    /// Its port, by name; none: no member is usable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<String>,
+    /// Packets forwarded.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Milliseconds since it was last seen to forward one, by a reading every 250; none: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_ms: Option<u64>,
 }
 
 /// A next hop.
