@@ -322,7 +322,7 @@ fn hash(hash: &Hash) -> String {
     }
     let mut text = table.text("");
     text.push('\n');
-    let symmetric = symmetric(&hash.note, hash.symmetric);
+    let symmetric = symmetric(&hash.note, hash.symmetric, &hash.caveats);
     let seed = seed(hash.seed, &hash.seed_source, &hash.seed_file);
     let live = (!hash.live.is_empty()).then(|| {
         let words = "; a restart takes what the configuration says";
@@ -344,7 +344,7 @@ fn hash(hash: &Hash) -> String {
         let on = p.fields.iter().filter(|(_, on)| **on);
         let on: Vec<&str> = on.map(|(name, _)| name.as_str()).collect();
         let seed = self::seed(p.seed, &p.seed_source, &p.seed_file);
-        let symmetric = self::symmetric(&p.note, p.symmetric);
+        let symmetric = self::symmetric(&p.note, p.symmetric, &p.caveats);
         let _ = write!(text, "\nprofile {}: {}\n", p.name, p.prefixes.join(", "));
         let _ = writeln!(text, "  fields     {}", on.join(", "));
         let _ = writeln!(text, "  symmetric  {symmetric}");
@@ -358,8 +358,12 @@ fn hash(hash: &Hash) -> String {
     text
 }
 
-fn symmetric(note: &Option<String>, on: bool) -> String {
-    note.clone().unwrap_or_else(|| on_off(on))
+fn symmetric(note: &Option<String>, on: bool, caveats: &[String]) -> String {
+    let state = note.clone().unwrap_or_else(|| on_off(on));
+    match caveats {
+        [] => state,
+        caveats => format!("{state}, but {}", caveats.join("; ")),
+    }
 }
 
 /// A seed and where it is from.

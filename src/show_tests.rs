@@ -235,6 +235,7 @@ on link  host0  up     02:00:00:00:00:09         16       1
             fields: BTreeMap::from([("roce-qp".into(), true), ("source-ip".into(), false)]),
             symmetric: true,
             note: None,
+            caveats: vec!["roce-qp is on: each end has a queue pair of its own".into()],
             seed: 9,
             seed_source: "live".into(),
             seed_file: None,
@@ -252,7 +253,7 @@ set live   source-ip; a restart takes what the configuration says
 
 profile rdma: 10.8.0.0/16
   fields     roce-qp
-  symmetric  on
+  symmetric  on, but roce-qp is on: each end has a queue pair of its own
   seed       9 (set live)
   algorithm  mix
   its own    roce-qp, seed

@@ -23,6 +23,11 @@ fn note(settings: &Settings) -> Option<String> {
     off.then(|| format!("off: {}", reasons.collect::<Vec<_>>().join(", ")))
 }
 
+fn caveats(settings: &Settings) -> Vec<String> {
+    let caveats = settings.caveats();
+    caveats.iter().map(ToString::to_string).collect()
+}
+
 fn file(source: &SeedSource) -> Option<String> {
     match source {
         SeedSource::Kept(path) => Some(path.display().to_string()),
@@ -50,6 +55,7 @@ impl<L: LpmWrite> Control<L> {
                     fields: fields(settings),
                     symmetric: settings.is_symmetric(),
                     note: note(settings),
+                    caveats: caveats(settings),
                     seed: settings.seed(),
                     seed_source: if inherited {
                         "inherited"
@@ -69,6 +75,7 @@ impl<L: LpmWrite> Control<L> {
                 .into(),
             symmetric: base.is_symmetric(),
             note: note(base),
+            caveats: caveats(base),
             seed: base.seed(),
             seed_source: of.seed.name().into(),
             seed_file: file(&of.seed),

@@ -228,7 +228,11 @@ fn a_side_alone_switches_symmetric_off_and_says_why() {
         "{words}"
     );
     set(&mut lab, field("source-port", false)).expect("a change");
-    assert!(show(&mut lab).symmetric && show(&mut lab).note.is_none());
+    let shown = show(&mut lab);
+    assert!(shown.symmetric && shown.note.is_none());
+    let label = "ipv6-label is on: each sender chooses its own label";
+    assert_eq!(shown.caveats, [label]);
+    assert!(shown.profiles[0].caveats.is_empty(), "it has no label");
 }
 
 #[test]

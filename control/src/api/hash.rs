@@ -150,6 +150,9 @@ pub struct Hash {
     /// Why symmetric is off though it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// Fields that are on and differ between the directions of some flows though symmetric is on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub caveats: Vec<String>,
     /// The seed.
     pub seed: u32,
     /// Where it is from: `configured`, `kept` (drawn once, in `seed-file`), `drawn` (at this start;
@@ -186,6 +189,9 @@ pub struct HashProfile {
     /// Why symmetric is off though it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// Fields that are on and differ between the directions of some flows though symmetric is on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub caveats: Vec<String>,
     /// The seed.
     pub seed: u32,
     /// Where it is from: as for the hash, or `inherited`.

@@ -50,6 +50,10 @@ pub enum Caveat {
     Label,
     /// The flow label of the inner packet is hashed.
     InnerLabel,
+    /// The TEID is hashed.
+    Teid,
+    /// The queue pair is hashed.
+    QueuePair,
 }
 
 impl fmt::Display for Caveat {
@@ -61,6 +65,8 @@ impl fmt::Display for Caveat {
             ),
             Caveat::Label => (Field::Ipv6Label, "each sender chooses its own label"),
             Caveat::InnerLabel => (Field::InnerIpv6Label, "each sender chooses its own label"),
+            Caveat::Teid => (Field::GtpTeid, "each end chooses the TEID it receives by"),
+            Caveat::QueuePair => (Field::RoceQp, "each end has a queue pair of its own"),
         };
         write!(out, "{} is on: {why}", field.name())
     }
@@ -90,6 +96,8 @@ impl Settings {
             (Field::IngressInterface, Caveat::Ingress),
             (Field::Ipv6Label, Caveat::Label),
             (Field::InnerIpv6Label, Caveat::InnerLabel),
+            (Field::GtpTeid, Caveat::Teid),
+            (Field::RoceQp, Caveat::QueuePair),
         ];
         let on = |of: &(Field, Caveat)| self.is_symmetric() && self.fields().has(of.0);
         all.into_iter().filter(on).map(|of| of.1).collect()
@@ -100,5 +108,42 @@ impl Settings {
         let fields = self.fields();
         let differ = move |(a, b): &(Field, Field)| fields.has(*a) != fields.has(*b);
         PAIRS.into_iter().filter(differ)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Choice;
+    use super::*;
+
+    fn caveats(change: impl Fn(&mut Choice)) -> Vec<String> {
+        let mut choice = Choice::default();
+        change(&mut choice);
+        let caveats = Settings::new(choice).caveats();
+        caveats.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn fields_that_the_directions_do_not_share_are_named() {
+        let label = "ipv6-label is on: each sender chooses its own label";
+        assert_eq!(caveats(|_| ()), [label]);
+        let off = |c: &mut Choice| c.fields = c.fields.with(Field::Ipv6Label, false);
+        assert!(caveats(off).is_empty());
+        let all = caveats(|c| {
+            off(c);
+            for field in [Field::GtpTeid, Field::RoceQp, Field::IngressInterface] {
+                c.fields = c.fields.with(field, true);
+            }
+        });
+        assert_eq!(
+            all,
+            [
+                "ingress-interface is on: the directions of a flow come in on different ports",
+                "gtp-teid is on: each end chooses the TEID it receives by",
+                "roce-qp is on: each end has a queue pair of its own",
+            ]
+        );
+        // Where symmetric is not in force that is the reason.
+        assert!(caveats(|c| c.symmetric = false).is_empty());
     }
 }
