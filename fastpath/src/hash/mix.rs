@@ -14,7 +14,7 @@ pub(super) const fn splitmix(state: u64) -> u64 {
 }
 
 #[inline(always)]
-const fn fold(a: u64, b: u64) -> u64 {
+pub(super) const fn fold(a: u64, b: u64) -> u64 {
     let product = a as u128 * b as u128;
     product as u64 ^ (product >> 64) as u64
 }
@@ -34,36 +34,79 @@ pub(super) const fn wide(half: u64) -> u128 {
 impl Settings {
     /// The fields of a tunnel as one number, 0 for a packet without any that matters.
     pub(super) fn deep(&self, key: &FlowKey) -> u64 {
-        let [k0, k1, k2, k3, k4, k5] = self.deep_keys;
+        let ids = self.ids(key.teid, key.qp);
+        let Some(inner) = key.inner.filter(|_| self.wants_inner()) else {
+            return ids;
+        };
+        let src = u128::from_be_bytes(inner.src);
+        let dst = u128::from_be_bytes(inner.dst);
+        let ports = u32::from(inner.sport) << 16 | u32::from(inner.dport);
+        if inner.v6 {
+            self.inner6((src, dst), ports, inner.protocol, inner.label, ids)
+        } else {
+            self.inner4((src as u32, dst as u32), ports, inner.protocol, ids)
+        }
+    }
+
+    /// What names a tunnel, as one number; 0 where that does not matter.
+    #[inline(always)]
+    pub(crate) fn ids(&self, teid: Option<u32>, qp: Option<u32>) -> u64 {
+        let [k0, k1, ..] = self.deep_keys;
         // A bit beside each number, so that none and zero differ.
-        let teid = key.teid.filter(|_| self.teid);
-        let qp = key.qp.filter(|_| self.qp);
-        let mut deep = 0;
-        if teid.is_some() || qp.is_some() {
-            let teid = teid.map_or(0, |id| u64::from(id) | 1 << 32);
-            let qp = qp.map_or(0, |qp| u64::from(qp & 0xff_ffff) | 1 << 24);
-            deep = fold(teid ^ k0, qp ^ k1);
+        let teid = teid.filter(|_| self.teid);
+        let qp = qp.filter(|_| self.qp);
+        if teid.is_none() && qp.is_none() {
+            return 0;
         }
-        // Beside a TEID or queue pair, that there is a packet inside is no field of its own.
-        let wants_inner = (self.inner_src | self.inner_dst | self.inner_rest) != 0;
-        if let Some(inner) = key.inner.filter(|_| wants_inner) {
-            let src = u128::from_be_bytes(inner.src) & wide(self.inner_src);
-            let dst = u128::from_be_bytes(inner.dst) & wide(self.inner_dst);
-            let sport = inner.sport & (self.inner_rest >> 16) as u16;
-            let dport = inner.dport & self.inner_rest as u16;
-            let swap = self.ordered && (src, sport) > (dst, dport);
-            let (from, to) = if swap { (dst, src) } else { (src, dst) };
-            let (fport, tport) = if swap { (dport, sport) } else { (sport, dport) };
-            let rest = u64::from(inner.protocol) << 32 | u64::from(inner.label) << 40;
-            let rest = rest & self.inner_rest | u64::from(fport) << 16 | u64::from(tport);
-            let high = fold((from >> 64) as u64 ^ k2, (to >> 64) as u64 ^ k3);
-            let low = fold(from as u64 ^ k4, to as u64 ^ k5);
-            deep ^= fold(
-                high ^ low.rotate_left(32) ^ k1,
-                rest ^ k0 ^ deep.rotate_left(17),
-            );
-        }
-        deep
+        let teid = teid.map_or(0, |id| u64::from(id) | 1 << 32);
+        let qp = qp.map_or(0, |qp| u64::from(qp & 0xff_ffff) | 1 << 24);
+        fold(teid ^ k0, qp ^ k1)
+    }
+
+    /// The fields of an IPv4 packet inside a tunnel that `ids` names, as one number; only where
+    /// [`Settings::wants_inner`]. `ports`: the source port in the high half.
+    #[inline(always)]
+    pub(crate) fn inner4(&self, ends: (u32, u32), ports: u32, protocol: u8, ids: u64) -> u64 {
+        let [k0, .., k4, k5] = self.deep_keys;
+        let (src, dst) = (
+            ends.0 & self.inner_src as u32,
+            ends.1 & self.inner_dst as u32,
+        );
+        let ports = ports & self.inner_rest as u32;
+        let (from, to) = self.sorted(
+            u64::from(src) << 16 | u64::from(ports >> 16),
+            u64::from(dst) << 16 | u64::from(ports & 0xffff),
+        );
+        let low = fold(from >> 16 ^ k4, to >> 16 ^ k5);
+        let rest = u64::from(protocol) << 32 & self.inner_rest;
+        let rest = rest | (from & 0xffff) << 16 | to & 0xffff;
+        let high = self.inner4_high ^ low.rotate_left(32);
+        ids ^ fold(high, rest ^ k0 ^ ids.rotate_left(17))
+    }
+
+    /// The same of an IPv6 packet.
+    #[inline(always)]
+    pub(crate) fn inner6(
+        &self,
+        ends: (u128, u128),
+        ports: u32,
+        protocol: u8,
+        label: u32,
+        ids: u64,
+    ) -> u64 {
+        let [k0, k1, k2, k3, k4, k5] = self.deep_keys;
+        let (src, dst) = (ends.0 & wide(self.inner_src), ends.1 & wide(self.inner_dst));
+        let ports = ports & self.inner_rest as u32;
+        let (sport, dport) = (ports >> 16, ports & 0xffff);
+        let swap = self.ordered && (src, sport) > (dst, dport);
+        let (from, to) = if swap { (dst, src) } else { (src, dst) };
+        let ports = if swap { ports.rotate_left(16) } else { ports };
+        let rest = u64::from(protocol) << 32 | u64::from(label) << 40;
+        let rest = rest & self.inner_rest | u64::from(ports);
+        let high = fold((from >> 64) as u64 ^ k2, (to >> 64) as u64 ^ k3);
+        let low = fold(from as u64 ^ k4, to as u64 ^ k5);
+        let high = high ^ low.rotate_left(32) ^ k1;
+        ids ^ fold(high, rest ^ k0 ^ ids.rotate_left(17))
     }
 
     #[inline(always)]

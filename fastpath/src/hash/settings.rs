@@ -35,6 +35,8 @@ pub struct Settings {
     pub(super) teid: bool,
     pub(super) qp: bool,
     pub(super) deep_keys: [u64; 6],
+    /// What the upper halves of IPv4 addresses, zeros, make of the keys.
+    pub(super) inner4_high: u64,
 }
 
 /// Fields that are not of the packet's own IP header and ports.
@@ -68,6 +70,7 @@ impl Settings {
         };
         let beyond = algorithm == Algorithm::Toeplitz && fields.has(Field::IpProtocol);
         let folded4 = beyond || deep || fields.has(Field::IngressInterface);
+        let deep_keys: [u64; 6] = std::array::from_fn(|i| mix::key(choice.seed, i as u64 + 8));
         let mut settings = Settings {
             choice,
             ordered: choice.symmetric && alike && algorithm != Algorithm::Crc32,
@@ -91,7 +94,8 @@ impl Settings {
                 | (on(Field::InnerIpv6Label) & 0x000f_ffff) << 40,
             teid: fields.has(Field::GtpTeid),
             qp: fields.has(Field::RoceQp),
-            deep_keys: std::array::from_fn(|i| mix::key(choice.seed, i as u64 + 8)),
+            deep_keys,
+            inner4_high: mix::fold(deep_keys[2], deep_keys[3]) ^ deep_keys[1],
         };
         if let Some(rss) = settings.rss() {
             let flags = 1 | u64::from(rss.source_port) << 1 | u64::from(rss.sorted) << 2;
@@ -132,6 +136,31 @@ impl Settings {
     #[inline]
     pub fn is_plain(&self) -> bool {
         !self.deep
+    }
+
+    /// Nothing but the mixer over outer fields: [`Settings::mix4`] and [`Settings::mix6`] without
+    /// fields of tunnels say all.
+    #[inline]
+    pub(crate) fn is_lean(&self) -> bool {
+        !self.deep && self.linear.is_none()
+    }
+
+    /// A field of the packet inside a tunnel matters.
+    #[inline(always)]
+    pub(crate) fn wants_inner(&self) -> bool {
+        (self.inner_src | self.inner_dst | self.inner_rest) != 0
+    }
+
+    /// A port of the packet inside a tunnel matters.
+    #[inline(always)]
+    pub(crate) fn wants_inner_ports(&self) -> bool {
+        self.inner_rest as u32 != 0
+    }
+
+    /// The TEID matters, or the queue pair.
+    #[inline(always)]
+    pub(crate) fn wants_ids(&self) -> bool {
+        self.teid | self.qp
     }
 
     /// What to program a NIC with, so that its RSS value can be used in place of our own: only of
@@ -209,8 +238,24 @@ impl Settings {
         if let Some(linear) = &self.linear {
             return self.linear4(linear, src, dst, rest);
         }
+        self.mix4(src, dst, rest, 0)
+    }
+
+    /// The same with the fields of a tunnel as one number, for settings that are not
+    /// [plain](Settings::is_plain): what [`Settings::hash`] says.
+    #[inline(always)]
+    pub(crate) fn hash4_deep(&self, src: u32, dst: u32, rest: &Rest, deep: u64) -> u32 {
+        if let Some(linear) = &self.linear {
+            return self.linear4_deep(linear, src, dst, rest, deep);
+        }
+        self.mix4(src, dst, rest, deep)
+    }
+
+    /// The mixer, for settings without other algorithm.
+    #[inline(always)]
+    pub(crate) fn mix4(&self, src: u32, dst: u32, rest: &Rest, deep: u64) -> u32 {
         let (addresses, ports) = self.endpoints4(src, dst, rest);
-        self.finish(addresses, ports, rest)
+        self.finish(addresses ^ deep, ports, rest)
     }
 
     /// The hash of an IPv6 packet, addresses as numbers: four multiplications, two of them beside
@@ -220,8 +265,23 @@ impl Settings {
         if let Some(linear) = &self.linear {
             return self.linear6(linear, src, dst, rest);
         }
+        self.mix6(src, dst, rest, 0)
+    }
+
+    /// As [`Settings::hash4_deep`].
+    #[inline(always)]
+    pub(crate) fn hash6_deep(&self, src: u128, dst: u128, rest: &Rest, deep: u64) -> u32 {
+        if let Some(linear) = &self.linear {
+            return self.linear6_deep(linear, src, dst, rest, deep);
+        }
+        self.mix6(src, dst, rest, deep)
+    }
+
+    /// As [`Settings::mix4`].
+    #[inline(always)]
+    pub(crate) fn mix6(&self, src: u128, dst: u128, rest: &Rest, deep: u64) -> u32 {
         let (addresses, ports) = self.endpoints6(src, dst, rest);
-        self.finish(addresses, ports, rest)
+        self.finish(addresses ^ deep, ports, rest)
     }
 
     // Calls, so that the mixer's way stays short.
@@ -233,6 +293,18 @@ impl Settings {
     #[inline(never)]
     fn linear6(&self, linear: &Linear, src: u128, dst: u128, rest: &Rest) -> u32 {
         self.plain(self.base6(linear, src, dst, rest), self.folded6, rest)
+    }
+
+    #[inline(never)]
+    fn linear4_deep(&self, linear: &Linear, src: u32, dst: u32, rest: &Rest, deep: u64) -> u32 {
+        let base = self.base4(linear, src, dst, rest);
+        self.finish(u64::from(base) ^ deep, 0, rest)
+    }
+
+    #[inline(never)]
+    fn linear6_deep(&self, linear: &Linear, src: u128, dst: u128, rest: &Rest, deep: u64) -> u32 {
+        let base = self.base6(linear, src, dst, rest);
+        self.finish(u64::from(base) ^ deep, 0, rest)
     }
 
     #[inline(always)]
@@ -254,7 +326,7 @@ impl Settings {
     }
 
     #[inline(always)]
-    fn sorted<T: PartialOrd>(&self, a: T, b: T) -> (T, T) {
+    pub(super) fn sorted<T: PartialOrd>(&self, a: T, b: T) -> (T, T) {
         if self.ordered && a > b {
             (b, a)
         } else {

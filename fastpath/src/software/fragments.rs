@@ -8,7 +8,7 @@
 use super::burst::{BURST, Burst, Frame};
 use super::flow::{self, Datagram, Flow, Piece};
 use super::lanes::{Lanes, Verdict};
-use crate::hash::{Field, Policy, Settings};
+use crate::hash::{Policy, Settings};
 use crate::table::stats::WorkerStats;
 use crate::table::{Groups, PortId};
 use crate::wire::{ipv4, ipv6};
@@ -234,7 +234,12 @@ impl<F: Frame> Fragments<F> {
             return Found::Nothing;
         };
         let mut found = Found::Nothing;
-        if let Some(inner) = flow.key.inner.as_mut().filter(|_| wants_inner(settings)) {
+        if let Some(inner) = flow
+            .key
+            .inner
+            .as_mut()
+            .filter(|_| settings.wants_inner_ports())
+        {
             // Tenants may use the same addresses: the tunnel is part of the name.
             let tunnel = Some((flow.key.outer.src, flow.key.outer.dst, flow.key.teid));
             match flow.inner_piece {
@@ -284,11 +289,6 @@ impl<F: Frame> Fragments<F> {
         self.cache.insert(tag, value, now_s);
         self.news |= !self.waiting.is_empty();
     }
-}
-
-fn wants_inner(settings: &Settings) -> bool {
-    let ports = [Field::InnerSourcePort, Field::InnerDestinationPort];
-    ports.iter().any(|field| settings.fields().has(*field))
 }
 
 /// The packet of a lane as the hash sees it, and the settings for it.

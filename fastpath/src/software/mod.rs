@@ -2,6 +2,7 @@
 //!
 //! * [`worker`]: the main loop.
 //! * [`parse`], [`lookup`], [`select`], [`rewrite`], [`push`]: the stages, one pass over all lanes each.
+//! * `check`, `hot`: parts of [`parse`]: which packets are routed; the hash of ordinary ones.
 //! * [`flow`]: what of a packet its hash is made of.
 //! * [`fragments`]: fragments on their flow's path.
 //! * `nic`: the hash that came with a packet, where it is ours.
@@ -11,11 +12,13 @@
 //! * [`heap`]: frames and queues on plain memory, for tests, benches and models.
 
 pub mod burst;
+mod check;
 pub mod flow;
 pub mod fragment;
 pub mod fragments;
 pub mod heap;
 pub mod hold;
+mod hot;
 pub mod icmp;
 pub mod lanes;
 pub mod lookup;

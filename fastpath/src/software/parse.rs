@@ -1,29 +1,21 @@
 //! Stage 1: bytes -> verdict, destination, hash.
 //!
-//! The checks are those of RFC 1812 5.2.2 and 5.3.7 and RFC 8200. What is for the kernel (not IP,
-//! multicast, broadcast, IPv6 link-local) is told apart from what is wrong. IPv4 options are not
-//! acted upon: a router that is not named by a source route forwards the packet as it is, and
-//! record-route and timestamp are left out, as RFC 7126 suggests.
-//!
-//! Packets with ports right behind a plain IP header are hashed on the hot way; all others by the
-//! general reader ([`super::flow`]), out of line.
+//! What is not to be routed ends here (`check`). What is hashed as nearly all packets are takes a
+//! hot way (`hot`), all others the general reader ([`super::flow`]), out of line. A burst for which
+//! nothing but the default algorithm over outer fields is on has a loop of its own, so that it pays
+//! for nothing else.
 
 use super::burst::{Burst, Frame};
+use super::check::{check4, check6, link};
 use super::flow::{self, Flow, Piece};
+use super::hot::{hash4, hash6};
 use super::lanes::{Lanes, Verdict};
 use super::nic::{self, Told};
-use crate::hash::{Policy, Rest, Settings};
-use crate::table::{DropReason, GroupId, PortFacts, PortId};
-use crate::wire::{checksum, ethernet, ipv4, ipv6, transport};
+use super::prefetch::prefetch;
+use crate::hash::{Policy, Settings};
+use crate::table::{GroupId, PortFacts, PortId};
+use crate::wire::{ethernet, ipv4, ipv6};
 use std::net::IpAddr;
-
-/// A packet whose header has been checked.
-struct Checked<'a, H> {
-    /// As long as its header says.
-    packet: &'a [u8],
-    header: H,
-    len: u16,
-}
 
 /// What the stage makes of one packet that is to be routed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,10 +32,6 @@ pub struct Described {
     pub len: u16,
     /// The flow hash.
     pub hash: u32,
-}
-
-const fn dropped<T>(reason: DropReason) -> Result<T, Verdict> {
-    Err(Verdict::Drop(reason))
 }
 
 /// Describes every packet of a burst that came in on `port`.
@@ -64,17 +52,40 @@ pub fn parse<F: Frame>(
     lanes.v4.len = 0;
     lanes.v6.len = 0;
     lanes.fragments = 0;
+    if policy.is_lean() && facts.nic_hash == 0 {
+        each::<F, true>(burst, lanes, port, facts, policy);
+    } else {
+        if !policy.base().is_plain() {
+            for second in burst.iter().filter_map(|f| f.bytes().get(LINE)) {
+                prefetch(second);
+            }
+        }
+        each::<F, false>(burst, lanes, port, facts, policy);
+    }
+}
+
+/// Bytes of a cache line: what is inside a tunnel is in the second one of a frame.
+const LINE: usize = 64;
+
+#[inline(always)]
+fn each<F: Frame, const LEAN: bool>(
+    burst: &Burst<F>,
+    lanes: &mut Lanes,
+    port: PortId,
+    facts: &PortFacts,
+    policy: &Policy,
+) {
     for (i, frame) in burst.lanes().zip(burst.iter()) {
         lanes.group[i] = GroupId::NONE;
-        let told = nic::told(frame, facts);
-        lanes.verdict[i] = match one(i, frame.bytes(), told, lanes, port, facts, policy) {
+        let told = if LEAN { None } else { nic::told(frame, facts) };
+        lanes.verdict[i] = match one::<LEAN>(i, frame.bytes(), told, lanes, port, facts, policy) {
             Ok(verdict) | Err(verdict) => verdict,
         };
     }
 }
 
 #[inline(always)]
-fn one(
+fn one<const LEAN: bool>(
     i: usize,
     bytes: &[u8],
     told: Option<Told>,
@@ -93,7 +104,7 @@ fn one(
         ethernet::IPV4 => {
             let checked = check4(packet)?;
             lanes.l3_len[i] = checked.len;
-            let (hash, is_fragment) = hash4(&checked, told, port, policy);
+            let (hash, is_fragment) = hash4::<LEAN>(&checked, told, port, policy);
             lanes.hash[i] = hash;
             lanes.fragments |= u64::from(is_fragment) << i;
             lanes.v4.push(i, checked.header.destination());
@@ -102,7 +113,7 @@ fn one(
         ethernet::IPV6 => {
             let checked = check6(packet)?;
             lanes.l3_len[i] = checked.len;
-            let (hash, is_fragment) = hash6(&checked, told, port, policy);
+            let (hash, is_fragment) = hash6::<LEAN>(&checked, told, port, policy);
             lanes.hash[i] = hash;
             lanes.fragments |= u64::from(is_fragment) << i;
             lanes.v6.push(i, checked.header.destination());
@@ -133,7 +144,7 @@ pub fn describe(
                 flow::read4(checked.packet, checked.header, port, settings),
                 IpAddr::V4(destination.into()),
                 checked.len,
-                hash4(&checked, None, port, policy).0,
+                hash4::<false>(&checked, None, port, policy).0,
             )
         }
         ethernet::IPV6 => {
@@ -144,7 +155,7 @@ pub fn describe(
                 flow::read6(checked.packet, checked.header, port, settings),
                 IpAddr::V6(destination.into()),
                 checked.len,
-                hash6(&checked, None, port, policy).0,
+                hash6::<false>(&checked, None, port, policy).0,
             )
         }
         _ => return Err(Verdict::Punt),
@@ -159,171 +170,9 @@ pub fn describe(
     })
 }
 
-/// The Ethernet header of a frame for us.
-#[inline(always)]
-fn link(bytes: &[u8], facts: &PortFacts) -> Result<ethernet::Header, Verdict> {
-    if !facts.present {
-        return dropped(DropReason::PortDown);
-    }
-    let Some(header) = ethernet::read(bytes) else {
-        return dropped(DropReason::Truncated);
-    };
-    if header.destination != facts.mac && !facts.any_mac && !ethernet::is_group(header.destination)
-    {
-        return dropped(DropReason::NotForUs);
-    }
-    if facts.vlan != 0 && header.vlan != Some(facts.vlan) {
-        return dropped(DropReason::UnknownVlan);
-    }
-    if ethernet::is_group(header.destination) {
-        return Err(Verdict::Punt);
-    }
-    Ok(header)
-}
-
-#[inline(always)]
-fn check4(packet: &[u8]) -> Result<Checked<'_, ipv4::Header<'_>>, Verdict> {
-    let Some(header) = ipv4::Header::new(packet) else {
-        return dropped(DropReason::Truncated);
-    };
-    let (header_len, len) = (header.header_len(), header.total_len());
-    if header.version() != 4 || header_len < ipv4::HEADER || len < header_len {
-        return dropped(DropReason::BadHeader);
-    }
-    let Some(packet) = packet.get(..len) else {
-        return dropped(DropReason::Truncated);
-    };
-    let is_valid = if header_len == ipv4::HEADER {
-        checksum::is_valid(header.0)
-    } else {
-        packet.get(..header_len).is_some_and(checksum::is_valid)
-    };
-    if !is_valid {
-        return dropped(DropReason::BadChecksum);
-    }
-    let (source, destination) = (header.source(), header.destination());
-    if ipv4::is_multicast(destination) || destination == ipv4::BROADCAST {
-        return Err(Verdict::Punt);
-    }
-    if ipv4::is_martian_source(source) {
-        return dropped(DropReason::MartianSource);
-    }
-    if ipv4::is_martian_destination(destination) {
-        return dropped(DropReason::MartianDestination);
-    }
-    Ok(Checked {
-        packet,
-        header,
-        len: len as u16,
-    })
-}
-
-#[inline(always)]
-fn check6(packet: &[u8]) -> Result<Checked<'_, ipv6::Header<'_>>, Verdict> {
-    let Some(header) = ipv6::Header::new(packet) else {
-        return dropped(DropReason::Truncated);
-    };
-    if header.version() != 6 {
-        return dropped(DropReason::BadHeader);
-    }
-    let len = ipv6::HEADER + header.payload_len();
-    // A jumbogram (RFC 2675) says 0; no frame of ours could hold it, nor its length this lane.
-    let is_jumbogram = header.payload_len() == 0 && header.next_header() == ipv6::HOP_BY_HOP;
-    let Ok(lane_len) = u16::try_from(len) else {
-        return dropped(DropReason::Truncated);
-    };
-    if is_jumbogram {
-        return dropped(DropReason::BadHeader);
-    }
-    let Some(packet) = packet.get(..len) else {
-        return dropped(DropReason::Truncated);
-    };
-    let (source, destination) = (header.source(), header.destination());
-    if ipv6::is_multicast(destination)
-        || ipv6::is_link_local(destination)
-        || ipv6::is_link_local(source)
-    {
-        return Err(Verdict::Punt);
-    }
-    if ipv6::is_multicast(source) || ipv6::is_unspecified_or_loopback(source) {
-        return dropped(DropReason::MartianSource);
-    }
-    if ipv6::is_unspecified_or_loopback(destination) {
-        return dropped(DropReason::MartianDestination);
-    }
-    Ok(Checked {
-        packet,
-        header,
-        len: lane_len,
-    })
-}
-
-/// The hash of an IPv4 packet, and whether it is or carries a fragment.
-#[inline(always)]
-fn hash4(
-    checked: &Checked<'_, ipv4::Header<'_>>,
-    told: Option<Told>,
-    port: PortId,
-    policy: &Policy,
-) -> (u32, bool) {
-    let Checked { packet, header, .. } = *checked;
-    let settings = policy.settings4(header.destination());
-    let is_bare = header.header_len() == ipv4::HEADER && !header.is_fragment();
-    if is_bare && settings.is_plain() {
-        let segment = packet.get(ipv4::HEADER..).unwrap_or_default();
-        if let Some((sport, dport)) = transport::ports(segment, header.protocol()) {
-            let rest = Rest {
-                sport,
-                dport,
-                protocol: header.protocol(),
-                label: 0,
-                ingress: port.0,
-            };
-            let hash = match nic::value(told, settings, segment, &rest) {
-                Some(value) => settings.hash4_with_rss(value, &rest),
-                None => settings.hash4(header.source(), header.destination(), &rest),
-            };
-            return (hash, false);
-        }
-    }
-    general4(packet, header, port, settings)
-}
-
-/// The hash of an IPv6 packet likewise.
-#[inline(always)]
-fn hash6(
-    checked: &Checked<'_, ipv6::Header<'_>>,
-    told: Option<Told>,
-    port: PortId,
-    policy: &Policy,
-) -> (u32, bool) {
-    let Checked { packet, header, .. } = *checked;
-    let (from, to) = (header.source(), header.destination());
-    let (from, to) = (u128::from_be_bytes(from), u128::from_be_bytes(to));
-    let settings = policy.settings6(to);
-    if settings.is_plain() {
-        let segment = packet.get(ipv6::HEADER..).unwrap_or_default();
-        if let Some((sport, dport)) = transport::ports(segment, header.next_header()) {
-            let rest = Rest {
-                sport,
-                dport,
-                protocol: header.next_header(),
-                label: header.flow_label(),
-                ingress: port.0,
-            };
-            let hash = match nic::value(told, settings, segment, &rest) {
-                Some(value) => settings.hash6_with_rss(value, &rest),
-                None => settings.hash6(from, to, &rest),
-            };
-            return (hash, false);
-        }
-    }
-    general6(packet, header, port, settings)
-}
-
 #[cold]
 #[inline(never)]
-fn general4(
+pub(super) fn general4(
     packet: &[u8],
     header: ipv4::Header<'_>,
     port: PortId,
@@ -334,7 +183,7 @@ fn general4(
 
 #[cold]
 #[inline(never)]
-fn general6(
+pub(super) fn general6(
     packet: &[u8],
     header: ipv6::Header<'_>,
     port: PortId,
@@ -345,7 +194,9 @@ fn general6(
 
 /// The hash of a flow, and whether it is of a fragment or carries one.
 fn hash(flow: Flow, settings: &Settings) -> (u32, bool) {
-    let is_fragment = flow.piece != Piece::Whole || flow.inner_piece != Piece::Whole;
+    // Of a fragment inside a tunnel nothing but ports can be missing.
+    let inner_matters = settings.wants_inner_ports() && flow.inner_piece != Piece::Whole;
+    let is_fragment = flow.piece != Piece::Whole || inner_matters;
     (settings.hash(&hashed(flow).key), is_fragment)
 }
 
@@ -382,7 +233,7 @@ mod tests {
         header.extend(fragment_word.to_be_bytes());
         header.extend([64, protocol, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
         header.extend([1; 4].iter().take(usize::from(options) * 4));
-        let sum = checksum::checksum(&header);
+        let sum = crate::wire::checksum::checksum(&header);
         header[10..12].copy_from_slice(&sum.to_be_bytes());
         bytes.extend(header);
         bytes.extend([4, 0, 0, 80, 0, 8, 0, 0]);
@@ -398,7 +249,7 @@ mod tests {
                 let bytes = frame(protocol, word, options);
                 let found = describe(&bytes, PortId(3), &FACTS, &policy).unwrap();
                 assert_eq!(found.hash, policy.base().hash(&found.flow.key));
-                let has_ports = transport::has_ports(protocol) && word != 0x0010;
+                let has_ports = crate::wire::transport::has_ports(protocol) && word != 0x0010;
                 assert_eq!(found.flow.key.outer.dport == 80, has_ports, "{protocol}");
                 assert_eq!((found.l3, found.flow.key.ingress), (14, 3));
             }

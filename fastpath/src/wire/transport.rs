@@ -8,6 +8,8 @@ pub const TCP: u8 = 6;
 pub const UDP: u8 = 17;
 /// IP protocol of DCCP.
 pub const DCCP: u8 = 33;
+/// IP protocol of the encapsulating security payload (RFC 4303).
+pub const ESP: u8 = 50;
 /// IP protocol of the authentication header (RFC 4302).
 pub const AH: u8 = 51;
 /// IP protocol of ICMPv6.

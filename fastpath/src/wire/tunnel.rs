@@ -24,7 +24,7 @@ pub const PORT_ROCE: u16 = 4791;
 pub const PORT_GENEVE: u16 = 6081;
 
 /// EtherType of transparent Ethernet bridging.
-const TEB: u16 = 0x6558;
+pub const TEB: u16 = 0x6558;
 /// The most extension headers of GTP-U that are walked; 5G has one or two.
 const MAX_GTPU_EXTENSIONS: usize = 4;
 
@@ -32,6 +32,7 @@ const MAX_GTPU_EXTENSIONS: usize = 4;
 pub const UDP_HEADER: usize = 8;
 
 /// The EtherType of what is inside a GRE packet, and its offset. Version 0 without routing.
+#[inline]
 pub fn gre(bytes: &[u8]) -> Option<(u16, usize)> {
     let flags = be16(bytes, 0)?;
     // Reserved bits 1 and 4..12 may be anything (RFC 2784 2.3 asks to drop some; we only look).
@@ -45,12 +46,14 @@ pub fn gre(bytes: &[u8]) -> Option<(u16, usize)> {
 }
 
 /// The offset of the frame inside a VXLAN packet: the header says that it has a network id.
+#[inline]
 pub fn vxlan(bytes: &[u8]) -> Option<(u16, usize)> {
     let [flags, ..] = *bytes.first_chunk::<8>()?;
     (flags & 0x08 != 0).then_some((TEB, 8))
 }
 
 /// The EtherType of what is inside a VXLAN-GPE packet, and its offset.
+#[inline]
 pub fn vxlan_gpe(bytes: &[u8]) -> Option<(u16, usize)> {
     let [flags, _, _, next, ..] = *bytes.first_chunk::<8>()?;
     // Version 0, network id there; without the P bit it is plain VXLAN.
@@ -68,6 +71,7 @@ pub fn vxlan_gpe(bytes: &[u8]) -> Option<(u16, usize)> {
 
 /// The EtherType of what is inside a Geneve packet, and its offset behind the options. Control
 /// packets (the O bit) are not for those on the way to look into (RFC 8926 3.4).
+#[inline]
 pub fn geneve(bytes: &[u8]) -> Option<(u16, usize)> {
     let [first, flags, high, low, ..] = *bytes.first_chunk::<8>()?;
     let offset = 8 + 4 * usize::from(first & 0x3f);
@@ -84,18 +88,23 @@ pub struct Gtpu {
     pub inner: Option<usize>,
 }
 
+/// Message type of GTP-U: a packet of a user (G-PDU).
+pub const USER_DATA: u8 = 255;
+
 /// Reads GTPv1-U; `None` for GTP' (charging), other versions, messages that only GTP-C has, and
 /// what is no GTP at all.
 pub fn gtpu(bytes: &[u8]) -> Option<Gtpu> {
     let [flags, kind, _, _, t0, t1, t2, t3] = *bytes.first_chunk::<8>()?;
-    let is_known = matches!(kind, 1 | 2 | 26 | 31 | 253 | 254 | 255);
+    let is_known = matches!(kind, 1 | 2 | 26 | 31 | 253 | 254 | USER_DATA);
     // Version 1, protocol type GTP.
     if flags >> 4 != 0b0011 || !is_known {
         return None;
     }
     Some(Gtpu {
         teid: u32::from_be_bytes([t0, t1, t2, t3]),
-        inner: (kind == 255).then(|| gtpu_payload(bytes, flags)).flatten(),
+        inner: (kind == USER_DATA)
+            .then(|| gtpu_payload(bytes, flags))
+            .flatten(),
     })
 }
 
@@ -124,6 +133,7 @@ fn gtpu_payload(bytes: &[u8], flags: u8) -> Option<usize> {
 }
 
 /// The destination queue pair of a base transport header (InfiniBand architecture 9.2), 24 bits.
+#[inline]
 pub fn queue_pair(bytes: &[u8]) -> Option<u32> {
     let [_, flags, _, _, _, q0, q1, q2, ..] = *bytes.first_chunk::<12>()?;
     // The low bits are the header's version, of which there is one.

@@ -1,8 +1,8 @@
 //! Frames cut at each length and damaged in each byte: nothing panics, nothing is read beyond the
 //! end, and the parse stage says what `describe` says.
 
-use super::{FACTS, builder, every, icmp, packets, policy, samples};
-use fastpath::hash::{Fields, Policy};
+use super::{FACTS, builder, every, icmp, packets, policy, samples, set};
+use fastpath::hash::{Algorithm, Choice, Field, Fields, Policy, Settings};
 use fastpath::software::burst::{BURST, Burst};
 use fastpath::software::heap::HeapFrame;
 use fastpath::software::lanes::{Lanes, Verdict};
@@ -32,6 +32,9 @@ fn compare(frames: &[Vec<u8>], policy: &Policy, lanes: &mut Lanes) -> usize {
                 }
             };
             routed += 1;
+            // The hot ways know nothing that the general reader does not.
+            let general = policy.base().hash(&found.flow.key);
+            assert_eq!(found.hash, general, "{frame:02x?}");
             let (verdict, lane, destination) = if found.destination.is_ipv4() {
                 v4 += 1;
                 let to = lanes.v4.destinations[v4 - 1];
@@ -60,8 +63,33 @@ fn whole() -> Vec<Vec<u8>> {
     frames
 }
 
-fn policies() -> [Policy; 2] {
-    [policy(Fields::default(), true), policy(every(), true)]
+/// With the hot ways that settings choose: outer fields, tunnels by what names them, by what is
+/// inside, by all; each way of the algorithms.
+fn policies() -> Vec<Policy> {
+    let inner = |f: Field| (Field::InnerIpProtocol..=Field::InnerIpv6Label).contains(&f);
+    let outer = Fields::default();
+    let also = |more: &dyn Fn(Field) -> bool| set(|f| outer.has(f) || more(f));
+    let teid = |f| f == Field::GtpTeid;
+    let mut all = vec![
+        policy(outer, true),
+        policy(every(), true),
+        policy(every(), false),
+    ];
+    all.push(policy(also(&inner), true));
+    all.push(policy(also(&teid), true));
+    all.push(policy(also(&|f| f == Field::RoceQp), true));
+    all.push(policy(set(|f| f == Field::InnerDestinationPort), true));
+    for algorithm in [Algorithm::Toeplitz, Algorithm::Crc32] {
+        for fields in [outer, also(&|f| teid(f) || inner(f))] {
+            let choice = Choice {
+                fields,
+                algorithm,
+                ..Choice::default()
+            };
+            all.push(Settings::new(choice).into());
+        }
+    }
+    all
 }
 
 #[test]
