@@ -142,12 +142,6 @@ impl Policy {
         self.profiles.is_empty()
     }
 
-    /// One and the same settings, and nothing but the default algorithm over outer fields.
-    #[inline]
-    pub(crate) fn is_lean(&self) -> bool {
-        self.is_uniform() && self.base.is_lean()
-    }
-
     /// The settings for an IPv4 destination.
     #[inline]
     pub fn settings4(&self, destination: u32) -> &Settings {

@@ -138,11 +138,10 @@ impl Settings {
         !self.deep
     }
 
-    /// Nothing but the mixer over outer fields: [`Settings::mix4`] and [`Settings::mix6`] without
-    /// fields of tunnels say all.
+    /// The algorithm is the default one: [`Settings::mix4`] and [`Settings::mix6`] say all.
     #[inline]
-    pub(crate) fn is_lean(&self) -> bool {
-        !self.deep && self.linear.is_none()
+    pub(crate) fn is_mix(&self) -> bool {
+        self.linear.is_none()
     }
 
     /// A field of the packet inside a tunnel matters.

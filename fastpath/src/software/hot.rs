@@ -11,13 +11,31 @@ use super::check::Checked;
 use super::nic::{self, Told};
 use super::parse::{general4, general6};
 use crate::hash::{Policy, Rest, Settings};
-use crate::table::PortId;
+use crate::table::{PortFacts, PortId};
 use crate::wire::{ethernet, ipv4, ipv6, transport, tunnel};
 
-/// The hash of an IPv4 packet, and whether it is or carries a fragment. `LEAN`: the policy is
-/// [lean](Policy::is_lean).
+/// What the packets of a burst are hashed by, known before the first one is read.
+pub(super) type Kind = u8;
+/// The default algorithm over outer fields, one for all, and no NIC's hash.
+pub(super) const OUTER: Kind = 0;
+/// The default algorithm with fields of tunnels, one for all.
+pub(super) const TUNNELS: Kind = 1;
+/// Anything.
+pub(super) const ANY: Kind = 2;
+
+/// Which it is.
+pub(super) fn kind(policy: &Policy, facts: &PortFacts) -> Kind {
+    let base = policy.base();
+    match policy.is_uniform() && base.is_mix() {
+        true if !base.is_plain() => TUNNELS,
+        true if facts.nic_hash == 0 => OUTER,
+        _ => ANY,
+    }
+}
+
+/// The hash of an IPv4 packet, and whether it is or carries a fragment.
 #[inline(always)]
-pub(super) fn hash4<const LEAN: bool>(
+pub(super) fn hash4<const KIND: Kind>(
     checked: &Checked<'_, ipv4::Header<'_>>,
     told: Option<Told>,
     port: PortId,
@@ -25,10 +43,9 @@ pub(super) fn hash4<const LEAN: bool>(
 ) -> (u32, bool) {
     let Checked { packet, header, .. } = *checked;
     let (src, dst) = (header.source(), header.destination());
-    let settings = if LEAN {
-        policy.base()
-    } else {
-        policy.settings4(dst)
+    let settings = match KIND {
+        ANY => policy.settings4(dst),
+        _ => policy.base(),
     };
     if header.header_len() == ipv4::HEADER && !header.is_fragment() {
         let segment = packet.get(ipv4::HEADER..).unwrap_or_default();
@@ -41,18 +58,25 @@ pub(super) fn hash4<const LEAN: bool>(
                 label: 0,
                 ingress: port.0,
             };
-            if LEAN {
-                return (settings.mix4(src, dst, &rest, 0), false);
-            }
-            if settings.is_plain() {
-                let hash = match nic::value(told, settings, segment, &rest) {
-                    Some(value) => settings.hash4_with_rss(value, &rest),
-                    None => settings.hash4(src, dst, &rest),
-                };
-                return (hash, false);
-            }
-            if let Some(deep) = deep(segment, &rest, settings) {
-                return (settings.hash4_deep(src, dst, &rest, deep), false);
+            match KIND {
+                OUTER => return (settings.mix4(src, dst, &rest, 0), false),
+                TUNNELS => {
+                    if let Some(deep) = deep(segment, &rest, settings) {
+                        return (settings.mix4(src, dst, &rest, deep), false);
+                    }
+                }
+                _ if settings.is_plain() => {
+                    let hash = match nic::value(told, settings, segment, &rest) {
+                        Some(value) => settings.hash4_with_rss(value, &rest),
+                        None => settings.hash4(src, dst, &rest),
+                    };
+                    return (hash, false);
+                }
+                _ => {
+                    if let Some(deep) = deep_call(segment, &rest, settings) {
+                        return (settings.hash4_deep(src, dst, &rest, deep), false);
+                    }
+                }
             }
         }
     }
@@ -61,7 +85,7 @@ pub(super) fn hash4<const LEAN: bool>(
 
 /// The hash of an IPv6 packet likewise.
 #[inline(always)]
-pub(super) fn hash6<const LEAN: bool>(
+pub(super) fn hash6<const KIND: Kind>(
     checked: &Checked<'_, ipv6::Header<'_>>,
     told: Option<Told>,
     port: PortId,
@@ -70,10 +94,9 @@ pub(super) fn hash6<const LEAN: bool>(
     let Checked { packet, header, .. } = *checked;
     let (src, dst) = (header.source(), header.destination());
     let (src, dst) = (u128::from_be_bytes(src), u128::from_be_bytes(dst));
-    let settings = if LEAN {
-        policy.base()
-    } else {
-        policy.settings6(dst)
+    let settings = match KIND {
+        ANY => policy.settings6(dst),
+        _ => policy.base(),
     };
     let segment = packet.get(ipv6::HEADER..).unwrap_or_default();
     let protocol = header.next_header();
@@ -85,18 +108,25 @@ pub(super) fn hash6<const LEAN: bool>(
             label: header.flow_label(),
             ingress: port.0,
         };
-        if LEAN {
-            return (settings.mix6(src, dst, &rest, 0), false);
-        }
-        if settings.is_plain() {
-            let hash = match nic::value(told, settings, segment, &rest) {
-                Some(value) => settings.hash6_with_rss(value, &rest),
-                None => settings.hash6(src, dst, &rest),
-            };
-            return (hash, false);
-        }
-        if let Some(deep) = deep(segment, &rest, settings) {
-            return (settings.hash6_deep(src, dst, &rest, deep), false);
+        match KIND {
+            OUTER => return (settings.mix6(src, dst, &rest, 0), false),
+            TUNNELS => {
+                if let Some(deep) = deep(segment, &rest, settings) {
+                    return (settings.mix6(src, dst, &rest, deep), false);
+                }
+            }
+            _ if settings.is_plain() => {
+                let hash = match nic::value(told, settings, segment, &rest) {
+                    Some(value) => settings.hash6_with_rss(value, &rest),
+                    None => settings.hash6(src, dst, &rest),
+                };
+                return (hash, false);
+            }
+            _ => {
+                if let Some(deep) = deep_call(segment, &rest, settings) {
+                    return (settings.hash6_deep(src, dst, &rest, deep), false);
+                }
+            }
         }
     }
     general6(packet, header, port, settings)
@@ -145,6 +175,12 @@ fn deep(segment: &[u8], rest: &Rest, settings: &Settings) -> Option<u64> {
         _ => return Some(0),
     };
     inner(packet, ids, settings)
+}
+
+// A call, so that where anything may be on the code stays short.
+#[inline(never)]
+fn deep_call(segment: &[u8], rest: &Rest, settings: &Settings) -> Option<u64> {
+    deep(segment, rest, settings)
 }
 
 /// What an encapsulation, by its own word, carries at an offset: IP, or a frame without tags.

@@ -8,7 +8,7 @@
 use super::burst::{Burst, Frame};
 use super::check::{check4, check6, link};
 use super::flow::{self, Flow, Piece};
-use super::hot::{hash4, hash6};
+use super::hot::{self, ANY, Kind, OUTER, TUNNELS, hash4, hash6};
 use super::lanes::{Lanes, Verdict};
 use super::nic::{self, Told};
 use super::prefetch::prefetch;
@@ -52,15 +52,15 @@ pub fn parse<F: Frame>(
     lanes.v4.len = 0;
     lanes.v6.len = 0;
     lanes.fragments = 0;
-    if policy.is_lean() && facts.nic_hash == 0 {
-        each::<F, true>(burst, lanes, port, facts, policy);
-    } else {
-        if !policy.base().is_plain() {
+    match hot::kind(policy, facts) {
+        OUTER => each::<F, OUTER>(burst, lanes, port, facts, policy),
+        TUNNELS => {
             for second in burst.iter().filter_map(|f| f.bytes().get(LINE)) {
                 prefetch(second);
             }
+            each::<F, TUNNELS>(burst, lanes, port, facts, policy);
         }
-        each::<F, false>(burst, lanes, port, facts, policy);
+        _ => each::<F, ANY>(burst, lanes, port, facts, policy),
     }
 }
 
@@ -68,7 +68,7 @@ pub fn parse<F: Frame>(
 const LINE: usize = 64;
 
 #[inline(always)]
-fn each<F: Frame, const LEAN: bool>(
+fn each<F: Frame, const KIND: Kind>(
     burst: &Burst<F>,
     lanes: &mut Lanes,
     port: PortId,
@@ -77,15 +77,19 @@ fn each<F: Frame, const LEAN: bool>(
 ) {
     for (i, frame) in burst.lanes().zip(burst.iter()) {
         lanes.group[i] = GroupId::NONE;
-        let told = if LEAN { None } else { nic::told(frame, facts) };
-        lanes.verdict[i] = match one::<LEAN>(i, frame.bytes(), told, lanes, port, facts, policy) {
+        let told = if KIND == ANY {
+            nic::told(frame, facts)
+        } else {
+            None
+        };
+        lanes.verdict[i] = match one::<KIND>(i, frame.bytes(), told, lanes, port, facts, policy) {
             Ok(verdict) | Err(verdict) => verdict,
         };
     }
 }
 
 #[inline(always)]
-fn one<const LEAN: bool>(
+fn one<const KIND: Kind>(
     i: usize,
     bytes: &[u8],
     told: Option<Told>,
@@ -104,7 +108,7 @@ fn one<const LEAN: bool>(
         ethernet::IPV4 => {
             let checked = check4(packet)?;
             lanes.l3_len[i] = checked.len;
-            let (hash, is_fragment) = hash4::<LEAN>(&checked, told, port, policy);
+            let (hash, is_fragment) = hash4::<KIND>(&checked, told, port, policy);
             lanes.hash[i] = hash;
             lanes.fragments |= u64::from(is_fragment) << i;
             lanes.v4.push(i, checked.header.destination());
@@ -113,7 +117,7 @@ fn one<const LEAN: bool>(
         ethernet::IPV6 => {
             let checked = check6(packet)?;
             lanes.l3_len[i] = checked.len;
-            let (hash, is_fragment) = hash6::<LEAN>(&checked, told, port, policy);
+            let (hash, is_fragment) = hash6::<KIND>(&checked, told, port, policy);
             lanes.hash[i] = hash;
             lanes.fragments |= u64::from(is_fragment) << i;
             lanes.v6.push(i, checked.header.destination());
@@ -144,7 +148,7 @@ pub fn describe(
                 flow::read4(checked.packet, checked.header, port, settings),
                 IpAddr::V4(destination.into()),
                 checked.len,
-                hash4::<false>(&checked, None, port, policy).0,
+                hash4::<ANY>(&checked, None, port, policy).0,
             )
         }
         ethernet::IPV6 => {
@@ -155,7 +159,7 @@ pub fn describe(
                 flow::read6(checked.packet, checked.header, port, settings),
                 IpAddr::V6(destination.into()),
                 checked.len,
-                hash6::<false>(&checked, None, port, policy).0,
+                hash6::<ANY>(&checked, None, port, policy).0,
             )
         }
         _ => return Err(Verdict::Punt),
