@@ -97,6 +97,50 @@ fn way(router: &mut Router, frame: &[u8]) -> usize {
     out[0].0
 }
 
+/// Headers behind the fragment header are the first fragment's alone; it is read as the packet that
+/// it begins, and the others, which name another protocol, follow it.
+#[test]
+fn fragments_of_packets_with_extension_headers() {
+    let mut router = router();
+    let destination = |next| [next, 0, 1, 4, 0, 0, 0, 0];
+    let ah = [
+        60, 4, 0, 0, 0, 0, 1, 0, 0, 0, 0, 9, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 9,
+    ];
+    let chain = [&destination(51)[..], &ah, &destination(17)].concat();
+    let mut by = [0; 5];
+    for n in 0..300_u16 {
+        let data = [&chain[..], &udp(10_000 + n, 53, 400)].concat();
+        let packet = |next_header, payload: Vec<u8>| {
+            let packet = V6 {
+                next_header,
+                payload,
+                ..v6("fd00:f4::10", "2001:db8::5")
+            };
+            ethernet(true, &packet.bytes())
+        };
+        let pieces = [(0, 160, 1), (160, data.len(), 0)].map(|(from, to, more)| {
+            let mut payload = vec![60, 0];
+            payload.extend((from as u16 | more).to_be_bytes());
+            payload.extend(u32::from(n).to_be_bytes());
+            payload.extend(&data[from..to]);
+            packet(44, payload)
+        });
+        let wanted = way(&mut router, &packet(17, udp(10_000 + n, 53, 400)));
+        assert_eq!(way(&mut router, &packet(60, data)), wanted, "whole, {n}");
+        by[wanted] += 1;
+        for i in [usize::from(n) % 2, 1 - usize::from(n) % 2] {
+            router.rx[0].put(&pieces[i]);
+            router.worker.turn();
+        }
+        let ports = ports(&router.settle());
+        for piece in &pieces {
+            assert_eq!(ports[&name(piece)], [wanted], "flow {n}");
+        }
+    }
+    assert!(by[1] > 100 && by[2] > 100, "both paths: {by:?}");
+    assert_eq!(router.counters().fragments_matched, 300);
+}
+
 #[test]
 fn all_orders_within_the_window_take_the_flow_s_path() {
     let mut router = router();

@@ -110,9 +110,11 @@ impl Random {
         let mut payload = self.payload();
         let mut next_header = self.of(&[6, 17, 17, 58, 132, 33, 136, 59]);
         for _ in 0..self.of(&[0, 0, 0, 1, 2, 9]) {
-            let kind = self.of(&[0, 43, 44, 60]);
+            let kind = self.of(&[0, 43, 44, 51, 60]);
             let words = if kind == 44 { 0 } else { self.below(3) };
-            let mut header = vec![next_header, words as u8];
+            // Of AH in units of four bytes, and without the first two of them.
+            let length = if kind == 51 { 2 * words } else { words };
+            let mut header = vec![next_header, length as u8];
             header.extend(self.bytes(6 + words * 8));
             if kind == 44 {
                 let word = self.of(&[0_u16, 6, 1, 8, 9, 0xfff8]);

@@ -9,8 +9,8 @@ pub struct Tuple {
     pub src: [u8; 16],
     /// Destination address, likewise.
     pub dst: [u8; 16],
-    /// IP protocol: of IPv6 the transport after all extension headers; of an IPv6 fragment the
-    /// next header of its fragment header.
+    /// IP protocol: of IPv6 the transport after all extension headers; of an IPv6 fragment but the
+    /// first the next header of its fragment header.
     pub protocol: u8,
     /// Source port, 0 where there is none: other protocols, and fragments but the first.
     pub sport: u16,

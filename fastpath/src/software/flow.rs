@@ -133,7 +133,7 @@ fn layer6<'p>(packet: &'p [u8], header: ipv6::Header<'_>) -> Layer<'p> {
         src: tuple.src,
         dst: tuple.dst,
         id: found.identification,
-        protocol: found.protocol,
+        protocol: found.fragment_protocol,
         v6: true,
     };
     let piece = match (found.is_fragment, found.is_later_fragment) {
@@ -144,9 +144,6 @@ fn layer6<'p>(packet: &'p [u8], header: ipv6::Header<'_>) -> Layer<'p> {
     let mut segment = &[][..];
     if !found.is_later_fragment {
         segment = packet.get(found.offset..).unwrap_or_default();
-        if found.protocol == transport::AH {
-            (segment, tuple.protocol) = transport::behind_ah(segment);
-        }
         let ports = transport::ports(segment, tuple.protocol);
         (tuple.sport, tuple.dport) = ports.unwrap_or_default();
     }

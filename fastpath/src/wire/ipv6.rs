@@ -1,6 +1,6 @@
 //! The IPv6 header (RFC 8200) and the way through its extension headers to the transport.
 
-use super::{be16, transport};
+use super::transport;
 
 /// Length of the fixed header, bytes.
 pub const HEADER: usize = 40;
@@ -84,8 +84,8 @@ impl<'a> Header<'a> {
 /// Where the walk through the extension headers ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transport {
-    /// The protocol there. Of a fragment: what the fragment header names, which all fragments of a
-    /// packet agree on.
+    /// The protocol there; of a fragment but the first, where no more is known, what the fragment
+    /// header names.
     pub protocol: u8,
     /// Offset from the start of the packet, bytes; possibly at its end.
     pub offset: usize,
@@ -95,13 +95,17 @@ pub struct Transport {
     pub is_later_fragment: bool,
     /// Identification of a fragment, else 0.
     pub identification: u32,
+    /// What the fragment header names, on which all fragments of a packet agree; without one 0.
+    pub fragment_protocol: u8,
 }
 
 /// Walks from the fixed header of `packet` (as long as the header says) to the transport.
 ///
-/// Stops at a fragment header of a real fragment, at the end of the packet, and after
-/// [`MAX_EXTENSIONS`]; then `protocol` is the last one named, which is one of the extension
-/// headers in the last two cases.
+/// The first fragment of a packet is walked as the packet itself would be, since its headers are all
+/// there (RFC 7112); the authentication header (RFC 4302) is one like any other. Stops at the
+/// fragment header of a later fragment, at a second one of a fragment, at the end of the packet, and
+/// after [`MAX_EXTENSIONS`]; then `protocol` is the last one named, which is one of the extension
+/// headers in all but the first case.
 #[inline(always)]
 pub fn transport(packet: &[u8], header: Header<'_>) -> Transport {
     let found = Transport {
@@ -110,9 +114,10 @@ pub fn transport(packet: &[u8], header: Header<'_>) -> Transport {
         is_fragment: false,
         is_later_fragment: false,
         identification: 0,
+        fragment_protocol: 0,
     };
     match found.protocol {
-        HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION => walk(packet, found),
+        HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION | transport::AH => walk(packet, found),
         _ => found,
     }
 }
@@ -125,6 +130,7 @@ fn walk(packet: &[u8], mut found: Transport) -> Transport {
             return found;
         };
         let len = match found.protocol {
+            FRAGMENT if found.is_fragment => return found,
             FRAGMENT => {
                 let word = u16::from_be_bytes([*high, *low]);
                 // Neither offset nor more-fragments: an atomic fragment (RFC 6946), a whole packet.
@@ -132,8 +138,12 @@ fn walk(packet: &[u8], mut found: Transport) -> Transport {
                 found.is_later_fragment = word & 0xfff8 != 0;
                 let id = packet.get(found.offset + 4..).and_then(|p| p.first_chunk());
                 found.identification = id.map_or(0, |id| u32::from_be_bytes(*id));
+                found.fragment_protocol = *next;
                 8
             }
+            // One whose fixed part is cut.
+            transport::AH if found.offset + 12 > packet.len() => return found,
+            transport::AH => 8 + usize::from(*length) * 4,
             HOP_BY_HOP | ROUTING | DESTINATION => 8 + usize::from(*length) * 8,
             _ => return found,
         };
@@ -142,20 +152,11 @@ fn walk(packet: &[u8], mut found: Transport) -> Transport {
         }
         found.protocol = *next;
         found.offset += len;
-        if found.is_fragment {
+        if found.is_later_fragment {
             return found;
         }
     }
     found
-}
-
-/// The ports at `found` in `packet`, if there are any.
-#[inline(always)]
-pub fn ports(packet: &[u8], found: &Transport) -> Option<(u16, u16)> {
-    if found.is_fragment || !transport::has_ports(found.protocol) {
-        return None;
-    }
-    Some((be16(packet, found.offset)?, be16(packet, found.offset + 2)?))
 }
 
 /// ff00::/8.
@@ -195,7 +196,9 @@ mod tests {
 
     fn walked(bytes: &[u8]) -> (Transport, Option<(u16, u16)>) {
         let found = transport(bytes, Header::new(bytes).unwrap());
-        (found, ports(bytes, &found))
+        let segment = bytes.get(found.offset..).unwrap_or_default();
+        let ports = transport::ports(segment, found.protocol);
+        (found, ports.filter(|_| !found.is_later_fragment))
     }
 
     #[test]
@@ -213,14 +216,21 @@ mod tests {
 
     #[test]
     fn ports_behind_every_extension() {
-        let fragment = |word: u8| [17, 0, 0, word, 0, 0, 0, 1];
+        let fragment = |next: u8, word: u8| [next, 0, 0, word, 0, 0, 0, 1];
+        let (first, later) = (fragment(60, 1), fragment(60, 8));
         let destination = [17, 0, 1, 4, 0, 0, 0, 0];
+        let ah = |next| {
+            [
+                next, 4, 0, 0, 0, 0, 1, 0, 0, 0, 0, 9, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 9,
+            ]
+        };
+        let all = |next: u8, parts: &[&[u8]]| packet(next, &[parts, &[&PORTS]].concat());
         for (name, bytes, protocol, offset, is_fragment, seen) in [
-            ("none", packet(17, &[&PORTS]), 17, 40, false, true),
-            ("icmp", packet(58, &[&PORTS]), 58, 40, false, false),
+            ("none", all(17, &[]), 17, 40, false, true),
+            ("icmp", all(58, &[]), 58, 40, false, false),
             (
                 "hop, dest",
-                packet(0, &[&OPTIONS16, &destination, &PORTS]),
+                all(0, &[&OPTIONS16, &destination]),
                 17,
                 64,
                 false,
@@ -228,31 +238,76 @@ mod tests {
             ),
             (
                 "routing, dest",
-                packet(43, &[&OPTIONS16, &destination, &PORTS]),
+                all(43, &[&OPTIONS16, &destination]),
                 17,
                 64,
                 false,
                 true,
             ),
+            ("AH", all(51, &[&ah(17)]), 17, 64, false, true),
+            (
+                "AH, dest",
+                all(51, &[&ah(60), &destination]),
+                17,
+                72,
+                false,
+                true,
+            ),
+            ("AH, AH", all(51, &[&ah(51), &ah(17)]), 17, 88, false, true),
             (
                 "first fragment",
-                packet(44, &[&fragment(1), &PORTS]),
+                all(44, &[&fragment(17, 1)]),
+                17,
+                48,
+                true,
+                true,
+            ),
+            (
+                "later fragment",
+                all(44, &[&fragment(17, 8)]),
                 17,
                 48,
                 true,
                 false,
             ),
             (
-                "later fragment",
-                packet(44, &[&fragment(8), &PORTS]),
+                "first, dest",
+                all(44, &[&first, &destination]),
                 17,
+                56,
+                true,
+                true,
+            ),
+            (
+                "later, dest",
+                all(44, &[&later, &destination]),
+                60,
+                48,
+                true,
+                false,
+            ),
+            (
+                "first, dest, AH, dest",
+                all(
+                    44,
+                    &[&first, &[51, 0, 1, 4, 0, 0, 0, 0], &ah(60), &destination],
+                ),
+                17,
+                88,
+                true,
+                true,
+            ),
+            (
+                "first, first",
+                all(44, &[&fragment(44, 1), &first]),
+                44,
                 48,
                 true,
                 false,
             ),
             (
                 "atomic fragment",
-                packet(44, &[&fragment(0), &PORTS]),
+                all(44, &[&fragment(17, 0)]),
                 17,
                 48,
                 false,
@@ -260,7 +315,7 @@ mod tests {
             ),
             (
                 "reserved bits only",
-                packet(44, &[&fragment(6), &PORTS]),
+                all(44, &[&fragment(17, 6)]),
                 17,
                 48,
                 false,

@@ -7,7 +7,7 @@ pub const IP6: u16 = 0x86dd;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Chain {
     None,
-    /// IPv4: eight bytes of options. IPv6: hop-by-hop, destination, routing, destination.
+    /// IPv4: eight bytes of options. IPv6: hop-by-hop, destination, routing, AH, destination.
     Options,
     /// The authentication header (RFC 4302), with a value of 12 bytes.
     Ah,
@@ -49,13 +49,10 @@ impl Ip {
             (Chain::Options, true) => {
                 let pad =
                     |next: u8, n: u8| [vec![next, n, 1, n * 8 + 4], vec![0; 4 + 8 * n as usize]];
-                let routing = [vec![60, 2, 4, 1, 0, 0, 0, 0], vec![0xfd; 16]];
-                (
-                    0,
-                    [pad(60, 0), pad(43, 2), routing, pad(next, 0)]
-                        .concat()
-                        .concat(),
-                )
+                let routing = [vec![51, 2, 4, 1, 0, 0, 0, 0], vec![0xfd; 16]];
+                let ah = [vec![60, 4, 0, 0, 0, 0, 1, 0, 0, 0, 0, 9], vec![0xee; 12]];
+                let parts = [pad(60, 0), pad(43, 2), routing, ah, pad(next, 0)];
+                (0, parts.concat().concat())
             }
             (Chain::Ah, _) => {
                 let head = vec![next, 4, 0, 0, 0, 0, 1, 0, 0, 0, 0, 9];

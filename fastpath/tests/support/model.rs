@@ -153,11 +153,15 @@ fn read6(bytes: &[u8], port: usize) -> Result<(&[u8], Facts), Fate> {
     let (mut next, mut rest) = (packet[6], &packet[40..]);
     let (mut is_fragment, mut is_later) = (false, false);
     for _ in 0..8 {
-        if is_fragment || rest.len() < 4 {
+        // Of a fragment's headers only the first one has more, and none is a fragment once more.
+        if is_later || rest.len() < 4 {
             break;
         }
         let size = match next {
+            44 if is_fragment => break,
             44 => 8,
+            51 if rest.len() < 12 => break,
+            51 => 8 + usize::from(rest[1]) * 4,
             0 | 43 | 60 => 8 + usize::from(rest[1]) * 8,
             _ => break,
         };
