@@ -1,7 +1,7 @@
 //! The tables and the packets of each measurement.
 
 use crate::ring::{Never, Receive, Ring, Transmit};
-use fastpath::hash::{Choice, Field, Fields, Settings};
+use fastpath::hash::{Algorithm, Choice, Field, Fields, Settings};
 use fastpath::rcu::Registry;
 use fastpath::software::icmp::Limit;
 use fastpath::software::worker::{Attached, Gleans, Parts, Punts, Role, Worker};
@@ -151,15 +151,33 @@ fn gtpu(i: u32) -> Vec<u8> {
     )
 }
 
+/// RoCEv2 to queue pair `i`.
+fn roce(i: u32) -> Vec<u8> {
+    let qp = i.to_be_bytes();
+    let head = [4, 0x40, 0xff, 0xff, 0, qp[1], qp[2], qp[3], 0, 0, 0, 9];
+    datagram(i, 4791, &[&head[..], &[0; 16]].concat())
+}
+
 /// The default fields and those of `more`.
-fn settings(more: &[Field]) -> Settings {
+fn settings(algorithm: Algorithm, more: &[Field]) -> Settings {
     let fields = more.iter();
     let fields = fields.fold(Fields::default(), |set, f| set.with(*f, true));
     Settings::new(Choice {
         fields,
+        algorithm,
         ..Choice::default()
     })
 }
+
+const TEID_AND_INNER: [Field; 7] = [
+    Field::GtpTeid,
+    Field::InnerIpProtocol,
+    Field::InnerSourceIp,
+    Field::InnerDestinationIp,
+    Field::InnerSourcePort,
+    Field::InnerDestinationPort,
+    Field::InnerIpv6Label,
+];
 
 const INNER: [Field; 6] = [
     Field::InnerIpProtocol,
@@ -170,12 +188,15 @@ const INNER: [Field; 6] = [
     Field::InnerIpv6Label,
 ];
 
-fn registry(lpm: &Arc<[GroupId]>, settings: Settings) -> Registry<View<Direct>> {
+/// `is_told`: the port's NIC hashes as `settings` say.
+fn registry(lpm: &Arc<[GroupId]>, settings: Settings, is_told: bool) -> Registry<View<Direct>> {
+    let nic_hash = if is_told { settings.rss_id() } else { 0 };
     let mut view = View::new(Direct(Arc::clone(lpm)), settings);
     view.ports[0] = PortFacts {
         present: true,
         mac: MAC,
         mtu: 1500,
+        nic_hash,
         ..PortFacts::default()
     };
     fastpath::rcu::pair(view.clone(), view).1
@@ -191,6 +212,7 @@ impl Load {
         let single: Arc<[GroupId]> = vec![GroupId(GROUPS); DIRECT].into();
         let many = |i: u32| i.wrapping_mul(0x9e37_79b9);
         let one = |_| 0x0102_0304;
+        let udp = |name| Load::new(name, &spread, |i| packet(false, i, one(i)));
         vec![
             Load::new("IPv4, one route", &spread, |i| packet(false, i, one(i))),
             Load::new("IPv4, 65536 destinations", &spread, |i| {
@@ -206,20 +228,32 @@ impl Load {
             Load::new("IPv4 and IPv6, mixed", &spread, |i| {
                 packet(i % 2 == 0, i, many(i))
             }),
-            Load::new("hash: all outer fields", &spread, |i| {
-                packet(false, i, one(i))
-            })
-            .hashed(&spread, &[Field::IngressInterface]),
+            udp("hash: all outer fields").hashed(&spread, &[Field::IngressInterface]),
+            udp("hash: inner, no tunnel").hashed(&spread, &INNER),
             Load::new("hash: VXLAN, default", &spread, vxlan),
             Load::new("hash: VXLAN, inner", &spread, vxlan).hashed(&spread, &INNER),
             Load::new("hash: GTP-U, default", &spread, gtpu),
             Load::new("hash: GTP-U, TEID", &spread, gtpu).hashed(&spread, &[Field::GtpTeid]),
+            Load::new("hash: GTP-U, TEID, inner", &spread, gtpu).hashed(&spread, &TEID_AND_INNER),
+            Load::new("hash: RoCE, queue pair", &spread, roce).hashed(&spread, &[Field::RoceQp]),
+            udp("hash: toeplitz").by(&spread, Algorithm::Toeplitz, false),
+            udp("hash: toeplitz of the NIC").by(&spread, Algorithm::Toeplitz, true),
+            udp("hash: crc32").by(&spread, Algorithm::Crc32, false),
         ]
     }
 
     /// The same with more fields than by default.
     fn hashed(mut self, lpm: &Arc<[GroupId]>, more: &[Field]) -> Load {
-        self.registry = registry(lpm, settings(more));
+        self.registry = registry(lpm, settings(Algorithm::Mix, more), false);
+        self
+    }
+
+    /// The same by another algorithm, taken from the NIC or not.
+    fn by(mut self, lpm: &Arc<[GroupId]>, algorithm: Algorithm, is_told: bool) -> Load {
+        self.registry = registry(lpm, settings(algorithm, &[]), is_told);
+        if is_told {
+            self.ring = self.ring.told(0x1234_5678);
+        }
         self
     }
 
@@ -229,7 +263,7 @@ impl Load {
             name,
             ring: Ring::new(&packets),
             tables: Arc::new(tables()),
-            registry: registry(lpm, Settings::default()),
+            registry: registry(lpm, Settings::default(), false),
         }
     }
 

@@ -7,6 +7,7 @@
 //!
 //! The binary is also what `panic_gate.py` disassembles.
 
+mod hash;
 mod load;
 mod ring;
 
@@ -33,7 +34,7 @@ fn now() -> u64 {
 
 /// Runs of each measurement, interleaved; the lower quartile counts. A run is so short that most
 /// are not interrupted by what else the machine does.
-const RUNS: usize = if cfg!(debug_assertions) { 1 } else { 401 };
+const RUNS: usize = if cfg!(debug_assertions) { 1 } else { 301 };
 /// Packets of each run.
 const PACKETS: usize = if cfg!(debug_assertions) {
     1 << 10
@@ -41,8 +42,9 @@ const PACKETS: usize = if cfg!(debug_assertions) {
     1 << 14
 };
 
-const COLUMNS: [&str; 7] = [
-    "floor", "worker", "ratio", "parse", "lookup", "select", "rewrite",
+/// `default`: the parse stage, as ratio to that of the first load, measured in turns with it.
+const COLUMNS: [&str; 8] = [
+    "floor", "worker", "ratio", "parse", "default", "lookup", "select", "rewrite",
 ];
 
 fn quartile(mut values: Vec<f64>) -> f64 {
@@ -140,30 +142,68 @@ fn main() {
             COLUMNS.map(|c| format!("{c:>9}")).concat()
         );
     }
-    for mut load in Load::all() {
-        let mut series = vec![Vec::new(); 6];
-        for run in 0..=RUNS {
-            let [parse, lookup, select, rewrite] = stages(&mut load);
-            let floor = floor(&mut load);
-            let worker = worker(&mut load);
-            // The first run warms up.
-            if run > 0 {
-                let values = [floor, worker, parse, lookup, select, rewrite];
-                series.iter_mut().zip(values).for_each(|(s, v)| s.push(v));
-            }
-        }
-        let quartiles: Vec<f64> = series.into_iter().map(quartile).collect();
-        let [floor, worker, rest @ ..] = &quartiles[..] else {
-            continue;
-        };
-        let values = [&[*floor, *worker, worker / floor], rest].concat();
+    let mut loads = Load::all().into_iter();
+    let Some(mut first) = loads.next() else {
+        return;
+    };
+    report(&figures(&mut first, None), first.name, is_json);
+    for mut load in loads {
+        let values = figures(&mut load, Some(&mut first));
+        report(&values, load.name, is_json);
+    }
+    let hashes = hash::all();
+    let mix = hashes.first().map_or(1.0, |(_, cycles)| *cycles);
+    if !is_json {
+        println!("\nthe hash alone                cycles    ratio");
+    }
+    for (name, cycles) in hashes {
+        let ratio = cycles / mix;
         if is_json {
-            let fields = COLUMNS.iter().zip(&values);
-            let fields: Vec<_> = fields.map(|(c, v)| format!("\"{c}\":{v:.2}")).collect();
-            println!("{{\"load\":\"{}\",{}}}", load.name, fields.join(","));
+            println!("{{\"hash\":\"{name}\",\"cycles\":{cycles:.2},\"ratio\":{ratio:.2}}}");
         } else {
-            let cells: Vec<_> = values.iter().map(|v| format!("{v:>9.1}")).collect();
-            println!("{:<26}{}", load.name, cells.concat());
+            println!("{name:<26}{cycles:>10.1}{ratio:>9.1}");
         }
     }
+}
+
+/// The columns of one load; `first` is that to compare with.
+fn figures(load: &mut Load, mut first: Option<&mut Load>) -> [f64; 8] {
+    let mut series: [Vec<f64>; 7] = Default::default();
+    for run in 0..=RUNS {
+        let [parse, lookup, select, rewrite] = stages(load);
+        let default = first.as_deref_mut().map_or(parse, |l| stages(l)[0]);
+        let floor = floor(load);
+        let worker = worker(load);
+        // The first run warms up.
+        if run > 0 {
+            let values = [floor, worker, parse, default, lookup, select, rewrite];
+            series.iter_mut().zip(values).for_each(|(s, v)| s.push(v));
+        }
+    }
+    let [floor, worker, parse, default, lookup, select, rewrite] = series.map(quartile);
+    let ratio = parse / default;
+    [
+        floor,
+        worker,
+        worker / floor,
+        parse,
+        ratio,
+        lookup,
+        select,
+        rewrite,
+    ]
+}
+
+fn report(values: &[f64], name: &str, is_json: bool) {
+    if is_json {
+        let fields = COLUMNS.iter().zip(values);
+        let fields: Vec<_> = fields.map(|(c, v)| format!("\"{c}\":{v:.2}")).collect();
+        println!("{{\"load\":\"{name}\",{}}}", fields.join(","));
+        return;
+    }
+    let cells = COLUMNS.iter().zip(values).map(|(column, v)| match *column {
+        "default" => format!("{v:>9.2}"),
+        _ => format!("{v:>9.1}"),
+    });
+    println!("{name:<26}{}", cells.collect::<String>());
 }

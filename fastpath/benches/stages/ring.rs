@@ -53,6 +53,14 @@ impl Ring {
         }
     }
 
+    /// With `hash` as what a NIC told with every frame.
+    pub fn told(self, hash: u32) -> Self {
+        for slot in self.slots.iter() {
+            slot.set(slot.take().map(|frame| frame.with_rss(hash)));
+        }
+        self
+    }
+
     pub fn receive(&self) -> Receive {
         Receive(self.clone())
     }
