@@ -26,7 +26,7 @@ fn all() -> BTreeMap<String, (Frames, Frames)> {
             all.insert(name.to_owned(), (read("in"), read("out")));
         }
     }
-    assert!(all.len() >= 18, "a file is missing: {:?}", all.keys());
+    assert!(all.len() >= 20, "a file is missing: {:?}", all.keys());
     all
 }
 

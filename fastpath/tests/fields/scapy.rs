@@ -45,10 +45,27 @@ fn what_is_inside() {
         ("vxlan", &[false, false]),
         ("geneve", &[false]),
         ("gtpu", &[false, false]),
+        (
+            "encapsulations",
+            &[
+                false, false, true, false, true, false, true, false, true, true, true, false,
+            ],
+        ),
     ] {
         let found: Vec<_> = keys(name).into_iter().map(|k| k.0.inner).collect();
         let wanted: Vec<_> = wanted.iter().map(|v6| Some(inner(*v6))).collect();
         assert_eq!(found, wanted, "{name}");
+    }
+}
+
+/// Every transport with ports, behind AH, extension headers and a first fragment's header.
+#[test]
+fn ports_are_found() {
+    let found = keys("transports");
+    let protocols: Vec<_> = found.iter().map(|k| k.0.outer.protocol).collect();
+    assert_eq!(protocols, [6, 132, 33, 33, 136, 136, 17, 17, 17, 17, 17]);
+    for (key, _) in found {
+        assert_eq!((key.outer.sport, key.outer.dport), (1000, 2000), "{key:?}");
     }
 }
 

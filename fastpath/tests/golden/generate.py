@@ -10,7 +10,7 @@ from scapy.all import (AH, ESP, GRE, ICMP, IP, IPv6, Dot1AD, Dot1Q, Ether, ICMPe
                        ICMPv6PacketTooBig, ICMPv6TimeExceeded, IPerror, IPOption_Router_Alert, IPOption_RR, IPOption_NOP,
                        IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop, IPv6ExtHdrRouting, PadN, Raw, SCTP, TCP, UDP,
                        UDPerror, VXLAN, fragment, wrpcap)
-from scapy.contrib.geneve import GENEVE
+from scapy.contrib.geneve import GENEVE, GeneveOptions
 from scapy.contrib.gtp import GTP_U_Header, GTPPDUSessionContainer
 from scapy.contrib.roce import BTH
 
@@ -69,6 +69,11 @@ def udp(sport=1000, dport=2000):
     return UDP(sport=sport, dport=dport)
 
 
+def ah(following):
+    """An authentication header of 24 bytes; scapy fills in neither its length nor what follows."""
+    return AH(nh=following, payloadlen=4, spi=1, seq=1, icv=bytes(12))
+
+
 def refused(packet, answer):
     """A packet that is answered by an ICMP error out of port 0."""
     return [(link(0, False) / packet, [link(0, True) / answer])]
@@ -119,6 +124,26 @@ def cases():
     yield "geneve", plain(four() / udp(5000, 6081) / GENEVE(vni=77, proto=0x6558) / tunnelled)
     yield "gtpu", plain(four() / udp(2152, 2152) / GTP_U_Header(teid=0x11223344, gtp_type=255) / inner,
                         four(LEAF4) / udp(2152, 2152) / GTP_U_Header(teid=1, gtp_type=255, E=1, next_ex=0x85) / GTPPDUSessionContainer(QFI=9) / inner)
+    stacked = Ether(src="02:aa:00:00:00:01", dst="02:aa:00:00:00:02") / Dot1AD(vlan=7) / Dot1Q(vlan=8) / inner6
+    options = [GeneveOptions(classid=0x102, type=3, data=b"\x09" * 4), GeneveOptions(classid=0x102, type=4)]
+    yield "encapsulations", plain(
+        four() / GRE(chksum_present=1, key_present=1, seqnum_present=1, key=77, seqence_number=9) / inner,
+        six() / GRE(proto=0x6558) / tunnelled, four() / GRE(proto=0x6558) / stacked,
+        four() / udp(5000, 4790) / VXLAN(flags=0x0c, NextProtocol=1, vni=77) / inner,
+        six() / udp(5000, 4790) / VXLAN(flags=0x0c, NextProtocol=2, vni=77) / inner6,
+        four() / udp(5000, 4790) / VXLAN(flags=0x0c, NextProtocol=3, vni=77) / tunnelled,
+        four() / udp(5000, 4789) / VXLAN(vni=77) / stacked,
+        six() / udp(5000, 6081) / GENEVE(vni=77, proto=0x0800, options=options) / inner,
+        four(LEAF4) / udp(5000, 6081) / GENEVE(vni=77, proto=0x6558, options=options) / stacked,
+        six(LEAF6) / udp(2152, 2152) / GTP_U_Header(teid=1, gtp_type=255, S=1, seq=7) / inner6,
+        four(options=[IPOption_NOP()] * 4) / inner6, six() / IPv6ExtHdrDestOpt() / inner)
+    ports = udp()
+    yield "transports", plain(*(p / DATA for p in (
+        four() / TCP(sport=1000, dport=2000), six() / SCTP(sport=1000, dport=2000), four(proto=33) / bytes(ports), six(nh=33) / bytes(ports),
+        four(proto=136) / bytes(ports), six(nh=136) / bytes(ports), four() / ah(17) / ports,
+        six() / ah(17) / ports, six() / ah(60) / IPv6ExtHdrDestOpt() / ports,
+        six() / IPv6ExtHdrHopByHop() / IPv6ExtHdrRouting(addresses=["::7"]) / ah(60) / IPv6ExtHdrDestOpt() / ports,
+        six(LEAF6) / IPv6ExtHdrFragment(id=9, m=1, offset=0) / IPv6ExtHdrDestOpt() / ah(17) / ports)))
     yield "rocev2", plain(four() / udp(49152, 4791) / BTH(opcode=10, dqpn=0x123456, psn=1) / DATA)
     quoted = IPerror(src=TAGGED4, dst="8.8.8.8") / UDPerror(sport=1000, dport=2000)
     yield "icmp-errors", plain(four() / ICMP(type=3, code=4, nexthopmtu=1400) / quoted, four() / ICMP(type=11) / quoted,
