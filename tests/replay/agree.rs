@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-const CONFIG: &str = r#"
+pub const CONFIG: &str = r#"
 [hash]
 seed = 1234567
 
@@ -57,7 +57,7 @@ prefix = "2001:db8::/32"
 nexthops = [{ via = "fe80::1", port = "up1" }, { via = "fe80::3", port = "up3", weight = 3 }]
 "#;
 
-const UPLINKS: [&str; 3] = ["up1", "up2", "up3"];
+pub const UPLINKS: [&str; 3] = ["up1", "up2", "up3"];
 
 /// Random flows between addresses of the routed prefixes, each followed by its other direction;
 /// marked 0.. .

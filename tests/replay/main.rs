@@ -4,6 +4,7 @@ mod agree;
 mod contract;
 mod errors;
 mod fpm;
+mod fragments;
 mod frame;
 mod pcap;
 
