@@ -110,6 +110,7 @@ fn pcap_to_pcap_equals_heap_frames_and_the_model() {
     let tables = Arc::new(tables());
     let (writer, registry) = Writer::new(Arc::clone(&tables), active, standby);
     let stats = Arc::new(WorkerStats::with_buckets(tables.groups.buckets_capacity()));
+    stats.samples().set_every(10);
     let (mut receive, mut transmit) = (Vec::new(), Vec::new());
     for (i, port) in ports.iter().enumerate() {
         let (rx, tx) = port.queues().unwrap();
@@ -162,6 +163,17 @@ fn pcap_to_pcap_equals_heap_frames_and_the_model() {
         );
         forwarded += Traffic::between(0, driven.word(bucket));
     }
+    let mut sampled = 0;
+    while let Some(sample) = stats.samples().take() {
+        assert_eq!((sample.port, sample.packets), (PortId(0), 10));
+        // The frame as it came in, not as it left.
+        let length = sample.frame(0).len();
+        let is_it = |f: &Vec<u8>| f.len() == length && f.starts_with(sample.kept());
+        assert!(frames.iter().any(is_it));
+        sampled += 1;
+    }
+    let of = frames.len();
+    assert!((of / 13..of / 8).contains(&sampled), "{sampled} of {of}");
     let own = counters.icmp_sent + counters.fragments;
     assert_eq!(forwarded.packets, counters.sent_total() - own);
     assert!(

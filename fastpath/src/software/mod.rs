@@ -8,6 +8,7 @@
 //! * `nic`: the hash that came with a packet, where it is ours.
 //! * [`icmp`], [`fragment`], [`hold`]: what becomes of the few packets that cannot simply be
 //!   forwarded.
+//! * [`pick`]: samples of what comes in, for control.
 //! * [`burst`], [`lanes`]: owned packets, and what the stages have learned about them.
 //! * [`heap`]: frames and queues on plain memory, for tests, benches and models.
 
@@ -24,6 +25,7 @@ pub mod lanes;
 pub mod lookup;
 mod nic;
 pub mod parse;
+pub mod pick;
 pub mod prefetch;
 pub mod push;
 pub mod rewrite;

@@ -8,6 +8,7 @@ use super::icmp::Limit;
 use super::lanes::Lanes;
 use super::lookup::lookup;
 use super::parse::parse;
+use super::pick::Picker;
 use super::push::{Outputs, push};
 use super::rewrite::rewrite;
 use super::select::select;
@@ -61,6 +62,7 @@ pub struct Worker<R: RxQueue, T: TxQueue, A, L> {
     tables: Arc<Tables>,
     burst: Burst<R::Frame>,
     lanes: Lanes,
+    picker: Picker,
 }
 
 impl<R, T, A, L> Worker<R, T, A, L>
@@ -87,6 +89,7 @@ where
             tables: parts.tables,
             burst: Burst::new(),
             lanes: Lanes::default(),
+            picker: Picker::new(0),
         }
     }
 
@@ -155,6 +158,7 @@ where
                 continue;
             }
             count(burst, *port, &outputs.stats);
+            self.picker.pick(burst, *port, outputs.stats.samples());
             forward(burst, lanes, *port, outputs, view, tables);
         }
         if !outputs.hold.is_empty() {

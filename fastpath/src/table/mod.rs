@@ -14,6 +14,7 @@ pub mod adjacency;
 pub mod down;
 pub mod group;
 pub mod naive;
+pub mod sample;
 pub mod stats;
 pub mod traffic;
 

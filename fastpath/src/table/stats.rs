@@ -3,6 +3,7 @@
 //! At rest, summed over all workers, nothing is unaccounted:
 //! `in + icmp sent + fragments = out + dropped + punted`; see [`Snapshot::balance`].
 
+use super::sample::{self, Samples};
 use super::traffic::{BucketCounters, Traffic};
 use super::{DropReason, MAX_PORTS, PortId};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -52,6 +53,7 @@ pub struct WorkerStats {
     fragments_by_addresses: Counter,
     turns: Counter,
     buckets: BucketCounters,
+    samples: Samples,
 }
 
 impl Default for WorkerStats {
@@ -68,20 +70,22 @@ impl Default for WorkerStats {
             fragments_by_addresses: Counter::default(),
             turns: Counter::default(),
             buckets: BucketCounters::default(),
+            samples: Samples::new(1),
         }
     }
 }
 
 impl WorkerStats {
-    /// All zero; buckets are not counted.
+    /// All zero; buckets are not counted, and there is no room for samples worth the name.
     pub fn new() -> Self {
         WorkerStats::default()
     }
 
-    /// All zero, with counters for an arena of `buckets` buckets.
+    /// All zero, with counters for an arena of `buckets` buckets, and with room for samples.
     pub fn with_buckets(buckets: usize) -> Self {
         WorkerStats {
             buckets: BucketCounters::new(buckets),
+            samples: Samples::new(sample::ROOM),
             ..WorkerStats::default()
         }
     }
@@ -90,6 +94,12 @@ impl WorkerStats {
     #[inline(always)]
     pub fn buckets(&self) -> &BucketCounters {
         &self.buckets
+    }
+
+    /// Samples of what came in, for control to take.
+    #[inline(always)]
+    pub fn samples(&self) -> &Samples {
+        &self.samples
     }
 
     /// What came in from the network, all ports together: no bucket was given more, but for
