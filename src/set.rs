@@ -2,9 +2,11 @@
 
 use crate::cli;
 use crate::output::{Done, Failure};
+use crate::table::Table;
 use control::api::Request;
 use control::api::client::Client;
 use control::api::message::{HashChange, HashChanged, SetHash};
+use control::api::moves::{Moves, Place};
 use std::fmt::Write;
 use std::path::Path;
 
@@ -85,7 +87,92 @@ pub fn words(changed: &HashChanged) -> String {
         text.push_str(note);
         text.push('\n');
     }
+    if let Some(moves) = &changed.moves {
+        text.push('\n');
+        text += &moved(moves, changed.dry_run);
+    }
     text
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", 100.0 * share)
+}
+
+/// What moves, for people.
+fn moved(moves: &Moves, dry_run: bool) -> String {
+    let mut text = String::new();
+    let window = moves.window_s;
+    let (take, move_) = match dry_run {
+        true => ("would take", "would move"),
+        false => ("take", "moved"),
+    };
+    // Writing to a String cannot fail, here and below.
+    let _ = writeln!(
+        text,
+        "active in the last {window} s: {} of {} buckets, in {} of {} groups with several next hops",
+        moves.buckets_active, moves.buckets, moves.groups_active, moves.groups
+    );
+    match (moves.share_of_flows, moves.share_of_packets) {
+        (Some(flows), Some(packets)) => {
+            let _ = writeln!(
+                text,
+                "sampled: {} flows in {} packets; {} {take} another bucket, {} another next hop",
+                moves.flows,
+                moves.packets_sampled,
+                moves.flows_other_bucket,
+                moves.flows_other_member
+            );
+            let (flows, packets) = (percent(flows), percent(packets));
+            let _ = writeln!(
+                text,
+                "{move_}: {flows} of the flows, {packets} of the packets"
+            );
+        }
+        _ => {
+            let _ = writeln!(text, "no traffic with a choice seen in the last {window} s");
+        }
+    }
+    if moves.packets_unjudged > 0 {
+        let n = moves.packets_unjudged;
+        let _ = writeln!(
+            text,
+            "not judged: {n} packets with longer headers than are sampled"
+        );
+    }
+    if let Some(expected) = moves.expected_share {
+        let expected = percent(expected);
+        let _ = writeln!(text, "expected if every flow were dealt anew: {expected}");
+    }
+    if !moves.paths.is_empty() {
+        let mut table = Table::new(["FROM", "TO", "FLOWS", "OF ALL PACKETS"]);
+        table.right([2, 3]);
+        for p in &moves.paths {
+            let packets = percent(p.share_of_packets);
+            table.row([place(&p.from), place(&p.to), p.flows.to_string(), packets]);
+        }
+        text.push('\n');
+        text += &table.text("");
+    }
+    if moves.largest.len() > 1 {
+        let mut table = Table::new(["GROUP", "FLOWS", "MOVE", "OF ITS FLOWS", "OF ITS PACKETS"]);
+        table.right([0, 1, 2, 3, 4]);
+        for g in &moves.largest {
+            let numbers = [u64::from(g.group), g.flows, g.flows_other_member];
+            let shares = [g.share_of_flows, g.share_of_packets].map(percent);
+            table.row(numbers.map(|n| n.to_string()).into_iter().chain(shares));
+        }
+        text.push('\n');
+        text += &table.text("");
+    }
+    text
+}
+
+fn place(place: &Place) -> String {
+    match (&place.via, &place.port) {
+        (Some(via), Some(port)) => format!("{via} {port}"),
+        (None, Some(port)) => format!("on link {port}"),
+        _ => "dropped".into(),
+    }
 }
 
 #[cfg(test)]

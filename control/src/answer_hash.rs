@@ -2,6 +2,7 @@
 
 use crate::api::hash::{Changed, Hash, HashChanged, HashProfile, SetHash, description, refused};
 use crate::api::message::Error;
+use crate::api::moves::Moves;
 use crate::config::{Seed, keep_seed, new_seed, seed_file};
 use crate::control::Control;
 use crate::hash::{Hashing, SeedSource, differences};
@@ -146,6 +147,13 @@ impl<L: LpmWrite> Control<L> {
         if why(&next) != why(&self.hashing) {
             notes.extend(why(&next).map(|why| format!("symmetric: {why}")));
         }
+        let is_watched = !changes.is_empty() && self.activity.is_watching();
+        let moves = is_watched.then(|| {
+            // As of now, not of the last reading.
+            self.activity.read(&self.plan.groups, now);
+            self.samples.take(now);
+            Box::new(self.moves(&next.policy(), now))
+        });
         if next != self.hashing && !request.dry_run {
             self.hashing = next;
             self.plan.dplane.set_policy(self.hashing.policy());
@@ -158,13 +166,15 @@ impl<L: LpmWrite> Control<L> {
                     .collect(),
             };
             let noticed = self.wall(now);
-            self.happening(object, what.join(", "), Vec::new(), noticed);
+            let details = moves.as_deref().map(moved).unwrap_or_default();
+            self.happening(object, what.join(", "), details, noticed);
         }
         Ok(HashChanged {
             dry_run: request.dry_run,
             profile: request.profile.clone(),
             changes,
             notes,
+            moves,
         })
     }
 
@@ -179,6 +189,22 @@ impl<L: LpmWrite> Control<L> {
         };
         (configured == Some(Seed::Random)).then(|| seed_file(&self.config, profile))
     }
+}
+
+/// What moved, for the log of events.
+fn moved(moves: &Moves) -> Vec<(&'static str, String)> {
+    let percent = |share: f64| format!("{:.1} %", 100.0 * share);
+    let mut details = vec![
+        ("flows-sampled", moves.flows.to_string()),
+        ("flows-moved", moves.flows_other_member.to_string()),
+    ];
+    details.extend(moves.share_of_flows.map(|s| ("flows-share", percent(s))));
+    details.extend(
+        moves
+            .share_of_packets
+            .map(|s| ("packets-share", percent(s))),
+    );
+    details
 }
 
 fn keep(file: &Path, seed: u32) -> Result<(), Error> {

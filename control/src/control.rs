@@ -16,6 +16,7 @@ use crate::prefix::Prefix;
 use crate::resync::Known;
 use crate::rib::{Rib, Target};
 use crate::routes::drive;
+use crate::samples::Samples;
 use crate::session::Session;
 use crate::zebra::Backlog;
 use fastpath::table::stats::WorkerStats;
@@ -73,6 +74,7 @@ pub struct Control<L: LpmWrite> {
     started: Noticed,
     snapshot: Option<Box<dyn Fn() -> fastpath::table::stats::Snapshot + Send>>,
     pub(crate) activity: Activity,
+    pub(crate) samples: Samples,
 }
 
 impl<L: LpmWrite> Control<L> {
@@ -109,6 +111,7 @@ impl<L: LpmWrite> Control<L> {
             collect_at: 0,
             snapshot: None,
             activity: Activity::default(),
+            samples: Samples::default(),
             started: now,
         };
         // Whoever made the view may have left the profiles to us.
@@ -126,10 +129,13 @@ impl<L: LpmWrite> Control<L> {
         self.snapshot = Some(Box::new(snapshot));
     }
 
-    /// What `workers` forward is kept in the book from now on, by group and bucket.
+    /// What `workers` forward is kept in the book from now on, by group and bucket, and samples of
+    /// what comes in.
     pub fn watch(&mut self, workers: &[Arc<WorkerStats>], now: Instant) {
         self.activity = Activity::new(workers);
         self.activity.read(&self.plan.groups, now);
+        self.samples = Samples::new(workers);
+        self.samples.take(now);
     }
 
     /// What buckets forwarded, as of the last reading.
@@ -236,6 +242,7 @@ impl<L: LpmWrite> Control<L> {
         self.commit(now);
         if self.activity.due().is_some_and(|due| now >= due) {
             self.activity.read(&self.plan.groups, now);
+            self.samples.take(now);
         }
     }
 

@@ -5,7 +5,7 @@
 //! * [`fpm`]: zebra's socket. [`session`]: its resync. [`object`]: its ids.
 //! * [`port`], [`neighbor`], [`nexthop`]: what can be used. [`rib`]: what is wanted.
 //! * [`bucket`], [`group`]: members and weights to buckets, and how these are inherited.
-//! * [`activity`]: what buckets forwarded, and when they last did.
+//! * [`activity`]: what buckets forwarded, and when they last did. [`samples`]: of which packets.
 //! * [`hash`]: how flows are hashed, and changes of it.
 //! * [`plan`], [`dplane`], [`arena`]: the tables, repairs, commits.
 //! * [`netlink`]: the kernel's links, addresses and neighbors.
@@ -29,6 +29,7 @@ pub mod event;
 pub mod fpm;
 pub mod group;
 pub mod hash;
+mod moves;
 pub mod neighbor;
 pub mod netlink;
 pub mod nexthop;
@@ -39,5 +40,6 @@ pub mod prefix;
 mod resync;
 pub mod rib;
 mod routes;
+pub mod samples;
 pub mod session;
 mod zebra;

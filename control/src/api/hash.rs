@@ -1,6 +1,7 @@
 //! Hash settings on the socket: those in force, and changes of them.
 
 use super::message::Error;
+use super::moves::Moves;
 use crate::config::nearest;
 use fastpath::hash::{Algorithm, Choice, Field, Fields};
 use serde::{Deserialize, Serialize};
@@ -122,6 +123,9 @@ pub struct HashChanged {
     /// What else is to be known: what is kept over a restart, and what is not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// What moves; none: nothing changes, or nobody counts packets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moves: Option<Box<Moves>>,
 }
 
 /// A setting with another value.

@@ -7,6 +7,7 @@
 pub mod client;
 pub mod hash;
 pub mod message;
+pub mod moves;
 pub mod server;
 mod trace;
 mod view;

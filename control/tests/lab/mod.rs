@@ -111,7 +111,12 @@ impl Lab {
 
     /// The recordings' router with all links up and all neighbors resolved.
     pub fn dpu() -> Self {
-        let mut lab = Lab::new(&config());
+        Lab::dpu_of(&config())
+    }
+
+    /// The same by another configuration.
+    pub fn dpu_of(config: &Config) -> Self {
+        let mut lab = Lab::new(config);
         for (ifindex, name) in [(1, "lo"), (P0, "p0"), (P1, "p1"), (PODS, "pods0")] {
             lab.link(ifindex, name, true);
         }

@@ -1,0 +1,289 @@
+//! Which flows another way of hashing would move: the packets that came in lately, described and
+//! dealt by the code of the fast path, as it is and as it would be.
+
+use crate::answer_group::LATELY;
+use crate::api::moves::{GroupMoves, Moves, Path, Place};
+use crate::bucket::Member;
+use crate::control::Control;
+use fastpath::hash::{Field, Fields, FlowKey, Policy, Tuple};
+use fastpath::software::flow::Piece;
+use fastpath::software::parse::{Described, describe};
+use fastpath::software::{lookup, select};
+use fastpath::table::sample::Sample;
+use fastpath::table::{AdjacencyId, GroupId, LpmWrite};
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::time::Instant;
+
+/// Groups and paths that an answer names, the largest ones.
+const NAMED: usize = 8;
+
+/// Where a packet goes: its bucket, and what that leads to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Way {
+    bucket: u32,
+    taken: Option<AdjacencyId>,
+}
+
+/// One flow of the samples.
+struct Seen {
+    before: Way,
+    after: Way,
+    packets: u64,
+}
+
+/// Sums of flows.
+#[derive(Clone, Copy, Default)]
+struct Sum {
+    flows: u64,
+    packets: u64,
+    buckets: u64,
+    moved_flows: u64,
+    moved_packets: u64,
+}
+
+impl Sum {
+    fn add(&mut self, seen: &Seen) {
+        self.flows += 1;
+        self.packets += seen.packets;
+        self.buckets += u64::from(seen.before.bucket != seen.after.bucket);
+        if seen.before.taken != seen.after.taken {
+            self.moved_flows += 1;
+            self.moved_packets += seen.packets;
+        }
+    }
+}
+
+fn share(part: u64, of: u64) -> Option<f64> {
+    (of > 0).then(|| part as f64 / of as f64)
+}
+
+/// What of `key` is on in `fields`.
+fn masked(key: &FlowKey, fields: Fields) -> FlowKey {
+    let has = |field| fields.has(field);
+    let tuple = |t: &Tuple, on: [Field; 6]| {
+        let [protocol, src, dst, sport, dport, label] = on.map(has);
+        Tuple {
+            v6: t.v6,
+            src: if src { t.src } else { [0; 16] },
+            dst: if dst { t.dst } else { [0; 16] },
+            protocol: if protocol { t.protocol } else { 0 },
+            sport: if sport { t.sport } else { 0 },
+            dport: if dport { t.dport } else { 0 },
+            label: if label { t.label } else { 0 },
+        }
+    };
+    let [outer, inner] = [
+        [
+            Field::IpProtocol,
+            Field::SourceIp,
+            Field::DestinationIp,
+            Field::SourcePort,
+            Field::DestinationPort,
+            Field::Ipv6Label,
+        ],
+        [
+            Field::InnerIpProtocol,
+            Field::InnerSourceIp,
+            Field::InnerDestinationIp,
+            Field::InnerSourcePort,
+            Field::InnerDestinationPort,
+            Field::InnerIpv6Label,
+        ],
+    ];
+    let is_deep = inner.into_iter().any(has);
+    FlowKey {
+        outer: tuple(&key.outer, outer),
+        ingress: if has(Field::IngressInterface) {
+            key.ingress
+        } else {
+            0
+        },
+        teid: key.teid.filter(|_| has(Field::GtpTeid)),
+        qp: key.qp.filter(|_| has(Field::RoceQp)),
+        inner: key.inner.filter(|_| is_deep).map(|i| tuple(&i, inner)),
+    }
+}
+
+/// The fields that are on in `a`, in `b` or in both, for packets to `destination`.
+fn either(a: &Policy, b: &Policy, destination: IpAddr) -> Fields {
+    let fields = |policy: &Policy| match destination {
+        IpAddr::V4(to) => policy.settings4(to.to_bits()).fields(),
+        IpAddr::V6(to) => policy.settings6(to.to_bits()).fields(),
+    };
+    let (a, b) = (fields(a), fields(b));
+    let on = Field::ALL.into_iter().filter(|&f| a.has(f) || b.has(f));
+    on.fold(Fields::EMPTY, |all, f| all.with(f, true))
+}
+
+fn is_later(described: &Described) -> bool {
+    let later = |p| matches!(p, Piece::Later(_));
+    later(described.flow.piece) || later(described.flow.inner_piece)
+}
+
+impl<L: LpmWrite> Control<L> {
+    /// What would move if packets were hashed by `next`.
+    pub(crate) fn moves(&self, next: &Policy, now: Instant) -> Moves {
+        let mut moves = Moves {
+            window_s: LATELY.as_secs(),
+            ..Moves::default()
+        };
+        let (mut all, mut groups) = (Sum::default(), BTreeMap::<GroupId, Sum>::new());
+        let mut paths = BTreeMap::<_, (u64, u64)>::new();
+        for ((group, _), seen) in &self.seen_flows(next, now, &mut moves) {
+            all.add(seen);
+            groups.entry(*group).or_default().add(seen);
+            let (from, to) = (seen.before.taken, seen.after.taken);
+            if from != to {
+                let path = paths.entry((self.place(*group, from), self.place(*group, to)));
+                let (flows, packets) = path.or_default();
+                *flows += 1;
+                *packets += seen.packets;
+            }
+        }
+        moves.flows = all.flows;
+        moves.flows_other_bucket = all.buckets;
+        moves.flows_other_member = all.moved_flows;
+        moves.share_of_flows = share(all.moved_flows, all.flows);
+        moves.share_of_packets = share(all.moved_packets, all.packets);
+        let paths = paths
+            .into_iter()
+            .map(|((from, to), (flows, packets))| Path {
+                from,
+                to,
+                flows,
+                share_of_packets: share(packets, all.packets).unwrap_or(0.0),
+            });
+        moves.paths = paths.collect();
+        let less = |a: f64, b: f64| b.total_cmp(&a);
+        moves
+            .paths
+            .sort_by(|a, b| less(a.share_of_packets, b.share_of_packets));
+        moves.paths.truncate(NAMED);
+        let mut weights = HashMap::new();
+        for (id, sum) in &groups {
+            weights.insert(*id, sum.packets);
+            moves.largest.push(GroupMoves {
+                group: id.0,
+                flows: sum.flows,
+                flows_other_member: sum.moved_flows,
+                share_of_flows: share(sum.moved_flows, sum.flows).unwrap_or(0.0),
+                share_of_packets: share(sum.moved_packets, sum.packets).unwrap_or(0.0),
+            });
+        }
+        moves.largest.sort_by_key(|g| std::cmp::Reverse(g.flows));
+        moves.largest.truncate(NAMED);
+        self.expect(&mut moves, &weights, now);
+        moves
+    }
+
+    /// The flows of the samples that have a choice of members, by what is hashed of them.
+    fn seen_flows(
+        &self,
+        next: &Policy,
+        now: Instant,
+        moves: &mut Moves,
+    ) -> HashMap<(GroupId, FlowKey), Seen> {
+        let view = self.plan.dplane.view();
+        let tables = self.plan.dplane.tables();
+        let mut flows = HashMap::<_, Seen>::new();
+        for sample in self.samples.recent(now) {
+            let Some((old, new)) = self.described(sample, &view.hash, next) else {
+                moves.packets_unjudged += 1;
+                continue;
+            };
+            let (Ok(old), Ok(new)) = (old, new) else {
+                continue;
+            };
+            let id = match old.destination {
+                IpAddr::V4(a) => lookup::group4(view, a.to_bits()),
+                IpAddr::V6(a) => lookup::group6(view, a.octets()),
+            };
+            let word = tables.groups.word(id);
+            // A later fragment goes with its first, whatever is changed meanwhile.
+            if word.size() == 1 || is_later(&old) {
+                continue;
+            }
+            moves.packets_sampled += 1;
+            let key = FlowKey {
+                teid: new.flow.key.teid.or(old.flow.key.teid),
+                qp: new.flow.key.qp.or(old.flow.key.qp),
+                inner: new.flow.key.inner.or(old.flow.key.inner),
+                ..old.flow.key
+            };
+            let key = masked(&key, either(&view.hash, next, old.destination));
+            let way = |hash| Way {
+                bucket: word.bucket(hash),
+                taken: select::member(tables, id, hash).ok(),
+            };
+            let seen = flows.entry((id, key)).or_insert_with(|| Seen {
+                before: way(old.hash),
+                after: way(new.hash),
+                packets: 0,
+            });
+            seen.packets += u64::from(sample.packets);
+        }
+        flows
+    }
+
+    /// The packet under both policies; `None` if more of it matters than was kept.
+    #[allow(clippy::type_complexity, reason = "two results of one function")]
+    fn described(
+        &self,
+        sample: &Sample,
+        old: &Policy,
+        new: &Policy,
+    ) -> Option<(Result<Described, ()>, Result<Described, ()>)> {
+        let view = self.plan.dplane.view();
+        let facts = view.ports.get(usize::from(sample.port.0))?;
+        let both = |filler| {
+            let frame = sample.frame(filler);
+            [old, new].map(|policy| describe(&frame, sample.port, facts, policy).map_err(|_| ()))
+        };
+        let [a, b] = both(0);
+        (!sample.is_cut() || both(0xff) == [a, b]).then_some((a, b))
+    }
+
+    fn place(&self, group: GroupId, taken: Option<AdjacencyId>) -> Place {
+        let Some(id) = taken else {
+            return Place::default();
+        };
+        let port = self.plan.dplane.port_of(id);
+        Place {
+            via: self.gateway_of(group, id),
+            port: port.map(|p| self.plan.ports.name(p).into()),
+        }
+    }
+
+    /// Buckets in use, and what a deal of every flow anew would move: of n equal members, (n - 1)/n
+    /// of a group's flows. Groups count by their sampled packets, or by their routes without any.
+    fn expect(&self, moves: &mut Moves, packets: &HashMap<GroupId, u64>, now: Instant) {
+        let (mut sum, mut total) = (0.0, 0.0);
+        for (id, group) in self.plan.groups.iter() {
+            if group.word.size() == 1 {
+                continue;
+            }
+            moves.groups += 1;
+            moves.buckets += u64::from(group.word.size());
+            let active = self.activity.active(id, LATELY, now) as u64;
+            moves.buckets_active += active;
+            moves.groups_active += u64::from(active > 0);
+            if !group.alive {
+                continue;
+            }
+            let mut held = HashMap::<Member, u64>::new();
+            for &owner in &group.effective {
+                *held.entry(owner).or_default() += 1;
+            }
+            let size = group.effective.len().max(1) as f64;
+            let stay: f64 = held.values().map(|&n| (n as f64 / size).powi(2)).sum();
+            let weight = match packets.is_empty() {
+                true => group.routes,
+                false => packets.get(&id).copied().unwrap_or(0),
+            };
+            sum += (1.0 - stay) * weight as f64;
+            total += weight as f64;
+        }
+        moves.expected_share = (total > 0.0).then(|| sum / total);
+    }
+}

@@ -1,0 +1,202 @@
+//! What a dry run says would move is what moves when the change is made, flow by flow.
+
+mod lab;
+
+use control::activity::INTERVAL;
+use control::api::message::{HashChange, HashChanged, SetHash};
+use control::api::moves::Moves;
+use control::api::{Reply, Request, Response};
+use control::config::Config;
+use fastpath::software::parse::describe;
+use fastpath::software::select::member;
+use fastpath::table::sample::Sample;
+use fastpath::table::stats::WorkerStats;
+use fastpath::table::{AdjacencyId, PortId};
+use lab::{Lab, config, stream};
+use std::sync::Arc;
+use std::time::Duration;
+
+const HOST: PortId = PortId(2);
+
+struct Sampled {
+    lab: Lab,
+    stats: Vec<Arc<WorkerStats>>,
+    frames: Vec<Vec<u8>>,
+}
+
+/// A UDP packet to one of the destinations behind both leaves; every tenth to one of our own.
+fn frame(mac: [u8; 6], flow: u16) -> Vec<u8> {
+    let mut out = [mac, [2, 0, 0, 0, 1, 1]].concat();
+    out.extend([8, 0, 0x45, 0, 0, 228, 0, 7, 0, 0, 64, 17, 0, 0]);
+    out.extend([10, 244, 1, (flow % 50) as u8 + 2]);
+    let behind = [10, (flow % 4) as u8, 0, 10];
+    out.extend(if flow % 10 == 9 {
+        [10, 244, 1, 1]
+    } else {
+        behind
+    });
+    let sum = fastpath::wire::checksum::checksum(&out[14..34]);
+    out[24..26].copy_from_slice(&sum.to_be_bytes());
+    // Lower and higher than the source's, so that order matters to some.
+    let ports = [1024 + flow, if flow % 3 == 0 { 443 } else { 8080 }];
+    out.extend(ports.map(u16::to_be_bytes).concat());
+    out.extend([0, 208, 0, 0]);
+    out.resize(242, 0);
+    out
+}
+
+impl Sampled {
+    fn new(flows: u16) -> Self {
+        let text = "[hash]\nseed = 50\n[[hash-profile]]\nname = \"some\"\nprefixes = [\"10.1.0.0/16\"]\nseed = 9\n";
+        let parsed = Config::parse(text).expect("configuration");
+        let mut config = config();
+        (config.hash, config.hash_profiles) = (parsed.hash, parsed.hash_profiles);
+        let mut lab = Lab::dpu_of(&config);
+        let new = |_| Arc::new(WorkerStats::with_buckets(65_536));
+        let stats: Vec<_> = (0..2).map(new).collect();
+        lab.control.watch(&stats, lab.now);
+        lab.connect();
+        lab.feed(&stream("10.3-02-initial-sync"));
+        let mac = lab.view.read().ports[usize::from(HOST.0)].mac;
+        let frames: Vec<_> = (0..flows).map(|flow| frame(mac, flow)).collect();
+        Sampled { lab, stats, frames }
+    }
+
+    /// Both workers leave samples of all frames; of the first flows twice.
+    fn sample(&mut self) {
+        for (i, frame) in self.frames.iter().enumerate() {
+            for _ in 0..1 + usize::from(i < 10) {
+                let samples = self.stats[i % 2].samples();
+                assert!(samples.put(Sample::new(frame, HOST, 10)));
+            }
+        }
+        self.lab.pass(INTERVAL);
+    }
+
+    /// Where each frame goes by the tables as they are; none: not by a group with a choice.
+    fn ways(&mut self) -> Vec<Option<AdjacencyId>> {
+        let (facts, policy) = {
+            let view = self.lab.view.read();
+            (view.ports[usize::from(HOST.0)], view.hash.clone())
+        };
+        let way = |frame: &Vec<u8>| {
+            let found = describe(frame, HOST, &facts, &policy).expect("a packet");
+            let group = self.lab.lookup(found.destination);
+            let has_choice = self.lab.tables.groups.word(group).size() > 1;
+            has_choice.then(|| member(&self.lab.tables, group, found.hash).expect("a way"))
+        };
+        self.frames.iter().map(way).collect()
+    }
+
+    fn set(&mut self, change: &HashChange, profile: Option<&str>, dry_run: bool) -> HashChanged {
+        let request = Request::SetHash(SetHash {
+            change: change.clone(),
+            profile: profile.map(Into::into),
+            dry_run,
+            ..SetHash::default()
+        });
+        let (reply, answer) = crossbeam::channel::bounded(1);
+        let event = control::event::Event::Request(request, reply);
+        let Lab {
+            control, view, now, ..
+        } = &mut self.lab;
+        view.offline(|| control.handle(event, *now));
+        match answer.recv().expect("an answer") {
+            Reply::Ok(Response::SetHash(changed)) => changed,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Asks, makes the change, and holds the answer against what became of each flow.
+    fn check(&mut self, change: HashChange, profile: Option<&str>) -> Box<Moves> {
+        let before = self.ways();
+        let said = self.set(&change, profile, true).moves.expect("moves");
+        assert_eq!(self.ways(), before, "a dry run changes nothing");
+        let done = self.set(&change, profile, false).moves.expect("moves");
+        assert_eq!(said, done, "asked and done");
+        let after = self.ways();
+        let (mut flows, mut moved, mut packets, mut of) = (0, 0, 0, 0);
+        for (i, (from, to)) in before.iter().zip(&after).enumerate() {
+            if from.is_some() {
+                let weight = if i < 10 { 2 } else { 1 };
+                (flows, of) = (flows + 1, of + weight);
+                moved += u64::from(from != to);
+                packets += if from != to { weight } else { 0 };
+            }
+        }
+        assert_eq!((said.flows, said.flows_other_member), (flows, moved));
+        assert_eq!(said.packets_sampled, of);
+        let share = |a: u64, b: u64| Some(a as f64 / b as f64);
+        assert_eq!(said.share_of_flows, share(moved, flows));
+        assert_eq!(said.share_of_packets, share(packets, of));
+        assert_eq!(said.paths.iter().map(|p| p.flows).sum::<u64>(), moved);
+        said
+    }
+}
+
+fn fields(fields: &[(&str, bool)]) -> HashChange {
+    HashChange {
+        fields: fields.iter().map(|(f, on)| (f.to_string(), *on)).collect(),
+        ..HashChange::default()
+    }
+}
+
+#[test]
+fn what_is_said_is_what_moves() {
+    let mut sampled = Sampled::new(400);
+    sampled.sample();
+    let seed = HashChange {
+        seed: Some(51),
+        ..HashChange::default()
+    };
+    let moves = sampled.check(seed, None);
+    // Dealt anew: half of the flows, but for the profile's quarter, whose seed is its own.
+    let share = moves.share_of_flows.expect("traffic");
+    assert!((0.3..0.45).contains(&share), "{share}");
+    assert_eq!(moves.expected_share, Some(0.5));
+    assert!(moves.flows_other_bucket > moves.flows_other_member);
+
+    let off = |on| fields(&[("destination-ip", on)]);
+    assert!(sampled.check(off(false), None).flows_other_member > 0);
+    sampled.check(off(true), None);
+    let asymmetric = HashChange {
+        symmetric: Some(false),
+        ..HashChange::default()
+    };
+    assert!(sampled.check(asymmetric, None).flows_other_member > 0);
+    let profile = HashChange {
+        seed: Some(77),
+        ..HashChange::default()
+    };
+    let moves = sampled.check(profile, Some("some"));
+    let moved = moves.flows_other_member;
+    assert!(
+        moved > 0 && moved <= moves.flows / 4 + 10,
+        "its quarter alone"
+    );
+    let ports = fields(&[("source-port", false), ("destination-port", false)]);
+    assert!(sampled.check(ports, None).flows_other_member > 0);
+}
+
+#[test]
+fn without_traffic_it_says_so() {
+    let mut sampled = Sampled::new(40);
+    let seed = |seed| HashChange {
+        seed: Some(seed),
+        ..HashChange::default()
+    };
+    let none = sampled.set(&seed(51), None, true).moves.expect("watched");
+    assert_eq!(
+        (none.flows, none.share_of_flows, none.buckets_active),
+        (0, None, 0)
+    );
+    let expected = none.expected_share.expect("groups");
+    assert!(none.window_s == 10 && (0.4..=0.5).contains(&expected));
+    assert!(none.groups > 0 && none.buckets >= 64);
+    sampled.sample();
+    assert!(sampled.set(&seed(51), None, true).moves.expect("").flows > 0);
+    sampled.lab.pass(Duration::from_secs(11));
+    assert_eq!(sampled.set(&seed(51), None, true).moves.expect("").flows, 0);
+    let same = sampled.set(&fields(&[("source-ip", true)]), None, true);
+    assert_eq!(same.moves, None, "nothing changes");
+}
