@@ -1,6 +1,9 @@
 //! `evenpath calc`: which way a flow takes. Called as `cl-ecmpcalc` it speaks as that does.
 
+mod capture;
+mod many;
 mod packet;
+mod words;
 
 use crate::cli;
 use crate::output::{self, Done, Failure};
@@ -8,7 +11,7 @@ use crate::plane;
 use crate::replay::learn;
 use clap::error::ErrorKind;
 use control::api::client::{Client, ClientError};
-use control::api::message::{Explain, Sport, Sports, Then, Trace, Traced, Way};
+use control::api::message::{Sport, Sports, Trace, Traced};
 use control::api::{Reply, Request, Response};
 use control::config::Config;
 use control::control::Control;
@@ -18,6 +21,7 @@ use fastpath::table::naive::NaiveLpm;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
+use words::{changed, last, outcome, words};
 
 /// What cl-ecmpcalc says of its usage.
 const USAGE: &str = "usage: cl-ecmpcalc [-h] [-v] [-p PROTOCOL] [-s SRC] [--sport SPORT] [-d DST]
@@ -54,7 +58,18 @@ pub fn usage(error: &clap::Error) -> Option<String> {
     Some(format!("{USAGE}cl-ecmpcalc: error: {words}\n"))
 }
 
-type Ask = Box<dyn FnMut(Trace) -> Result<Traced, Failure>>;
+type Ask = Box<dyn FnMut(&Request) -> Result<Response, Failure>>;
+
+fn trace(ask: &mut Ask, question: Trace) -> Result<Traced, Failure> {
+    match ask(&Request::Trace(Box::new(question)))? {
+        Response::Trace(traced) => Ok(*traced),
+        _ => Err(not_this()),
+    }
+}
+
+fn not_this() -> Failure {
+    Failure::run("answer", "read", "it is to another question", None)
+}
 
 /// `evenpath calc`, on the tables of a running evenpath or of a configuration.
 pub fn calc(args: &cli::Calc, socket: &Path, as_json: bool) -> Done {
@@ -67,20 +82,24 @@ pub fn calc(args: &cli::Calc, socket: &Path, as_json: bool) -> Done {
         eprintln!("{}: note: {note}", name());
     }
     let mut question = args.question()?;
-    let packet = match (&args.pcap, &args.hex) {
-        (Some(file), _) => Some(packet::from_file(file)?),
-        (None, Some(text)) => Some((packet::from_hex(text)?, None)),
-        (None, None) => None,
+    let mut packets = match (&args.pcap, &args.hex) {
+        (Some(file), _) => packet::from_file(file, args.all)?,
+        (None, Some(text)) => vec![packet::from_hex(text)?],
+        (None, None) => Vec::new(),
     };
-    if let Some((frame, first)) = &packet {
-        question.packet = Some(packet::hex(frame));
-        question.first = first.as_deref().map(packet::hex);
-    }
     let mut ask = asking(args, socket)?;
+    if args.all {
+        return many::ways(&mut ask, &question, packets, as_json);
+    }
+    let packet = packets.pop();
+    if let Some(packet) = &packet {
+        question.packet = Some(packet.frame.clone());
+        question.first.clone_from(&packet.first);
+    }
     if let Some(to) = &args.find_sport {
         return find(&mut ask, question, to, args.count, as_json);
     }
-    let traced = ask(question)?;
+    let traced = trace(&mut ask, question)?;
     let left = traced.then.as_ref().map_or(&traced.now, |then| &then.way);
     if packet.is_none() && left.calc.is_none() && left.member.is_none() {
         let destination = args.destination.map(|d| d.to_string()).unwrap_or_default();
@@ -114,31 +133,11 @@ pub fn calc(args: &cli::Calc, socket: &Path, as_json: bool) -> Done {
     output::text(&text)
 }
 
-fn changed(then: &Then) -> String {
-    format!(
-        "then: {}: {} of {} buckets move, {}\n",
-        then.changes.join(", "),
-        then.buckets_moved,
-        then.buckets,
-        if then.moves {
-            "the flow moves"
-        } else {
-            "the flow stays"
-        }
-    )
-}
-
 /// Somebody to ask: the running evenpath, or control with the configuration alone.
 fn asking(args: &cli::Calc, socket: &Path) -> Result<Ask, Failure> {
     let ingress = args.ingress.clone();
     let read = move |reply: Result<Response, ClientError>| match reply {
-        Ok(Response::Trace(traced)) => Ok(*traced),
-        Ok(_) => Err(Failure::run(
-            "answer",
-            "read",
-            "it is to another question",
-            None,
-        )),
+        Ok(response) => Ok(response),
         Err(ClientError::Refused(error)) if error.object == "flags" => {
             let kind = ErrorKind::MissingRequiredArgument;
             Err(cli::calc_error(kind, &error.cause).into())
@@ -156,19 +155,15 @@ fn asking(args: &cli::Calc, socket: &Path) -> Result<Ask, Failure> {
     if let Some(file) = &args.config {
         let mut control = offline(file)?;
         let now = Instant::now();
-        return Ok(Box::new(move |trace| {
-            read(
-                match control.answer(&Request::Trace(Box::new(trace)), now) {
-                    Reply::Ok(response) => Ok(response),
-                    Reply::Error(error) => Err(ClientError::Refused(error)),
-                },
-            )
+        return Ok(Box::new(move |request| {
+            read(match control.answer(request, now) {
+                Reply::Ok(response) => Ok(response),
+                Reply::Error(error) => Err(ClientError::Refused(error)),
+            })
         }));
     }
     let mut client = Client::connect(socket)?;
-    Ok(Box::new(move |trace| {
-        read(client.ask(&Request::Trace(Box::new(trace))))
-    }))
+    Ok(Box::new(move |request| read(client.ask(request))))
 }
 
 /// What an interface is that the kernel has and that is no port.
@@ -221,7 +216,7 @@ fn find(ask: &mut Ask, mut question: Trace, to: &str, count: usize, as_json: boo
             to: to.into(),
             from,
         });
-        let Some(page) = ask(question.clone())?.sports else {
+        let Some(page) = trace(ask, question.clone())?.sports else {
             break;
         };
         members = page.members;
@@ -265,87 +260,4 @@ fn find(ask: &mut Ask, mut question: Trace, to: &str, count: usize, as_json: boo
         .collect();
     output::text(&lines.concat())?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn outcome(way: &Way) -> String {
-    let reason = way.reason.as_deref().unwrap_or_default();
-    match way.outcome.as_str() {
-        "punted" => "it is the kernel's".into(),
-        "unresolved" => "its neighbor is not resolved".into(),
-        "dropped" if reason == "no-route" => "no route".into(),
-        other => format!("{other}: {reason}"),
-    }
-}
-
-/// The last line.
-fn last(way: &Way) -> String {
-    match (&way.calc, way.member) {
-        (Some(calc), _) => calc.port.clone(),
-        (None, Some(member)) => member.to_string(),
-        (None, None) => outcome(way),
-    }
-}
-
-/// For people, but for the last line.
-fn words(way: &Way) -> String {
-    let mut text = String::new();
-    if let Some(calc) = &way.calc {
-        let fields: Vec<String> = calc
-            .fields
-            .iter()
-            .map(|(k, v)| format!("{k} {v}"))
-            .collect();
-        text += &format!(
-            "{} via {} ({} plane)\ngroup {}, bucket {} of {}\nhash {} ({}) of {}\n",
-            calc.prefix,
-            calc.nexthop,
-            calc.plane,
-            calc.group,
-            calc.bucket,
-            calc.buckets,
-            calc.hash,
-            calc.algorithm,
-            fields.join(", "),
-        );
-    }
-    for note in &way.notes {
-        text += &format!("note: {note}\n");
-    }
-    if way.outcome == "fragmented" {
-        text += "note: larger than the egress MTU: it leaves in fragments\n";
-    }
-    if let Some(explain) = &way.explain {
-        text += &explained(explain);
-    }
-    text
-}
-
-fn explained(explain: &Explain) -> String {
-    let mut text = String::new();
-    for field in &explain.fields {
-        let value = field.value.as_deref().unwrap_or("-");
-        let why = field
-            .why
-            .as_deref()
-            .map_or("counts".into(), |w| format!("does not count: {w}"));
-        text += &format!("  {:<24}{value:<40}{why}\n", field.name);
-    }
-    let profile = explain.profile.as_deref().unwrap_or("none");
-    let symmetric = if explain.symmetric { "on" } else { "off" };
-    text += &format!(
-        "  profile {profile}, seed {}, symmetric {symmetric}\n",
-        explain.seed
-    );
-    if let Some(choice) = &explain.choice {
-        text += &format!("  the bucket's {choice} choice is taken\n");
-    }
-    let rewrite: Vec<String> = explain
-        .rewrite
-        .iter()
-        .map(|(k, v)| format!("{k} {v}"))
-        .collect();
-    if !rewrite.is_empty() {
-        text += &format!("  leaves with {}\n", rewrite.join(", "));
-    }
-    text
 }

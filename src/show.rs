@@ -38,6 +38,7 @@ pub fn print(response: &Response, as_json: bool) -> Done {
         Response::Calc(calc) => output::json(calc),
         Response::SetHash(changed) => output::json(changed),
         Response::Trace(traced) => output::json(traced),
+        Response::Traces(all) => output::json(all),
         Response::Released(routes) => output::json(&serde_json::json!({ "swept": routes })),
     }
 }
@@ -57,6 +58,7 @@ pub fn words(response: &Response) -> String {
         Response::Calc(calc) => format!("{}\n", calc.port),
         Response::SetHash(changed) => crate::set::words(changed),
         Response::Trace(traced) => format!("{}\n", traced.now.outcome),
+        Response::Traces(all) => format!("{} packets\n", all.len()),
         Response::Released(routes) => format!("{routes} routes swept\n"),
     }
 }

@@ -46,7 +46,7 @@ pub struct Plan<L: LpmWrite> {
     dirty: BTreeSet<Member>,
     /// A route found no room since somebody last looked here.
     pub short_of_room: bool,
-    clock: fn() -> Instant,
+    pub(crate) clock: fn() -> Instant,
 }
 
 impl<L: LpmWrite> Plan<L> {

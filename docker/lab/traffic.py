@@ -30,12 +30,13 @@ class Ring:
 
     HEADER = struct.Struct("=IIIHHII")  # status, length, captured, offset of the frame, of the network header, s, ns
 
-    def __init__(self, node, device, frames=1 << 18):
-        blocks = frames * FRAME // BLOCK
+    def __init__(self, node, device, frames=1 << 18, size=FRAME):
+        self.size = size  # of what is kept of a frame, with a header of 80 bytes
+        blocks = frames * size // BLOCK
         with inside(node):
             self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
             self.socket.setsockopt(SOL_PACKET, PACKET_VERSION, TPACKET_V2)
-            self.socket.setsockopt(SOL_PACKET, PACKET_RX_RING, struct.pack("=IIII", BLOCK, blocks, FRAME, frames))
+            self.socket.setsockopt(SOL_PACKET, PACKET_RX_RING, struct.pack("=IIII", BLOCK, blocks, size, frames))
             self.memory = mmap.mmap(self.socket.fileno(), blocks * BLOCK)
             self.socket.bind((device, 0x0003))  # all protocols
         self.frames, self.next = frames, 0
@@ -43,7 +44,7 @@ class Ring:
     def read(self):
         """Yield (outgoing, time in ns, frame bytes) of what has passed since the last call."""
         while True:
-            at = self.next * FRAME
+            at = self.next * self.size
             status, _, captured, mac, _, seconds, nanoseconds = self.HEADER.unpack_from(self.memory, at)
             if not status & 1:  # still the kernel's
                 break

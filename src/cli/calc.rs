@@ -16,6 +16,7 @@ use std::str::FromStr;
   evenpath calc -i host0 -s 10.244.1.2 -d 10.0.0.1 -p tcp --sport 20000 --dport 80
   evenpath calc -i host0 -s 2001:db8:1::2 -d 2001:db8:2::1 -p icmp --json
   evenpath calc -i host0 --pcap trace.pcap:7 --explain
+  evenpath calc -i host0 --pcap trace.pcap --all --what-if down:up1 --json
   evenpath calc -i host0 -s 10.244.1.2 -d 10.0.0.1 -p 47 --what-if down:up1 --what-if seed=7
   evenpath calc -i host0 -s 10.244.1.2 -d 10.0.0.1 -p udp --dport 53 --find-sport all
   evenpath calc -c evenpath.toml -i host0 -s 10.244.1.2 -d 10.0.0.1 -p 47"
@@ -72,6 +73,9 @@ pub struct Calc {
     /// A packet in place of flags: number N (from 1, the default) of a pcap or pcapng file.
     #[arg(long, value_name = "FILE[:N]", conflicts_with_all = ["source", "destination", "protocol", "hex"])]
     pub pcap: Option<String>,
+    /// All packets of the file, a line for each: its number and its port; with --json an object.
+    #[arg(long, requires = "pcap", conflicts_with_all = ["find_sport", "out_interface"])]
+    pub all: bool,
     /// A frame in place of flags, in hex, also as tcpdump -xx prints it.
     #[arg(long, value_name = "STRING", conflicts_with_all = ["source", "destination", "protocol"])]
     pub hex: Option<String>,
@@ -79,8 +83,9 @@ pub struct Calc {
     #[arg(long)]
     pub explain: bool,
     /// What if: down:PORT, down:NEXTHOP or NEXTHOP@PORT, up:…, add:NEXTHOP@PORT or NEXTHOP@PORT*WEIGHT,
-    /// remove:NEXTHOP or NEXTHOP@PORT, seed=N, FIELD=on|off, symmetric=on|off, algorithm=NAME. Several are
-    /// made one after another.
+    /// remove:NEXTHOP or NEXTHOP@PORT, or what `set hash` takes as SETTING=VALUE, several of them at once
+    /// with commas, of a profile with @NAME: seed=7, sport=off,dport=off@anycast. Several changes are made
+    /// one after another.
     #[arg(long, value_name = "CHANGE", value_parser = change)]
     pub what_if: Vec<String>,
     /// Source ports of this flow that take this way; all: one for each member.
@@ -321,14 +326,11 @@ impl Calc {
         };
         let mut assume = Vec::new();
         if !self.hash_fields.is_empty() {
-            for field in fastpath::hash::Field::ALL {
+            let all = fastpath::hash::Field::ALL.map(|field| {
                 let on = self.hash_fields.iter().any(|f| f == field.name());
-                assume.push(format!(
-                    "{}={}",
-                    field.name(),
-                    if on { "on" } else { "off" }
-                ));
-            }
+                format!("{}={}", field.name(), if on { "on" } else { "off" })
+            });
+            assume.push(all.join(","));
         }
         assume.extend(self.hash_seed.map(|seed| format!("seed={seed}")));
         Ok(Trace {

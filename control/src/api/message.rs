@@ -39,6 +39,8 @@ pub enum Request {
     SetHash(SetHash),
     /// Which way a flow or a packet takes, what if, and why.
     Trace(Box<Trace>),
+    /// The same of many packets.
+    Traces(Box<Traces>),
     /// Sweep now what a held FPM resync did not bring.
     FpmRelease,
 }
@@ -131,6 +133,8 @@ pub enum Response {
     Calc(Calc),
     /// To [`Request::Trace`].
     Trace(Box<Traced>),
+    /// To [`Request::Traces`], in their order.
+    Traces(Vec<Traced>),
     /// To [`Request::FpmRelease`]: how many routes were swept.
     Released(u64),
 }

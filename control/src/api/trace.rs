@@ -77,6 +77,28 @@ pub struct Trace {
     pub sports: Option<Sports>,
 }
 
+/// The same question about many packets, of which `query` has none. The answers are those to the
+/// first of them, at least one; the others are to be asked for again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Traces {
+    /// The question.
+    pub query: Trace,
+    /// The packets.
+    pub packets: Vec<Packet>,
+}
+
+/// A packet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Packet {
+    /// Its frame, in hex.
+    pub frame: String,
+    /// The frame of the first fragment of its datagram, in hex.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first: Option<String>,
+}
+
 /// Source ports to try: a page of them from `from` on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -162,6 +184,12 @@ pub struct Explain {
     pub seed: u32,
     /// Both directions hash alike.
     pub symmetric: bool,
+    /// Where both directions hash alike: which end is put first.
+    #[serde(default)]
+    pub order: Vec<String>,
+    /// The plane that forwards it, and why that one.
+    #[serde(default)]
+    pub plane: String,
     /// `first`, `second` or `another`: which choice of the bucket is taken.
     pub choice: Option<String>,
     /// The MAC addresses that the frame leaves with, and its VLAN tag.

@@ -1,6 +1,7 @@
 //! Changes to think of: `down:up1`, `seed=7`, `add:169.254.0.5@up3*2`.
 
-use fastpath::hash::{Algorithm, Choice, Field};
+use crate::api::hash::{HashChange, SetHash};
+use fastpath::hash::{Choice, Field, Fields};
 use std::net::IpAddr;
 use std::str::FromStr;
 
@@ -39,22 +40,8 @@ pub enum Change {
         /// On this port only.
         port: Option<String>,
     },
-    /// Another seed.
-    Seed(u32),
-    /// A field of the hash.
-    Field(Field, bool),
-    /// Both directions alike.
-    Symmetric(bool),
-    /// Another algorithm.
-    Algorithm(Algorithm),
-}
-
-fn on_off(text: &str) -> Result<bool, String> {
-    match text {
-        "on" | "true" => Ok(true),
-        "off" | "false" => Ok(false),
-        other => Err(format!("{other}: expected on or off")),
-    }
+    /// What `set hash` is asked.
+    Hash(SetHash),
 }
 
 /// The field that is called `name`, here or in `traffic.conf`.
@@ -108,51 +95,56 @@ impl FromStr for Change {
                 _ => Err(format!("{kind}: expected down, up, add or remove")),
             };
         }
-        let (name, value) = text.split_once('=').ok_or(
-            "expected down:PORT, down:NEXTHOP[@PORT], up:…, add:NEXTHOP@PORT[*WEIGHT], \
-             remove:NEXTHOP[@PORT], seed=N, FIELD=on|off, symmetric=on|off or algorithm=NAME",
-        )?;
-        match name {
-            "seed" => {
-                let seed = value.parse().map(Change::Seed);
-                seed.map_err(|_| format!("{value}: a seed is 0 to 4294967295"))
-            }
-            "symmetric" => on_off(value).map(Change::Symmetric),
-            "algorithm" => {
-                let known = Algorithm::named(value).map(Change::Algorithm);
-                known.ok_or_else(|| {
-                    let names: Vec<&str> = Algorithm::ALL.iter().map(|a| a.name()).collect();
-                    format!("{value}: algorithms are {}", names.join(", "))
-                })
-            }
-            _ => match field(name) {
-                Some(field) => Ok(Change::Field(field, on_off(value)?)),
-                None => Err(format!("{name}: no such field; `show hash` lists them")),
-            },
-        }
+        hash(text).map(Change::Hash)
     }
 }
 
-impl Change {
-    /// What it makes of hash settings; nothing, when it is about something else.
-    pub fn choice(&self, choice: Choice) -> Choice {
-        match *self {
-            Change::Seed(seed) => Choice { seed, ..choice },
-            Change::Field(field, on) => Choice {
-                fields: choice.fields.with(field, on),
-                ..choice
-            },
-            Change::Symmetric(symmetric) => Choice {
-                symmetric,
-                ..choice
-            },
-            Change::Algorithm(algorithm) => Choice {
-                algorithm,
-                ..choice
-            },
-            _ => choice,
+/// `SETTING=VALUE[,SETTING=VALUE…][@PROFILE]`: one `set hash`, all of it at once.
+fn hash(text: &str) -> Result<SetHash, String> {
+    let (settings, profile) = match text.split_once('@') {
+        Some((settings, profile)) => (settings, Some(profile.to_string())),
+        None => (text, None),
+    };
+    let mut change = HashChange::default();
+    for each in settings.split(',') {
+        let (name, value) = each.split_once('=').ok_or(
+            "expected down:PORT, down:NEXTHOP[@PORT], up:…, add:NEXTHOP@PORT[*WEIGHT], \
+             remove:NEXTHOP[@PORT], or SETTING=VALUE[,…][@PROFILE] as for set hash",
+        )?;
+        let on = || match value {
+            "on" | "true" => Ok(true),
+            "off" | "false" => Ok(false),
+            other => Err::<bool, String>(format!("{other}: expected on or off")),
+        };
+        match name {
+            "seed" => {
+                let seed = value.parse();
+                let wrong = || match value {
+                    "random" => "which seed will be drawn is not known before".into(),
+                    other => format!("{other}: a seed is 0 to 4294967295"),
+                };
+                change.seed = Some(seed.map_err(|_| wrong())?);
+            }
+            "symmetric" => change.symmetric = Some(on()?),
+            "algorithm" => change.algorithm = Some(value.into()),
+            other => {
+                let name = field(other).map_or(other, |f| f.name());
+                change.fields.insert(name.into(), on()?);
+            }
         }
     }
+    // What would be refused whatever the settings are now, is refused at once.
+    let all = Field::ALL.into_iter();
+    let any = Choice {
+        fields: all.fold(Fields::EMPTY, |fields, f| fields.with(f, true)),
+        ..Choice::default()
+    };
+    change.apply(any).map_err(|error| error.to_string())?;
+    Ok(SetHash {
+        profile,
+        change,
+        ..SetHash::default()
+    })
 }
 
 #[cfg(test)]
@@ -185,8 +177,20 @@ mod tests {
             read("remove:fe80::3"),
             Ok(Change::Remove { via, port: None })
         );
-        assert_eq!(read("seed=7"), Ok(Change::Seed(7)));
-        assert_eq!(read("sip=off"), Ok(Change::Field(Field::SourceIp, false)));
+        let change = |change: &str, profile: Option<&str>| {
+            let change = serde_json::from_str(change).expect("a change");
+            Ok(Change::Hash(SetHash {
+                profile: profile.map(Into::into),
+                change,
+                ..SetHash::default()
+            }))
+        };
+        assert_eq!(read("seed=7"), change(r#"{"seed":7}"#, None));
+        let both = r#"{"fields":{"source-ip":false,"gtp-teid":true},"symmetric":true}"#;
+        assert_eq!(
+            read("sip=off,gtp-teid=on,symmetric=on@anycast"),
+            change(both, Some("anycast"))
+        );
         for wrong in [
             "seed=-1",
             "sip=maybe",
@@ -197,6 +201,9 @@ mod tests {
             "x",
             "add:fe80::3@up2*0",
             "colour=on",
+            "seed=4294967296",
+            "seed=random",
+            "seed=1,",
         ] {
             assert!(read(wrong).is_err(), "{wrong}");
         }

@@ -2,14 +2,15 @@
 
 use super::what_if::Change;
 use crate::answer::error;
-use crate::api::message::Error;
+use crate::api::message::{Error, SetHash};
 use crate::bucket::Member;
 use crate::control::Control;
 use crate::group::Group;
+use crate::hash::Hashing;
 use crate::nexthop::{Key, Known, Members, Nexthop, Nexthops, Outlook, State};
 use crate::prefix::Prefix;
 use crate::rib::{Entry, Source, Target};
-use fastpath::hash::{Policy, Profile, Settings};
+use fastpath::hash::Policy;
 use fastpath::table::{AdjacencyId, GroupId, LpmWrite, PortId};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -31,9 +32,12 @@ impl Known for Overlay<'_> {
 }
 
 /// What changes lead to.
+#[derive(Clone)]
 pub struct World<'a> {
-    /// The hash settings.
+    /// The hash settings as workers have them.
     pub policy: Policy,
+    /// The same as control has them.
+    hashing: Hashing,
     nexthops: Overlay<'a>,
     ports_down: Vec<PortId>,
     gone: Vec<(IpAddr, Option<PortId>)>,
@@ -50,20 +54,12 @@ pub struct Led {
     pub via: Option<IpAddr>,
 }
 
-fn changed(policy: &Policy, change: &Change) -> Policy {
-    let settings = |s: &Settings| Settings::new(change.choice(s.choice()));
-    let profiles = policy.profiles().iter().map(|p| Profile {
-        settings: settings(&p.settings),
-        ..p.clone()
-    });
-    Policy::new(settings(policy.base()), profiles.collect())
-}
-
 impl<'a> World<'a> {
     /// The tables as they are; with `group` if buckets are to be dealt anew.
     pub fn now<L: LpmWrite>(control: &'a Control<L>) -> Self {
         World {
             policy: control.plan.dplane.view().hash.clone(),
+            hashing: control.hashing.clone(),
             nexthops: Overlay {
                 base: &control.plan.nexthops,
                 other: BTreeMap::new(),
@@ -131,7 +127,42 @@ impl<'a> World<'a> {
                 let port = port.as_deref().map(named).transpose()?;
                 self.remove(control, *via, port)?;
             }
-            hash => self.policy = changed(&self.policy, hash),
+            Change::Hash(wanted) => self.set_hash(wanted)?,
+        }
+        Ok(())
+    }
+
+    /// What `set hash` does.
+    fn set_hash(&mut self, wanted: &SetHash) -> Result<(), Error> {
+        self.hashing = self.hashing.changed(wanted, None)?.0;
+        self.policy = self.hashing.policy();
+        Ok(())
+    }
+
+    /// Takes a change as made; one of the hash is made to all profiles as well.
+    pub fn assume<L: LpmWrite>(
+        &mut self,
+        control: &Control<L>,
+        change: &Change,
+    ) -> Result<(), Error> {
+        self.make(control, change)?;
+        let Change::Hash(wanted) = change else {
+            return Ok(());
+        };
+        let names: Vec<String> = self
+            .hashing
+            .profiles
+            .iter()
+            .map(|p| p.name.clone())
+            .collect();
+        for name in names.into_iter().filter(|_| wanted.profile.is_none()) {
+            let profile = Some(name);
+            let change = wanted.change.clone();
+            self.set_hash(&SetHash {
+                profile,
+                change,
+                ..SetHash::default()
+            })?;
         }
         Ok(())
     }
@@ -296,6 +327,12 @@ impl<'a> World<'a> {
         };
         let there = |e: &Entry| e.group != GroupId::NONE && !lost(e);
         control.rib.longest(destination, there)
+    }
+
+    /// Where each bucket of the held group leads; nothing when none is held.
+    pub fn leads<L: LpmWrite>(&self, control: &Control<L>) -> Vec<Led> {
+        let size = self.group.as_ref().map_or(0, |g| g.1.effective.len());
+        (0..size).filter_map(|i| self.led(control, i)).collect()
     }
 
     /// Where the bucket `index` of the held group leads.
