@@ -140,6 +140,19 @@ pub struct Then {
     pub way: Way,
 }
 
+impl Then {
+    /// Changes that do not matter to what goes `way`.
+    pub(crate) fn unmoved(changes: &[String], way: Way) -> Self {
+        Then {
+            changes: changes.to_vec(),
+            moves: false,
+            buckets_moved: 0,
+            buckets: 0,
+            way,
+        }
+    }
+}
+
 /// What becomes of a packet.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

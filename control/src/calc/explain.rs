@@ -4,7 +4,7 @@ use super::seen::Seen;
 use crate::api::message::FieldUse;
 use crate::control::Control;
 use fastpath::hash::{Algorithm, Field, FlowKey, Settings, Tuple};
-use fastpath::table::{AdjacencyId, LpmWrite};
+use fastpath::table::{Adjacencies, Adjacency, AdjacencyId, LpmWrite, PortId};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -90,6 +90,16 @@ pub(super) fn fields<L: LpmWrite>(
         }
     });
     all.collect()
+}
+
+/// An adjacency as one that is only thought of would be, in a table of its own: the first free one.
+pub(super) fn stand_in<L: LpmWrite>(control: &Control<L>, port: PortId) -> Adjacencies {
+    let ports = &control.plan.ports;
+    let made = Adjacencies::new(AdjacencyId::FIRST_FREE.0 as usize + 1);
+    let (mtu, mac, vlan) = (ports.mtu(port), ports.mac(port), ports.vlan(port));
+    let forward = Adjacency::forward(port, mtu, [0; 6], mac, vlan);
+    made.write(AdjacencyId::FIRST_FREE, &forward);
+    made
 }
 
 /// Which end is put first, where both directions hash alike: outside, and inside a tunnel whose

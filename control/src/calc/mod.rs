@@ -4,6 +4,7 @@
 //! Changes are made to copies of the flow's group by what makes them in earnest.
 
 mod explain;
+mod refuse;
 mod seen;
 mod sport;
 pub mod what_if;
@@ -18,7 +19,7 @@ use explain::{fields, order};
 use fastpath::hash::Settings;
 use fastpath::software::lanes::Verdict;
 use fastpath::software::{lookup, rewrite, select};
-use fastpath::table::{Disposition, DropReason, GroupId, LpmWrite};
+use fastpath::table::{AdjacencyId, Disposition, DropReason, GroupId, LpmWrite};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
@@ -77,21 +78,31 @@ impl<'a> Thought<'a> {
         control: &'a Control<L>,
         id: Option<GroupId>,
     ) -> Result<&[World<'a>; 2], Error> {
+        // Hash settings are the same whatever the group: they are made once.
+        let is_new = !self.worlds.contains_key(&id);
+        let hashed = self.worlds.values().next().filter(|_| is_new).cloned();
         let place = match self.worlds.entry(id) {
             Entry::Occupied(known) => return Ok(known.into_mut()),
             Entry::Vacant(place) => place,
         };
+        let is_to_make = |change: &&Change| hashed.is_none() || !matches!(change, Change::Hash(_));
         let mut world = self.now.clone();
         let is_asked = !(self.assumed.is_empty() && self.changes.is_empty());
         if let Some(id) = id.filter(|_| is_asked) {
             world.hold(control, id);
         }
-        for change in &self.assumed {
+        for change in self.assumed.iter().filter(is_to_make) {
             world.assume(control, change)?;
         }
-        let before = world.clone();
-        for change in &self.changes {
+        world.settle();
+        let mut before = world.clone();
+        for change in self.changes.iter().filter(is_to_make) {
             world.make(control, change)?;
+        }
+        world.settle();
+        if let Some([first, last]) = &hashed {
+            before.hash_as(first);
+            world.hash_as(last);
         }
         Ok(place.insert([before, world]))
     }
@@ -105,10 +116,11 @@ impl<L: LpmWrite> Control<L> {
 
     /// Answers it for the first of these packets, as many as fit in a slice of time.
     pub(crate) fn traces(&self, all: &Traces) -> Result<Vec<Traced>, Error> {
-        let begin = (self.plan.clock)();
         let mut thought = Thought::new(self, &all.query)?;
         let mut query = all.query.clone();
         let mut answers = Vec::new();
+        // What is made once for all packets does not count.
+        let mut begin = None;
         for packet in &all.packets {
             query.packet = Some(packet.frame.clone());
             query.first = packet.first.clone();
@@ -118,7 +130,9 @@ impl<L: LpmWrite> Control<L> {
                 Err(_) if !answers.is_empty() => break,
                 Err(error) => return Err(error),
             }
-            if (self.plan.clock)().saturating_duration_since(begin) >= SLICE {
+            let now = (self.plan.clock)();
+            let begin = *begin.get_or_insert(now);
+            if now.saturating_duration_since(begin) >= SLICE {
                 break;
             }
         }
@@ -133,14 +147,26 @@ impl<L: LpmWrite> Control<L> {
             let cause = "there is no such group";
             return Err(fail(&format!("group {}", id.0), cause, remedy));
         }
-        let seen = self.seen(query, &thought.now)?;
-        let destination = seen.as_ref().ok().map(|seen| seen.destination);
+        let has_changes = !thought.changes.is_empty();
+        let destination = match self.seen(query, &thought.now)? {
+            Ok(seen) => seen.destination,
+            Err(verdict) if query.sports.is_none() => {
+                // What is wrong with a packet stays wrong.
+                let now = verdict_of(verdict);
+                let then = has_changes.then(|| Then::unmoved(&query.what_if, now.clone()));
+                return Ok(Traced {
+                    now,
+                    then,
+                    sports: None,
+                });
+            }
+            Err(_) => return Err(fail("packet", "it is not forwarded", None)),
+        };
         let to = |world: &World<'_>| {
-            let found = destination.and_then(|d| world.route(self, d));
+            let found = world.route(self, destination);
             named.or(found.map(|(_, entry)| entry.group))
         };
         let id = to(&thought.now);
-        let has_changes = !thought.changes.is_empty();
         let [before, after] = thought.of(self, id)?;
         let mut traced = Traced {
             now: self.way(query, before, is_live)?,
@@ -160,7 +186,7 @@ impl<L: LpmWrite> Control<L> {
             .filter(|&i| at(&tables[0], i) != at(&tables[1], i))
             .count();
         let later = to(after);
-        let mut way = match later == id {
+        let way = match later == id {
             true => self.way(query, after, false)?,
             // The route is gone with a link: the next one's group is under the same changes.
             false => {
@@ -168,10 +194,6 @@ impl<L: LpmWrite> Control<L> {
                 self.way(query, after, false)?
             }
         };
-        if seen.is_err() {
-            // What is wrong with a packet stays wrong.
-            way = traced.now.clone();
-        }
         let place = |w: &Way| w.calc.as_ref().map(|c| (c.port.clone(), c.nexthop));
         traced.then = Some(Then {
             changes: query.what_if.clone(),
@@ -295,7 +317,13 @@ impl<L: LpmWrite> Control<L> {
         }
         way.outcome = "forwarded".into();
         if let (Some((frame, l3, len)), Some(id)) = (&seen.frame, id) {
-            let slot = tables.adjacencies.slot(id);
+            // One that would be made has the port's MTU, which is all that matters here.
+            let made = port.filter(|_| id == world::THOUGHT);
+            let made = made.map(|port| explain::stand_in(self, port));
+            let slot = match &made {
+                Some(made) => made.slot(AdjacencyId::FIRST_FREE),
+                None => tables.adjacencies.slot(id),
+            };
             let mut frame = frame.clone();
             let is_v6 = seen.destination.is_ipv6();
             match rewrite::forward(&mut frame, slot, slot.facts(), *l3, *len, is_v6) {
@@ -308,7 +336,8 @@ impl<L: LpmWrite> Control<L> {
                 }
             }
         }
-        if let (Some(explain), Some(id)) = (&mut explain, id) {
+        let known = id.filter(|id| *id != world::THOUGHT);
+        if let (Some(explain), Some(id)) = (&mut explain, known) {
             explain.rewrite = self.rewrite(id);
         }
         // A group that was named may be any route's.

@@ -1,7 +1,7 @@
 //! The flow or packet in question, as the parser sees it.
 
 use super::explain::octets;
-use super::{fail, settings, world, world::World};
+use super::{fail, refuse, settings, world, world::World};
 use crate::answer_route::key_of;
 use crate::api::message::{Error, Flow, Trace, Tunnel};
 use crate::control::Control;
@@ -40,7 +40,7 @@ impl<L: LpmWrite> Control<L> {
             .ports
             .named(name)
             .or_else(|| world::netdev(self, name));
-        let port = named.ok_or_else(|| world::no_port(self, name))?;
+        let port = named.ok_or_else(|| refuse::no_port(self, name))?;
         let facts = self.plan.dplane.view().ports.get(usize::from(port.0));
         let facts = facts.copied().unwrap_or(PortFacts::ABSENT);
         if let Some(vid) = vid.filter(|v| facts.vlan != 0 && *v != facts.vlan) {

@@ -1,5 +1,6 @@
 //! The tables as they are, or as they would be after changes: nothing is written here.
 
+use super::refuse::{no_group, no_port, unknown, wrong};
 use super::what_if::Change;
 use crate::answer::error;
 use crate::api::message::{Error, SetHash};
@@ -16,7 +17,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// Stands for the adjacency that a next hop would get.
-const THOUGHT: AdjacencyId = AdjacencyId(u32::MAX);
+pub(super) const THOUGHT: AdjacencyId = AdjacencyId(u32::MAX);
 
 /// Next hops as they would be.
 #[derive(Clone)]
@@ -38,8 +39,11 @@ pub struct World<'a> {
     pub policy: Policy,
     /// The same as control has them.
     hashing: Hashing,
+    /// They are ahead of what workers would have.
+    is_rehashed: bool,
     nexthops: Overlay<'a>,
     ports_down: Vec<PortId>,
+    ports_up: Vec<PortId>,
     gone: Vec<(IpAddr, Option<PortId>)>,
     /// The group of the flow, if the changes are about it.
     pub group: Option<(GroupId, Group, Members)>,
@@ -60,11 +64,13 @@ impl<'a> World<'a> {
         World {
             policy: control.plan.dplane.view().hash.clone(),
             hashing: control.hashing.clone(),
+            is_rehashed: false,
             nexthops: Overlay {
                 base: &control.plan.nexthops,
                 other: BTreeMap::new(),
             },
             ports_down: Vec::new(),
+            ports_up: Vec::new(),
             gone: Vec::new(),
             group: None,
         }
@@ -93,13 +99,15 @@ impl<'a> World<'a> {
         match change {
             Change::Port { port, up } => {
                 let port = named(port)?;
-                if *up == ports.is_up(port) && !self.ports_down.contains(&port) {
+                if *up == self.is_up(control, port) {
                     let state = if *up { "up" } else { "down" };
                     return Err(wrong(&format!("port {}", ports.name(port)), state));
                 }
                 self.ports_down.retain(|p| *p != port);
-                if !*up {
-                    self.ports_down.push(port);
+                self.ports_up.retain(|p| *p != port);
+                match up {
+                    true => self.ports_up.push(port),
+                    false => self.ports_down.push(port),
                 }
                 let on = |n: &Nexthop| ports.of(n.key.ifindex) == Some(port);
                 self.turn(control, &on, *up);
@@ -132,11 +140,25 @@ impl<'a> World<'a> {
         Ok(())
     }
 
+    /// Takes the hash settings of another.
+    pub fn hash_as(&mut self, other: &World<'_>) {
+        self.hashing.clone_from(&other.hashing);
+        self.policy.clone_from(&other.policy);
+    }
+
     /// What `set hash` does.
     fn set_hash(&mut self, wanted: &SetHash) -> Result<(), Error> {
         self.hashing = self.hashing.changed(wanted, None)?.0;
-        self.policy = self.hashing.policy();
+        self.is_rehashed = true;
         Ok(())
+    }
+
+    /// All changes of the hash are made: what workers would have of them. It costs more than the
+    /// changes do (tables of the algorithms that hardware knows).
+    pub fn settle(&mut self) {
+        if std::mem::take(&mut self.is_rehashed) {
+            self.policy = self.hashing.policy();
+        }
     }
 
     /// Takes a change as made; one of the hash is made to all profiles as well.
@@ -165,6 +187,11 @@ impl<'a> World<'a> {
             })?;
         }
         Ok(())
+    }
+
+    fn is_up<L: LpmWrite>(&self, control: &Control<L>, port: PortId) -> bool {
+        let is_up = control.plan.ports.is_up(port) && !self.ports_down.contains(&port);
+        is_up || self.ports_up.contains(&port)
     }
 
     /// Next hops that are `which` come or go.
@@ -261,7 +288,7 @@ impl<'a> World<'a> {
 
     /// A next hop that no route has had, resolved as soon as one has it.
     fn thought<L: LpmWrite>(&self, control: &Control<L>, key: Key, port: PortId) -> Nexthop {
-        let is_up = control.plan.ports.is_up(port) && !self.ports_down.contains(&port);
+        let is_up = self.is_up(control, port);
         Nexthop {
             key,
             outlook: Outlook {
@@ -351,33 +378,4 @@ impl<'a> World<'a> {
 pub fn netdev<L: LpmWrite>(control: &Control<L>, name: &str) -> Option<PortId> {
     let ports = &control.plan.ports;
     ports.all().find(|p| ports.netdev_name(*p) == Some(name))
-}
-
-/// There is no port `name`.
-pub fn no_port<L: LpmWrite>(control: &Control<L>, name: &str) -> Error {
-    let ports = &control.plan.ports;
-    let names: Vec<&str> = ports.all().map(|p| ports.name(p)).collect();
-    let remedy = format!("ports are {}", names.join(", "));
-    let object = format!("port {name}");
-    error(object, "calc", "no such port".into(), Some(&remedy))
-}
-
-fn wrong(object: &str, state: &str) -> Error {
-    error(
-        object.into(),
-        "calc",
-        format!("it is {state} already"),
-        None,
-    )
-}
-
-fn unknown(via: IpAddr) -> Error {
-    let remedy = Some("`evenpath show nexthop` lists them");
-    let cause = "no route has such a next hop".into();
-    error(format!("nexthop {via}"), "calc", cause, remedy)
-}
-
-fn no_group(what: &str) -> Error {
-    let cause = "the flow's route has no next hops".into();
-    error(what.into(), "calc", cause, None)
 }

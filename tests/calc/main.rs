@@ -1,5 +1,8 @@
 //! `evenpath calc -c`: where flows go, from the configuration alone.
 
+mod changes;
+mod packets;
+
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -318,118 +321,4 @@ fn what_is_inside_a_tunnel_must_be_said_when_it_counts() {
         way["hash"],
         json(&file, &inner.replace("192.0.2.2", "192.0.2.3"))["hash"]
     );
-}
-
-/// An IPv4 UDP frame for `host0`, whose MAC address replay and calc take as given.
-const FRAME: &str =
-    "020000000009 020000000002 0800 4500001c abcd0000 40110000 0af40102 0a000001 4e200050 00080000";
-
-fn frame(ttl: u8) -> String {
-    let text = FRAME
-        .replace("40110000", &format!("{ttl:02x}110000"))
-        .replace(' ', "");
-    let mut bytes: Vec<u8> = (0..text.len() / 2)
-        .map(|i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).expect("hex"))
-        .collect();
-    let sum: u32 = bytes[14..34]
-        .chunks(2)
-        .map(|w| u32::from(w[0]) << 8 | u32::from(w[1]))
-        .sum();
-    let sum = !((sum & 0xffff) + (sum >> 16)) as u16;
-    bytes[24..26].copy_from_slice(&sum.to_be_bytes());
-    let digits: Vec<String> = bytes.iter().map(|b| format!("{b:02x}")).collect();
-    digits.concat()
-}
-
-#[test]
-fn a_packet_takes_the_way_of_its_flow_and_says_why() {
-    let file = File::new("packet.toml", CONFIG);
-    let flow = "-i host0 -s 10.244.1.2 -d 10.0.0.1 -p udp --sport 20000 --dport 80";
-    let way = json(&file, flow);
-    assert_eq!(json(&file, &format!("-i host0 --hex {}", frame(64))), way);
-    let expired = json(&file, &format!("-i host0 --hex {}", frame(1)));
-    assert_eq!(
-        (&expired["outcome"], &expired["reason"]),
-        (&"dropped".into(), &"ttl-exceeded".into())
-    );
-    let bytes: Vec<u8> = (0..42)
-        .map(|i| u8::from_str_radix(&frame(64)[2 * i..2 * i + 2], 16).expect("hex"))
-        .collect();
-    let head = [0xa1b2_c3d4_u32, 0x4_0002, 0, 0, 65535, 1, 0, 0, 42, 42];
-    let pcap: Vec<u8> = head
-        .iter()
-        .flat_map(|w| w.to_le_bytes())
-        .chain(bytes)
-        .collect();
-    let capture = File::new("packet.pcap", "");
-    std::fs::write(&capture.0, pcap).expect("write");
-    assert_eq!(
-        json(&file, &format!("-i host0 --pcap {}:1", capture.0.display())),
-        way
-    );
-    assert_eq!(
-        calc(&file, &format!("-i host0 --pcap {}:2", capture.0.display())).0,
-        1
-    );
-    let (code, text, _) = calc(&file, &format!("-i host0 --hex {} --explain", frame(64)));
-    assert!(code == 0 && text.contains("does not count: off"), "{text}");
-    assert!(
-        text.contains("the bucket's first choice is taken"),
-        "{text}"
-    );
-}
-
-#[test]
-fn what_would_be_is_what_the_other_configuration_says() {
-    let file = File::new("whatif.toml", CONFIG);
-    let other = File::new(
-        "whatif-other.toml",
-        &CONFIG.replace("seed = 50", "seed = 7"),
-    );
-    for sport in 0..16 {
-        let flow = format!("-i host0 -s 10.1.1.2 -d 10.2.0.1 -p udp --sport {sport} --dport 53");
-        let asked = json(&file, &format!("{flow} --what-if seed=7"));
-        assert_eq!(asked["what-if"]["way"], json(&other, &flow));
-        let down = json(&file, &format!("{flow} --what-if down:up1"));
-        assert_eq!(down["what-if"]["way"]["port"], "up2");
-        assert_eq!(
-            (
-                &down["what-if"]["buckets-moved"],
-                &down["what-if"]["buckets"]
-            ),
-            (&16.into(), &64.into())
-        );
-        assert_eq!(down["what-if"]["moves"], (down["port"] == "up1"));
-    }
-    let flow = "-i host0 -s 10.1.1.2 -d 10.2.0.1 -p udp --sport 1 --dport 53";
-    let both = format!("{flow} --what-if down:up1 --what-if down:fe80::3");
-    assert_eq!(calc(&file, &both).0, 1, "no next hop is left");
-    let (code, _, error) = calc(&file, &format!("{flow} --what-if burn:up1"));
-    assert!(
-        code == 2 && error.contains("expected down, up, add or remove"),
-        "{error}"
-    );
-}
-
-#[test]
-fn source_ports_that_take_a_way() {
-    let file = File::new("sports.toml", CONFIG);
-    let flow = "-i host0 -s 10.1.1.2 -d 10.2.0.1 -p udp --dport 53";
-    let found = json(&file, &format!("{flow} --find-sport up1 --count 5"));
-    let found = found.as_array().expect("array");
-    assert_eq!(found.len(), 5);
-    for each in found {
-        let way = json(&file, &format!("{flow} --sport {}", each["sport"]));
-        assert_eq!(way["port"], "up1");
-    }
-    let all = json(&file, &format!("{flow} --find-sport all"));
-    let mut ports: Vec<&str> = all
-        .as_array()
-        .expect("array")
-        .iter()
-        .filter_map(|f| f["port"].as_str())
-        .collect();
-    ports.sort_unstable();
-    assert_eq!(ports, ["up1", "up2"]);
-    assert_eq!(calc(&file, &format!("{flow} --find-sport up9")).0, 1);
 }
