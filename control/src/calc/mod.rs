@@ -253,12 +253,7 @@ impl<L: LpmWrite> Control<L> {
             size = thought.effective.len() as u32;
             let bucket = seen.hash & (size - 1);
             let led = world.led(self, bucket as usize);
-            let adjacency = thought
-                .effective
-                .get(bucket as usize)
-                .filter(|_| thought.alive);
-            let known = adjacency.and_then(|m| self.plan.nexthops.get(*m));
-            id = known.and_then(|n| n.adjacency);
+            id = world.adjacency(bucket as usize);
             (port, nexthop) = match led {
                 Some(led) if led.port.is_some() => (led.port, led.via),
                 _ => {

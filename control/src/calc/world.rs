@@ -362,6 +362,13 @@ impl<'a> World<'a> {
         (0..size).filter_map(|i| self.led(control, i)).collect()
     }
 
+    /// The adjacency behind the bucket `index` of the held group; [`THOUGHT`] where one would be made.
+    pub fn adjacency(&self, index: usize) -> Option<AdjacencyId> {
+        let (_, group, _) = self.group.as_ref()?;
+        let member = group.effective.get(index).filter(|_| group.alive)?;
+        self.nexthops.known(*member)?.adjacency
+    }
+
     /// Where the bucket `index` of the held group leads.
     pub fn led<L: LpmWrite>(&self, control: &Control<L>, index: usize) -> Option<Led> {
         let (_, group, _) = self.group.as_ref()?;
