@@ -1,8 +1,11 @@
 //! Members and weights to buckets: pure, deterministic, and moving no flow without need.
 //!
 //! A table is a slice of owners, one a bucket. Owners are numbers that stay with a next hop for as
-//! long as anybody remembers it. Everything that deals buckets in evenpath is [`derive()`], so what
+//! long as anybody remembers it. Everything that deals buckets by turns in evenpath is [`settle()`], so what
 //! workers do in the first burst after a death ([`second_choices`]) is what control writes next.
+
+use crate::quota::quotas;
+use std::collections::BTreeMap;
 
 /// The owner of a bucket: a next hop's number.
 pub type Member = u32;
@@ -27,70 +30,16 @@ pub fn widened(table: &[Member], size: usize) -> Vec<Member> {
     table.repeat(factor)
 }
 
-/// How many buckets each of `members` (owner, weight from 1) is due of `size`, when it holds
-/// `held` of them now.
-///
-/// Everybody gets the whole part of its exact share, but at least 1. What is left goes by the
-/// largest remainder; ties go to who holds more, then to who comes first. When somebody has
-/// `departed`, who holds more than the whole part comes first, and may even keep one bucket more
-/// than that if nobody is new: a departure takes no bucket from those who stay.
-fn quotas(members: &[(Member, u32)], size: usize, held: &[usize], departed: bool) -> Vec<usize> {
-    let total: i128 = members.iter().map(|m| i128::from(m.1.max(1))).sum();
-    let due = |i: usize| size as i128 * i128::from(members[i].1.max(1));
-    let mut quota: Vec<usize> = (0..members.len())
-        .map(|i| ((due(i) / total.max(1)) as usize).max(1))
-        .collect();
-    let mut used: usize = quota.iter().sum();
-    // What the exact share lacks or exceeds, in units of 1/total bucket.
-    let lack = |i: usize, quota: usize| due(i) - quota as i128 * total;
-    while used > size {
-        // The buckets that everybody has as a minimum come from those furthest above their share.
-        let richest = (0..members.len())
-            .filter(|&i| quota[i] > 1)
-            .min_by_key(|&i| (lack(i, quota[i]), i));
-        let Some(richest) = richest else { break };
-        quota[richest] -= 1;
-        used -= 1;
-    }
-    if used < size {
-        let mut order: Vec<usize> = (0..members.len()).collect();
-        order.sort_by_key(|&i| {
-            let holds_more = departed && held[i] > quota[i] && lack(i, quota[i]) > 0;
-            (
-                !holds_more,
-                -lack(i, quota[i]),
-                std::cmp::Reverse(held[i]),
-                i,
-            )
-        });
-        for &i in order.iter().cycle().take(size - used) {
-            quota[i] += 1;
-        }
-    }
-    if departed && held.iter().all(|&h| h > 0) {
-        keep_one_more(&mut quota, held);
-    }
-    quota
-}
-
-/// When nobody came, rounding alone must not take a bucket from anybody: removing a member can
-/// lower another's rounded share (the paradoxes of apportionment). So who holds one more than its
-/// quota keeps it, at the cost of who would gain most; each pays once.
-fn keep_one_more(quota: &mut [usize], held: &[usize]) {
-    let mut paid = vec![false; quota.len()];
-    for i in 0..quota.len() {
-        if held[i] == quota[i] + 1 {
-            let gains = |j: usize| quota[j].saturating_sub(held[j]);
-            let most = (0..quota.len())
-                .filter(|&j| !paid[j] && gains(j) > 0)
-                .max_by_key(|&j| (gains(j), std::cmp::Reverse(j)));
-            if let Some(j) = most {
-                paid[j] = true;
-                quota[j] -= 1;
-                quota[i] += 1;
-            }
-        }
-    }
+/// Who takes part in a deal.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Terms<'a> {
+    /// Who gets buckets: owner and weight from 1, ascending by owner, at most as many as buckets.
+    pub members: &'a [(Member, u32)],
+    /// Who gets none but keeps what it has until that may move: being drained. Ascending, none of
+    /// `members`.
+    pub leaving: &'a [Member],
+    /// A table of the same size: whom a bucket goes to if there is a choice.
+    pub preferred: Option<&'a [Member]>,
 }
 
 /// Deals `size` buckets to `members` (owner and weight, ascending by owner, at most `size`).
@@ -106,26 +55,46 @@ pub fn derive(
     size: usize,
     preferred: Option<&[Member]>,
 ) -> Vec<Member> {
+    let terms = Terms {
+        members,
+        leaving: &[],
+        preferred,
+    };
+    settle(previous, size, &terms, |_| true)
+}
+
+/// [`derive()`] that moves only what it may: buckets of nobody that takes part, and of those beyond
+/// the quota of their owner (of members leaving: all) the ones that `may_move` names.
+pub fn settle(
+    previous: Option<&[Member]>,
+    size: usize,
+    terms: &Terms<'_>,
+    may_move: impl Fn(usize) -> bool,
+) -> Vec<Member> {
+    let members = terms.members;
     debug_assert!(members.is_sorted_by_key(|m| m.0) && members.len() <= size);
     if members.is_empty() {
         return Vec::new();
     }
-    let index = |owner: Member| {
-        members
-            .binary_search_by_key(&owner, |m| m.0)
-            .unwrap_or(NOBODY)
+    let index = |owner: Member| match members.binary_search_by_key(&owner, |m| m.0) {
+        Ok(i) => i,
+        Err(_) => match terms.leaving.binary_search(&owner) {
+            Ok(i) => members.len() + i,
+            Err(_) => NOBODY,
+        },
     };
     let of = |table: Option<&[Member]>| -> Vec<usize> {
         let known = |b| table.and_then(|t| t.get(b)).map_or(NOBODY, |&o| index(o));
         (0..size).map(known).collect()
     };
-    let (mut owner, wish) = (of(previous), of(preferred));
-    let mut held = vec![0; members.len()];
+    let (mut owner, wish) = (of(previous), of(terms.preferred));
+    let mut held = vec![0; members.len() + terms.leaving.len()];
     for &o in owner.iter().filter(|&&o| o != NOBODY) {
         held[o] += 1;
     }
     let departed = previous.is_some() && owner.contains(&NOBODY);
-    let quota = quotas(members, size, &held, departed);
+    let mut quota = quotas(members, size, &held[..members.len()], departed);
+    quota.resize(held.len(), 0);
     let below = |held: &[usize], i: usize| i != NOBODY && held[i] < quota[i];
 
     for b in 0..size {
@@ -136,13 +105,18 @@ pub fn derive(
     }
     for b in 0..size {
         let (from, to) = (owner[b], wish[b]);
-        if from != NOBODY && held[from] > quota[from] && to != from && below(&held, to) {
+        if from != NOBODY
+            && held[from] > quota[from]
+            && to != from
+            && below(&held, to)
+            && may_move(b)
+        {
             held[from] -= 1;
             held[to] += 1;
             owner[b] = to;
         }
     }
-    give_up(&mut owner, &mut held, &quota);
+    give_up(&mut owner, &mut held, &quota, may_move);
     let mut turn = 0;
     for slot in owner.iter_mut().filter(|o| **o == NOBODY) {
         let next = (turn..turn + members.len())
@@ -153,24 +127,40 @@ pub fn derive(
         held[next] += 1;
         turn = next + 1;
     }
-    owner
-        .into_iter()
-        .map(|o| members.get(o).map_or(members[0].0, |m| m.0))
-        .collect()
+    let name = |o: usize| match members.get(o) {
+        Some(member) => member.0,
+        None => match o.checked_sub(members.len()) {
+            Some(i) => terms.leaving.get(i).copied().unwrap_or(members[0].0),
+            None => members[0].0,
+        },
+    };
+    owner.into_iter().map(name).collect()
 }
 
-/// Empties buckets of members above their quota, evenly spread over those they hold.
-fn give_up(owner: &mut [usize], held: &mut [usize], quota: &[usize]) {
-    let holds = held.to_vec();
+/// Empties buckets of members above their quota that `may_move`, evenly spread over these.
+fn give_up(
+    owner: &mut [usize],
+    held: &mut [usize],
+    quota: &[usize],
+    may_move: impl Fn(usize) -> bool,
+) {
     let surplus: Vec<usize> = (0..held.len())
         .map(|i| held[i].saturating_sub(quota[i]))
         .collect();
+    let offered: Vec<bool> = (0..owner.len())
+        .map(|b| owner[b] != NOBODY && surplus[owner[b]] > 0 && may_move(b))
+        .collect();
+    let mut movable = vec![0; held.len()];
+    for (&o, _) in owner.iter().zip(&offered).filter(|(_, offered)| **offered) {
+        movable[o] += 1;
+    }
     let mut seen = vec![0; held.len()];
-    for slot in owner.iter_mut().filter(|o| **o != NOBODY) {
+    for (slot, _) in owner.iter_mut().zip(&offered).filter(|(_, o)| **o) {
         let i = *slot;
+        let given = surplus[i].min(movable[i]);
         seen[i] += 1;
-        // The k-th of n is given up where k * surplus / n grows by one.
-        if seen[i] * surplus[i] / holds[i] > (seen[i] - 1) * surplus[i] / holds[i] {
+        // The k-th of n is given up where k * given / n grows by one.
+        if seen[i] * given / movable[i] > (seen[i] - 1) * given / movable[i] {
             *slot = NOBODY;
             held[i] -= 1;
         }
@@ -178,25 +168,53 @@ fn give_up(owner: &mut [usize], held: &mut [usize], quota: &[usize]) {
 }
 
 /// For each bucket of `table` the member that gets it if its owner alone is lost; the owner itself
-/// in a table of one member. `members` are the owners in `table`, `preferred` as for [`derive()`].
-pub fn second_choices(
-    table: &[Member],
-    members: &[(Member, u32)],
-    preferred: Option<&[Member]>,
-) -> Vec<Member> {
+/// when nobody else takes part. What is beyond an owner's quota stays where it is.
+pub fn second_choices(table: &[Member], terms: &Terms<'_>) -> Vec<Member> {
     let mut seconds = table.to_vec();
-    if members.len() < 2 {
-        return seconds;
+    let members = terms.members;
+    let place = |owner: Member| members.binary_search_by_key(&owner, |m| m.0).ok();
+    let mut held = vec![0; members.len()];
+    let mut owned: BTreeMap<Member, Vec<usize>> = BTreeMap::new();
+    for (b, &owner) in table.iter().enumerate() {
+        owned.entry(owner).or_default().push(b);
+        if let Some(i) = place(owner) {
+            held[i] += 1;
+        }
     }
-    let mut rest = Vec::with_capacity(members.len());
-    for &(lost, _) in members {
+    let (mut rest, mut has) = (Vec::new(), Vec::new());
+    for (lost, buckets) in owned {
         rest.clear();
-        rest.extend(members.iter().copied().filter(|m| m.0 != lost));
-        let after = derive(Some(table), &rest, table.len(), preferred);
-        for ((second, &first), &next) in seconds.iter_mut().zip(table).zip(&after) {
-            if first == lost {
-                *second = next;
+        has.clear();
+        for (i, member) in members.iter().enumerate().filter(|(_, m)| m.0 != lost) {
+            rest.push(*member);
+            has.push(held[i]);
+        }
+        if rest.is_empty() {
+            continue;
+        }
+        let quota = quotas(&rest, table.len(), &has, true);
+        let mut open = Vec::new();
+        for b in buckets {
+            let wish = terms.preferred.and_then(|t| t.get(b)).copied();
+            let wish = wish.and_then(|w| rest.binary_search_by_key(&w, |m| m.0).ok());
+            match wish.filter(|&i| has[i] < quota[i]) {
+                Some(i) => {
+                    has[i] += 1;
+                    seconds[b] = rest[i].0;
+                }
+                None => open.push(b),
             }
+        }
+        let mut turn = 0;
+        for b in open {
+            let next = (turn..turn + rest.len())
+                .map(|i| i % rest.len())
+                .find(|&i| has[i] < quota[i]);
+            // Somebody else holds more than its quota: then it is anybody's turn.
+            let next = next.unwrap_or(turn % rest.len());
+            has[next] += 1;
+            seconds[b] = rest[next].0;
+            turn = next + 1;
         }
     }
     seconds

@@ -171,7 +171,12 @@ fn second_choices_are_what_a_loss_writes() {
             (home.clone(), &members),
             (derive(Some(&home), &partly, 128, Some(&home)), &partly),
         ] {
-            let seconds = second_choices(&table, usable, Some(&home));
+            let terms = Terms {
+                members: usable,
+                leaving: &[],
+                preferred: Some(&home),
+            };
+            let seconds = second_choices(&table, &terms);
             for &(lost, _) in usable {
                 let rest: Vec<_> = usable.iter().copied().filter(|m| m.0 != lost).collect();
                 if rest.is_empty() {

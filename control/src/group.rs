@@ -6,7 +6,7 @@
 //!
 //! A group has two tables: `home`, as if every member were usable, and `effective`, what is written.
 
-use crate::bucket::{self, Member, derive, is_minimal, second_choices, size_for, widened};
+use crate::bucket::{self, Member, Terms, derive, is_minimal, second_choices, size_for, widened};
 use crate::dplane::{Dplane, Full};
 use crate::nexthop::{Known, Members, Nexthops, SetId, Sets, State};
 use fastpath::table::{AdjacencyId, GroupId, GroupWord, LpmWrite};
@@ -471,7 +471,14 @@ impl Group {
 
     fn choose_seconds(&mut self, usable: &[(Member, u32)]) {
         self.seconds = if self.alive {
-            second_choices(&self.effective, usable, Some(&self.home))
+            second_choices(
+                &self.effective,
+                &Terms {
+                    members: usable,
+                    leaving: &[],
+                    preferred: Some(&self.home),
+                },
+            )
         } else {
             self.effective.clone()
         };

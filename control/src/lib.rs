@@ -37,6 +37,7 @@ pub mod object;
 pub mod plan;
 pub mod port;
 pub mod prefix;
+pub mod quota;
 mod resync;
 pub mod rib;
 mod routes;
