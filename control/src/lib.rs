@@ -38,6 +38,7 @@ pub mod plan;
 pub mod port;
 pub mod prefix;
 pub mod quota;
+pub mod rendezvous;
 mod resync;
 pub mod rib;
 mod routes;

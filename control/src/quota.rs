@@ -17,7 +17,12 @@ pub type Ppm = u64;
 /// largest remainder; ties go to who holds more, then to who comes first. When somebody has
 /// `departed`, who holds more than the whole part comes first, and may even keep one bucket more
 /// than that if nobody is new: a departure takes no bucket from those who stay.
-pub fn quotas(members: &[(Member, u32)], size: usize, held: &[usize], departed: bool) -> Vec<usize> {
+pub fn quotas(
+    members: &[(Member, u32)],
+    size: usize,
+    held: &[usize],
+    departed: bool,
+) -> Vec<usize> {
     let total: i128 = members.iter().map(|m| i128::from(m.1.max(1))).sum();
     let due = |i: usize| size as i128 * i128::from(members[i].1.max(1));
     let mut quota: Vec<usize> = (0..members.len())

@@ -15,7 +15,10 @@ fn every_number_of_equal_members_is_within_the_stated_bound() {
             let size = 1 << log2;
             let held = fresh(&equal(n), size);
             let (most, least) = (held.iter().max(), held.iter().min());
-            assert!(most.zip(least).is_some_and(|(a, b)| a - b <= 1), "{n} of {size}");
+            assert!(
+                most.zip(least).is_some_and(|(a, b)| a - b <= 1),
+                "{n} of {size}"
+            );
             assert_eq!(held.iter().sum::<usize>(), size);
             // Less than one bucket off: W / (w n) of the share.
             let bound = (n as u64 * 1_000_000).div_ceil(size as u64);
@@ -57,7 +60,11 @@ fn the_cases_that_others_get_wrong() {
     for (weights, size, expected, off) in cases {
         let members: Vec<(Member, u32)> = (0..).zip(weights.iter().copied()).collect();
         let bound = if off > 10_000 { off } else { 10_000 };
-        assert_eq!(size_within(&members, (64, 65_536), bound), (size, off), "{weights:?}");
+        assert_eq!(
+            size_within(&members, (64, 65_536), bound),
+            (size, off),
+            "{weights:?}"
+        );
         assert_eq!(fresh(&members, size), expected, "{weights:?}");
     }
     let members = [(1, 100), (2, 40)];
