@@ -89,7 +89,11 @@ impl<L: LpmWrite> Control<L> {
         clock: fn() -> Instant,
     ) -> Self {
         let ports = Ports::new(&config.ports, devices);
-        let groups = Groups::new(config.resilient.buckets as usize);
+        let groups = Groups::new(
+            config
+                .resilient
+                .rules(writer.views.current().hash.base().seed()),
+        );
         let hashing = Hashing::in_force(config, &writer.views.current().hash);
         let mut control = Control {
             plan: Plan::new(ports, groups, Dplane::new(writer), clock),

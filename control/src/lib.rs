@@ -24,6 +24,7 @@ pub mod calc;
 mod collect;
 pub mod config;
 pub mod control;
+pub mod deal;
 pub mod dplane;
 pub mod event;
 pub mod fpm;

@@ -13,6 +13,7 @@ use fastpath::table::{Adjacency, AdjacencyId, GroupId, PortId};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What zebra before 10.6 writes for an IPv6 next hop of an IPv4 route, in inline mode, with the
 /// onlink flag. It may be a real neighbor's address as well.
@@ -180,6 +181,33 @@ pub fn resolvable(key: &Key, ports: &Ports, neighbors: &Neighbors) -> Option<(u3
     (!fake).then_some((netdev, gateway))
 }
 
+/// What keeps a next hop from getting buckets though it can be used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hold {
+    /// Nothing.
+    #[default]
+    Free,
+    /// It has returned lately and counts as away until then.
+    Down(Instant),
+    /// The operator drains it: it keeps its buckets until they fall idle.
+    Draining,
+    /// The operator has drained it.
+    Drained,
+}
+
+/// What a next hop may do in its groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It gets buckets.
+    In,
+    /// It gets none, and keeps those it has until they may move.
+    Leaving,
+    /// It can be used and gets no buckets, unless nobody else can.
+    Waiting,
+    /// It cannot be used.
+    Out,
+}
+
 /// A next hop.
 #[derive(Clone, Debug)]
 pub struct Nexthop {
@@ -193,6 +221,43 @@ pub struct Nexthop {
     pub groups: Vec<GroupId>,
     /// The kernel was asked to keep it resolved, there.
     pub asked: Option<(u32, IpAddr)>,
+    /// What all routers call it: [`crate::rendezvous::name()`].
+    pub title: u64,
+    /// What keeps it from getting buckets.
+    pub hold: Hold,
+    /// It could be used, and then no longer.
+    pub lost: bool,
+}
+
+impl Nexthop {
+    /// One of which nothing is known but what it is.
+    pub fn new(key: Key) -> Self {
+        Nexthop {
+            key,
+            outlook: Outlook {
+                port: None,
+                state: State::Unresolved,
+                mac: None,
+                adjacency: None,
+            },
+            adjacency: None,
+            groups: Vec::new(),
+            asked: None,
+            title: 0,
+            hold: Hold::Free,
+            lost: false,
+        }
+    }
+
+    /// What it may do.
+    pub fn standing(&self) -> Standing {
+        match (self.adjacency, self.hold) {
+            (None, _) => Standing::Out,
+            (_, Hold::Free) => Standing::In,
+            (_, Hold::Draining) => Standing::Leaving,
+            (_, Hold::Down(_) | Hold::Drained) => Standing::Waiting,
+        }
+    }
 }
 
 /// All next hops by number. A number stays with its next hop while anybody remembers it.
@@ -209,18 +274,7 @@ impl Nexthops {
         if let Some(&known) = self.by_key.get(&key) {
             return known;
         }
-        let nexthop = Nexthop {
-            key,
-            outlook: Outlook {
-                port: None,
-                state: State::Unresolved,
-                mac: None,
-                adjacency: None,
-            },
-            adjacency: None,
-            groups: Vec::new(),
-            asked: None,
-        };
+        let nexthop = Nexthop::new(key);
         let number = self.free.pop().unwrap_or(self.all.len() as Member);
         match self.all.get_mut(number as usize) {
             Some(slot) => *slot = Some(nexthop),
@@ -293,9 +347,9 @@ pub trait Known {
     /// The next hop of that number.
     fn known(&self, number: Member) -> Option<&Nexthop>;
 
-    /// True when it can be used.
-    fn can_be_used(&self, number: Member) -> bool {
-        self.known(number).is_some_and(|n| n.adjacency.is_some())
+    /// What it may do.
+    fn standing(&self, number: Member) -> Standing {
+        self.known(number).map_or(Standing::Out, Nexthop::standing)
     }
 }
 

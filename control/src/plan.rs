@@ -6,11 +6,18 @@ use crate::dplane::{Dplane, Full};
 use crate::event::Action;
 use crate::group::Groups;
 use crate::neighbor::Neighbors;
-use crate::nexthop::{Key, Nexthops, SetId, Sets, State, look, resolvable};
+use crate::nexthop::{Hold, Key, Nexthops, SetId, Sets, State, look, resolvable};
 use crate::port::Ports;
+use crate::rendezvous;
 use fastpath::table::{AdjacencyId, GroupId, LpmWrite, PortId};
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// What all routers call `key`.
+fn title(key: &Key, ports: &Ports) -> u64 {
+    let port = ports.of(key.ifindex).map_or("", |p| ports.name(p));
+    rendezvous::name(key.gateway, port)
+}
 
 /// What a change of ports or neighbors did to the tables.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,6 +51,8 @@ pub struct Plan<L: LpmWrite> {
     pub dplane: Dplane<L>,
     /// Next hops whose neighbor's resolution may have to be asked for, or no longer.
     dirty: BTreeSet<Member>,
+    /// Next hops that have returned and must wait.
+    held: BTreeSet<Member>,
     /// A route found no room since somebody last looked here.
     pub short_of_room: bool,
     pub(crate) clock: fn() -> Instant,
@@ -60,6 +69,7 @@ impl<L: LpmWrite> Plan<L> {
             groups,
             dplane,
             dirty: BTreeSet::new(),
+            held: BTreeSet::new(),
             short_of_room: false,
             clock,
         }
@@ -108,6 +118,7 @@ impl<L: LpmWrite> Plan<L> {
             }
             nexthop.outlook = outlook;
         }
+        nexthop.title = title(&nexthop.key, &self.ports);
         self.dirty.insert(member);
         Ok(())
     }
@@ -159,7 +170,16 @@ impl<L: LpmWrite> Plan<L> {
                     Err(full) => log::error!("nexthop {:?}: {full}", nexthop.key),
                 }
             }
-            repair.gained += usize::from(old.is_none() && nexthop.adjacency.is_some());
+            let returned = old.is_none() && nexthop.adjacency.is_some();
+            repair.gained += usize::from(returned);
+            nexthop.title = title(&nexthop.key, &self.ports);
+            let hold_down = self.groups.rules().hold_down;
+            let counts = matches!(nexthop.hold, Hold::Free | Hold::Down(_));
+            if returned && nexthop.lost && counts && hold_down > Duration::ZERO {
+                nexthop.hold = Hold::Down(now + hold_down);
+                self.held.insert(member);
+            }
+            nexthop.lost |= old.is_some() && nexthop.adjacency.is_none();
             if let Some(old) = old {
                 self.dplane.retire_adjacency(old);
             }
@@ -183,6 +203,54 @@ impl<L: LpmWrite> Plan<L> {
                 self.dplane.tables().down.clear_adjacency(id);
             }
         }
+        self.groups.reconsider();
+        repair
+    }
+
+    /// Lets those in that have waited long enough; the repair, if there were any.
+    pub fn release(&mut self, now: Instant) -> Option<Repair> {
+        let over = |m: &Member| match self.nexthops.get(*m).map(|n| n.hold) {
+            Some(Hold::Down(until)) => until <= now,
+            _ => true,
+        };
+        let due: Vec<Member> = self.held.iter().copied().filter(over).collect();
+        let mut freed = Vec::new();
+        for member in due {
+            self.held.remove(&member);
+            if let Some(nexthop) = self.nexthops.get_mut(member) {
+                if matches!(nexthop.hold, Hold::Down(_)) {
+                    nexthop.hold = Hold::Free;
+                    freed.push(member);
+                }
+            }
+        }
+        (!freed.is_empty()).then(|| self.reconsider(&freed, now))
+    }
+
+    /// When [`Plan::release`] has something to do.
+    pub fn next_release(&self) -> Option<Instant> {
+        let until = self
+            .held
+            .iter()
+            .filter_map(|m| match self.nexthops.get(*m)?.hold {
+                Hold::Down(until) => Some(until),
+                _ => None,
+            });
+        until.min()
+    }
+
+    /// What `members` may do has changed: deals their groups anew.
+    pub fn reconsider(&mut self, members: &[Member], now: Instant) -> Repair {
+        let mut repair = Repair::default();
+        let all = members.iter().filter_map(|m| self.nexthops.get(*m));
+        let affected: BTreeSet<GroupId> = all.flat_map(|n| n.groups.iter().copied()).collect();
+        for &id in &affected {
+            repair.moved +=
+                self.groups
+                    .rebalance(id, now, &self.nexthops, &self.sets, &self.dplane);
+        }
+        repair.groups = affected.len();
+        repair.done = Some((self.clock)());
         self.groups.reconsider();
         repair
     }

@@ -10,6 +10,7 @@ use crate::group::Group;
 use crate::hash::Hashing;
 use crate::nexthop::{Key, Known, Members, Nexthop, Nexthops, Outlook, State};
 use crate::prefix::Prefix;
+use crate::rendezvous;
 use crate::rib::{Entry, Source, Target};
 use fastpath::hash::Policy;
 use fastpath::table::{AdjacencyId, GroupId, LpmWrite, PortId};
@@ -220,7 +221,7 @@ impl<'a> World<'a> {
             self.nexthops.other.insert(number, nexthop);
             // A link takes all its next hops with it at once; they are resolved one by one.
             if up || i + 1 == all {
-                group.follow(members, &self.nexthops);
+                group.follow(members, &self.nexthops, control.plan.groups.rules());
             }
         }
     }
@@ -288,9 +289,9 @@ impl<'a> World<'a> {
 
     /// A next hop that no route has had, resolved as soon as one has it.
     fn thought<L: LpmWrite>(&self, control: &Control<L>, key: Key, port: PortId) -> Nexthop {
+        let ports = &control.plan.ports;
         let is_up = self.is_up(control, port);
         Nexthop {
-            key,
             outlook: Outlook {
                 port: Some(port),
                 state: if is_up { State::Up } else { State::PortDown },
@@ -298,8 +299,8 @@ impl<'a> World<'a> {
                 adjacency: None,
             },
             adjacency: is_up.then_some(THOUGHT),
-            groups: Vec::new(),
-            asked: None,
+            title: rendezvous::name(key.gateway, ports.name(port)),
+            ..Nexthop::new(key)
         }
     }
 

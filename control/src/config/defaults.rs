@@ -1,7 +1,7 @@
 //! Every default, in one place.
 
 use super::{
-    Algorithm, Api, Cores, Eal, Fpm, Hash, Hugepages, Icmp, Resilient, Seed, State, Tables,
+    Algorithm, Api, Cores, DealBy, Eal, Fpm, Hash, Hugepages, Icmp, Resilient, Seed, State, Tables,
 };
 use fastpath::hash::Fields;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -51,6 +51,11 @@ impl Default for Resilient {
             buckets: 64,
             active_timer: Duration::from_secs(120),
             unbalanced_timer: None,
+            recovery: None,
+            hold_down: Duration::ZERO,
+            weight_error: 10_000,
+            deal: DealBy::RoundRobin,
+            deal_seed: None,
         }
     }
 }

@@ -23,7 +23,9 @@ pub use print::commented;
 pub use problem::{LoadError, Problem, Problems};
 pub use seed::{SeedWarning, draw_seed, keep_seed, kept_seed, new_seed, seed_file};
 
+use crate::deal::{Deal, Recovery, Rules};
 use crate::prefix::Prefix;
+use crate::quota::Ppm;
 pub use fastpath::hash::Algorithm;
 use fastpath::hash::{Field, Fields};
 use fastpath::table::PortId;
@@ -219,6 +221,49 @@ pub struct Resilient {
     pub active_timer: Duration,
     /// A group unbalanced for this long is balanced by force: 1 to 4294967294 s; none: never.
     pub unbalanced_timer: Option<Duration>,
+    /// What a member that returns gets; none: `idle` when enabled, else `immediate`.
+    pub recovery: Option<Recovery>,
+    /// A member that returns counts as away for this long: 0 to 65535 s.
+    pub hold_down: Duration,
+    /// How far a member may be from its exact share when not enabled: 100 to 1,000,000 parts per
+    /// million.
+    pub weight_error: Ppm,
+    /// How buckets are dealt.
+    pub deal: DealBy,
+    /// The seed of rendezvous; none: the hash's at start.
+    pub deal_seed: Option<u32>,
+}
+
+/// How buckets are dealt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DealBy {
+    /// `round-robin`: in turns, with regard to who has which already.
+    RoundRobin,
+    /// `rendezvous`: by what the members are, alike on every router with this seed.
+    Rendezvous,
+}
+
+impl Resilient {
+    /// The rules of groups; `hash_seed` is that of the start.
+    pub fn rules(&self, hash_seed: u32) -> Rules {
+        let default = match self.enable {
+            true => Recovery::Idle,
+            false => Recovery::Immediate,
+        };
+        Rules {
+            resilient: self.enable,
+            buckets: self.buckets as usize,
+            bound: self.weight_error,
+            recovery: self.recovery.unwrap_or(default),
+            hold_down: self.hold_down,
+            active_timer: self.active_timer,
+            unbalanced_timer: self.unbalanced_timer,
+            deal: match self.deal {
+                DealBy::RoundRobin => Deal::RoundRobin,
+                DealBy::Rendezvous => Deal::Rendezvous(self.deal_seed.unwrap_or(hash_seed)),
+            },
+        }
+    }
 }
 
 /// Sizes of the forwarding tables; fixed at start.

@@ -1,6 +1,6 @@
 //! The commented file of `evenpath config default`, made from the defaults themselves.
 
-use super::{Config, Cores, Hugepages, Seed};
+use super::{Config, Cores, DealBy, Hugepages, Seed};
 use fastpath::hash::Field;
 use std::fmt::Write;
 
@@ -137,8 +137,9 @@ impl Sections<'_> {
 
         self.section(
             "resilient",
-            "Groups. In this version surviving flows never move and a returning member gets its\n\
-             # buckets back at once, enabled or not; the timers are read and have no effect yet.",
+            "Groups. Flows of members that stay never move when another one goes. Enabled: the number\n\
+             # of buckets is fixed, and a new member gets those that fall idle; else it gets its\n\
+             # share at once, and tables are as large as weight-error demands.",
         );
         self.line("enable", c.resilient.enable, "");
         self.line(
@@ -151,6 +152,36 @@ impl Sections<'_> {
         let unbalanced = c.resilient.unbalanced_timer;
         let unbalanced = unbalanced.map_or(u64::from(u32::MAX), |t| t.as_secs());
         self.line("unbalanced-timer", unbalanced, "seconds; 4294967295: never");
+        let recovery = c.resilient.recovery.map_or("auto", |r| r.name());
+        self.line(
+            "recovery",
+            quoted(recovery),
+            "immediate | idle | never: how who returns gets buckets; auto: idle if enabled, else immediate",
+        );
+        let hold_down = c.resilient.hold_down.as_secs();
+        self.line(
+            "hold-down",
+            hold_down,
+            "seconds that who returns must wait, 0..65535",
+        );
+        let percent = c.resilient.weight_error as f64 / 10_000.0;
+        self.line(
+            "weight-error",
+            percent,
+            "percent, 0.01..100; of a share, if not enabled",
+        );
+        let deal = match c.resilient.deal {
+            DealBy::RoundRobin => "round-robin",
+            DealBy::Rendezvous => "rendezvous",
+        };
+        self.line(
+            "deal",
+            quoted(deal),
+            "round-robin | rendezvous: the same buckets on all routers",
+        );
+        if let Some(seed) = c.resilient.deal_seed {
+            self.line("deal-seed", seed, "of rendezvous, 0..4294967295");
+        }
 
         self.section("tables", "Sizes, fixed at start.");
         self.line("routes-ipv4", c.tables.routes_ipv4, "1..4000000");

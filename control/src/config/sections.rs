@@ -3,9 +3,11 @@
 use super::problem::{Kind, Problems};
 use super::reader::{At, Findings, Section, number};
 use super::{
-    Api, Config, Cores, Eal, Fpm, Hash, Hugepages, Icmp, Port, Resilient, State, Tables, check,
-    port, profile,
+    Api, Config, Cores, DealBy, Eal, Fpm, Hash, Hugepages, Icmp, Port, Resilient, State, Tables,
+    check, port, profile,
 };
+use crate::deal::Recovery;
+use crate::quota::Ppm;
 use fastpath::hash::{Field, Fields};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -220,11 +222,20 @@ fn hash(s: &Section<'_, '_>, out: &mut Findings<'_>) -> Hash {
     }
 }
 
+const RESILIENT: &[&str] = &[
+    "enable",
+    "buckets",
+    "active-timer",
+    "unbalanced-timer",
+    "recovery",
+    "hold-down",
+    "weight-error",
+    "deal",
+    "deal-seed",
+];
+
 fn resilient(s: &Section<'_, '_>, out: &mut Findings<'_>) -> Resilient {
-    s.only(
-        &["enable", "buckets", "active-timer", "unbalanced-timer"],
-        out,
-    );
+    s.only(RESILIENT, out);
     let default = Resilient::default();
     let words = "64, 128, 256, 512, 1024, 2048 or 4096";
     let buckets = s.get("buckets", words, out, |v| {
@@ -237,11 +248,51 @@ fn resilient(s: &Section<'_, '_>, out: &mut Findings<'_>) -> Resilient {
     let words = "1..4294967295 seconds, the last: never";
     let unbalanced = default.unbalanced_timer.map_or(never, |t| t.as_secs());
     let unbalanced = s.number("unbalanced-timer", 1..=never, words, unbalanced, out);
+    let recovery = s.get("recovery", "auto, immediate, idle or never", out, |v| {
+        let name = v.as_str()?;
+        let all = Recovery::ALL.into_iter().map(Some).chain([None]);
+        all.into_iter()
+            .find(|r| r.map_or("auto", Recovery::name) == name)
+    });
+    let hold_down = default.hold_down.as_secs();
+    let hold_down = s.number("hold-down", 0..=65_535, "0..65535 seconds", hold_down, out);
+    let weight_error = s.get("weight-error", "0.01..100 percent", out, |v| {
+        let percent = match v.as_float() {
+            Some(float) => float.as_str().replace('_', "").parse::<f64>().ok()?,
+            None => u32::try_from(number(v)?).ok()?.into(),
+        };
+        let allowed = (0.01..=100.0).contains(&percent);
+        allowed.then(|| (percent * 10_000.0).round() as Ppm)
+    });
+    let deal = s.get("deal", "round-robin or rendezvous", out, |v| {
+        match v.as_str()? {
+            "round-robin" => Some(DealBy::RoundRobin),
+            "rendezvous" => Some(DealBy::Rendezvous),
+            _ => None,
+        }
+    });
+    let deal_seed = s.get("deal-seed", "0..4294967295", out, |v| {
+        u32::try_from(number(v)?).ok()
+    });
+    let enable = s.flag("enable", default.enable, out);
+    if let Some(deal) = deal
+        .as_ref()
+        .filter(|d| enable && d.value == DealBy::Rendezvous)
+    {
+        let words = "rendezvous deals by what the members are now, enable by what they were; \
+                     one of the two";
+        out.add(deal.line, s.path("deal"), Kind::Conflict(words));
+    }
     Resilient {
-        enable: s.flag("enable", default.enable, out),
+        enable,
         buckets: buckets.map_or(default.buckets, |at| at.value),
         active_timer: Duration::from_secs(active),
         unbalanced_timer: (unbalanced != never).then(|| Duration::from_secs(unbalanced)),
+        recovery: recovery.and_then(|at| at.value),
+        hold_down: Duration::from_secs(hold_down),
+        weight_error: weight_error.map_or(default.weight_error, |at| at.value),
+        deal: deal.map_or(default.deal, |at| at.value),
+        deal_seed: deal_seed.map(|at| at.value),
     }
 }
 

@@ -335,22 +335,31 @@ impl Lab {
         }
     }
 
-    /// What workers do with 64 hashes spread over all flows to a destination.
+    /// What workers do with 64 flows to a destination, or one for each bucket if there are more.
     pub fn flows(&self, destination: &str) -> Vec<AdjacencyId> {
+        let word = self.tables.groups.word(self.lookup(ip(destination)));
+        self.first_flows(destination, word.size().max(64))
+    }
+
+    /// What workers do with the flows to a destination whose hashes are 0 to `count` - 1.
+    pub fn first_flows(&self, destination: &str, count: u32) -> Vec<AdjacencyId> {
         let port_of = |id: AdjacencyId| {
             let facts = self.tables.adjacencies.slot(id).facts();
             facts.is_forward().then(|| facts.port())
         };
         let word = self.tables.groups.word(self.lookup(ip(destination)));
-        let step = (word.size() / 64).max(1);
-        let hashes = (0..64).map(|i| i * step);
-        hashes
+        (0..count)
             .map(|h| {
                 self.tables
                     .groups
                     .living(word, h, &self.tables.down, port_of)
             })
             .collect()
+    }
+
+    /// How many buckets a destination's group has.
+    pub fn size(&self, destination: &str) -> u32 {
+        self.tables.groups.word(self.lookup(ip(destination))).size()
     }
 
     /// The ports of [`Lab::flows`]; none for those that do not leave.
@@ -362,7 +371,7 @@ impl Lab {
             .collect()
     }
 
-    /// How many of 64 flows leave by each port.
+    /// How many of the flows leave by each port.
     pub fn spread(&self, destination: &str) -> BTreeMap<Option<u16>, usize> {
         let mut spread = BTreeMap::new();
         for port in self.ports(destination) {

@@ -347,6 +347,7 @@ impl Reader<'_> {
                 None => default.unbalanced_timer,
                 Some(n) => (n != u32::MAX).then(|| seconds(n)),
             },
+            ..default
         };
         self.say(&hash);
         Imported {

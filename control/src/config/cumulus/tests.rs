@@ -106,6 +106,7 @@ fn everything_that_is_ours_arrives() {
             buckets: 4096,
             active_timer: Duration::from_secs(30),
             unbalanced_timer: Some(Duration::from_secs(600)),
+            ..Resilient::default()
         }
     );
     assert!(imported.notes.is_empty(), "{:?}", imported.notes);

@@ -6,16 +6,25 @@
 //!
 //! A group has two tables: `home`, as if every member were usable, and `effective`, what is written.
 
-use crate::bucket::{self, Member, Terms, derive, is_minimal, second_choices, size_for, widened};
+mod table;
+
+use crate::bucket::{Member, Terms, derive, is_minimal, settle, widened};
+use crate::deal::{Party, Recovery, Rules};
 use crate::dplane::{Dplane, Full};
-use crate::nexthop::{Known, Members, Nexthops, SetId, Sets, State};
-use fastpath::table::{AdjacencyId, GroupId, GroupWord, LpmWrite};
+use crate::nexthop::{Known, Members, Nexthops, SetId, Sets};
+use fastpath::table::{GroupId, GroupWord, LpmWrite};
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
+use table::{Draft, deal};
 
 /// How many tables of groups that are gone are remembered, and for how long.
 const REMEMBERED: usize = 4096;
 const REMEMBERED_FOR: Duration = Duration::from_secs(3600);
+/// A table larger than it has to be takes at most this part of what is free.
+const PART_OF_FREE: usize = 4;
+/// Buckets are not moved in the background as long as routes come: those of one batch would end in
+/// groups that differ.
+const SETTLE: Duration = Duration::from_secs(3);
 
 /// A group.
 #[derive(Clone, Debug)]
@@ -30,8 +39,14 @@ pub struct Group {
     pub effective: Vec<Member>,
     /// Who takes over if an owner dies.
     pub seconds: Vec<Member>,
+    /// Members that were lost and do not return by themselves, ascending.
+    pub parked: Vec<Member>,
     /// Any member is usable.
     pub alive: bool,
+    /// Buckets held beyond what their owners are due, and since when there have been any.
+    pub surplus: usize,
+    /// Since when that has been so.
+    pub unbalanced: Option<Instant>,
     /// Where its buckets are.
     pub word: GroupWord,
     /// Prefixes that point to it.
@@ -44,12 +59,13 @@ struct Remembered {
     used: Instant,
 }
 
-/// What a new group would be.
-struct Draft {
-    lineage: SetId,
-    home: Vec<Member>,
-    effective: Vec<Member>,
-    alive: bool,
+/// What a draft depends on beside the members.
+#[derive(Clone, Copy)]
+struct Surroundings<'a> {
+    rules: &'a Rules,
+    memory: &'a HashMap<(SetId, SetId), Remembered>,
+    /// Buckets of the largest table that there is room for.
+    most: usize,
 }
 
 /// What happened to groups since it was last asked.
@@ -80,12 +96,18 @@ pub struct Groups {
     /// Where routes from a group to a set go, as long as nothing else changes.
     memo: HashMap<(GroupId, SetId), GroupId>,
     unused: BTreeSet<GroupId>,
-    buckets: usize,
+    rules: Rules,
+    /// Buckets of the largest table that there is room for.
+    most: usize,
+    /// When a route last entered a group.
+    entered: Option<Instant>,
+    /// Groups out of balance.
+    uneasy: BTreeSet<GroupId>,
 }
 
 impl Groups {
-    /// No group yet; those of several members get at least `buckets` buckets, a power of two.
-    pub fn new(buckets: usize) -> Self {
+    /// No group yet.
+    pub fn new(rules: Rules) -> Self {
         Groups {
             changes: Changes::default(),
             all: HashMap::new(),
@@ -93,7 +115,23 @@ impl Groups {
             memory: HashMap::new(),
             memo: HashMap::new(),
             unused: BTreeSet::new(),
-            buckets: buckets.max(1).next_power_of_two(),
+            rules,
+            most: 1 << GroupWord::MAX_LOG2,
+            entered: None,
+            uneasy: BTreeSet::new(),
+        }
+    }
+
+    /// The rules in force.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    fn surroundings(&self) -> Surroundings<'_> {
+        Surroundings {
+            rules: &self.rules,
+            memory: &self.memory,
+            most: self.most,
         }
     }
 
@@ -150,29 +188,49 @@ impl Groups {
         } else {
             GroupId::NONE
         };
+        self.entered = Some(now);
         if let Some(&known) = self.memo.get(&(from, set)) {
             return Ok(known);
         }
+        let (used, capacity) = dplane.buckets();
+        self.most = ((capacity - used) as usize / PART_OF_FREE).max(1);
         let members = sets.members(set);
-        let origin = self.all.get(&from).map(|g| (g, sets.members(g.set)));
-        let draft = self.draft(origin, set, &members, &*nexthops);
-        let same = self.by_set.get(&(draft.lineage, set)).and_then(|ids| {
-            ids.iter().copied().find(|id| {
-                self.all.get(id).is_some_and(|g| {
-                    g.home == draft.home
-                        && (g.alive, &g.effective) == (draft.alive, &draft.effective)
-                })
-            })
-        });
-        let id = match same {
-            Some(id) => id,
-            None => self.create(draft, set, &members, now, nexthops, dplane)?,
-        };
+        let mut id = self.find_or_create(from, set, &members, now, (nexthops, sets, dplane));
+        if matches!(id, Err(Full::Buckets { .. })) {
+            // Rather a coarser table than none.
+            self.most = 1;
+            id = self.find_or_create(from, set, &members, now, (nexthops, sets, dplane));
+        }
+        let id = id?;
         if from != GroupId::NONE && from != id {
             self.changes.moved.push((from, id));
         }
         self.memo.insert((from, set), id);
         Ok(id)
+    }
+
+    fn find_or_create<L: LpmWrite>(
+        &mut self,
+        from: GroupId,
+        set: SetId,
+        members: &Members,
+        now: Instant,
+        (nexthops, sets, dplane): (&mut Nexthops, &Sets, &mut Dplane<L>),
+    ) -> Result<GroupId, Full> {
+        let origin = self.all.get(&from).map(|g| (g, sets.members(g.set)));
+        let draft = Draft::new(&self.surroundings(), origin, set, members, &*nexthops);
+        let same = self.by_set.get(&(draft.lineage, set)).and_then(|ids| {
+            ids.iter().copied().find(|id| {
+                self.all.get(id).is_some_and(|g| {
+                    (&g.home, &g.parked) == (&draft.home, &draft.parked)
+                        && (g.alive, &g.effective) == (draft.alive, &draft.effective)
+                })
+            })
+        });
+        match same {
+            Some(id) => Ok(id),
+            None => self.create(draft, set, members, now, nexthops, dplane),
+        }
     }
 
     /// What happened since this was last asked.
@@ -190,112 +248,19 @@ impl Groups {
         nexthops: &impl Known,
     ) -> Group {
         let set = set.unwrap_or(SetId(u32::MAX));
-        let draft = self.draft(Some((origin, before.clone())), set, members, nexthops);
-        let mut group = Group {
-            set,
-            lineage: draft.lineage,
-            seconds: Vec::new(),
-            home: draft.home,
-            effective: draft.effective,
-            alive: draft.alive,
-            word: origin.word,
-            routes: origin.routes,
-        };
-        group.choose_seconds(&usable(members, nexthops));
+        let origin_of = Some((origin, before.clone()));
+        let draft = Draft::new(&self.surroundings(), origin_of, set, members, nexthops);
+        let mut group = Group::of(draft, set, origin.word);
+        group.routes = origin.routes;
+        let party = Party::of(members, &group.parked, nexthops);
+        group.choose_seconds(&party, &self.rules, nexthops);
         group
     }
 
-    /// How many buckets a group of `members` members has.
+    /// How many buckets a new group of `members` members with equal weights has.
     pub fn size(&self, members: usize) -> usize {
-        size_for(members, self.buckets)
-    }
-
-    fn draft(
-        &self,
-        origin: Option<(&Group, Members)>,
-        set: SetId,
-        members: &Members,
-        nexthops: &impl Known,
-    ) -> Draft {
-        let usable = usable(members, nexthops);
-        let alive = !usable.is_empty();
-        // Hosts and prefixes on the link have no past that others share.
-        let routed = |set: &Members| {
-            let gateway = |m: &(Member, u32)| {
-                let key = nexthops.known(m.0).map(|n| n.key);
-                key.is_some_and(|k| k.gateway.is_some() && !k.host)
-            };
-            set.iter().any(gateway)
-        };
-        let origin = origin.filter(|_| routed(members));
-        let wide = origin.as_ref().map_or(1, |(g, _)| g.home.len());
-        let size = match members.len() {
-            0 | 1 => 1,
-            n => size_for(n, self.buckets).max(wide),
-        };
-        let fresh = derive(None, members, size, None);
-        let Some((origin, before)) = origin else {
-            let effective = if alive {
-                derive(Some(&fresh), &usable, size, Some(&fresh))
-            } else {
-                fresh.clone()
-            };
-            return Draft {
-                lineage: set,
-                home: fresh,
-                effective,
-                alive,
-            };
-        };
-        if size == 1 {
-            return Draft {
-                lineage: origin.lineage,
-                home: fresh.clone(),
-                effective: fresh,
-                alive,
-            };
-        }
-        let same_place = renamed(&before, members, nexthops);
-        let here = |table: &[Member]| -> Vec<Member> {
-            let mut table = widened(table, size);
-            for owner in &mut table {
-                *owner = same_place.get(owner).copied().unwrap_or(*owner);
-            }
-            table
-        };
-        let present = here(&origin.home);
-        let remembered = self.memory.get(&(origin.lineage, set));
-        let remembered = remembered
-            .filter(|r| r.home.len() <= size)
-            .map(|r| widened(&r.home, size));
-        let fits = |t: &&Vec<Member>| is_minimal(&present, t);
-        let known = remembered.iter().chain(std::iter::once(&fresh)).find(fits);
-        let mut home = known.cloned().unwrap_or_else(|| {
-            let wish = remembered.as_ref().unwrap_or(&fresh);
-            derive(Some(&present), members, size, Some(wish))
-        });
-        let flows = if origin.alive {
-            here(&origin.effective)
-        } else {
-            present
-        };
-        let effective = if !alive {
-            flows
-        } else if usable.len() == members.len() {
-            if !is_minimal(&flows, &home) {
-                home = derive(Some(&flows), members, size, Some(&home));
-            }
-            home.clone()
-        } else {
-            derive(Some(&flows), &usable, size, Some(&home))
-        };
-        let lineage = if home == fresh { set } else { origin.lineage };
-        Draft {
-            lineage,
-            home,
-            effective,
-            alive,
-        }
+        let equal: Vec<(Member, u32)> = (0..members as Member).map(|m| (m, 1)).collect();
+        self.rules.size(&equal, 1, self.most)
     }
 
     fn create<L: LpmWrite>(
@@ -308,17 +273,10 @@ impl Groups {
         dplane: &mut Dplane<L>,
     ) -> Result<GroupId, Full> {
         let (id, word) = dplane.group(draft.home.len().max(1).ilog2())?;
-        let mut group = Group {
-            set,
-            lineage: draft.lineage,
-            seconds: Vec::new(),
-            home: draft.home,
-            effective: draft.effective,
-            alive: draft.alive,
-            word,
-            routes: 0,
-        };
-        group.choose_seconds(&usable(members, nexthops));
+        let mut group = Group::of(draft, set, word);
+        let party = Party::of(members, &group.parked, &*nexthops);
+        group.choose_seconds(&party, &self.rules, &*nexthops);
+        group.weigh(&party, &self.rules, now);
         group.write(members, nexthops, dplane);
         dplane.publish(id, word);
         for (member, _) in members.iter() {
@@ -332,6 +290,7 @@ impl Groups {
         self.all.insert(id, group);
         self.unused.insert(id);
         self.changes.dealt.insert(id);
+        self.note_balance(id);
         Ok(id)
     }
 
@@ -359,16 +318,67 @@ impl Groups {
             return 0;
         };
         let members = sets.members(group.set);
-        let usable = usable(&members, nexthops);
         let old_home = group.home.clone();
-        group.react(&members, &usable);
+        group.follow(&members, nexthops, &self.rules);
+        let party = Party::of(&members, &group.parked, nexthops);
+        group.weigh(&party, &self.rules, now);
         let moved = group.write(&members, nexthops, dplane);
         self.changes.dealt.insert(id);
         if group.home != old_home {
             let group = group.clone();
             self.remember(&group, now);
         }
+        self.note_balance(id);
         moved
+    }
+
+    /// Moves buckets in the background: see [`Group::ease`]. Which groups changed, and how many
+    /// buckets of each moved.
+    pub fn ease<L: LpmWrite>(
+        &mut self,
+        now: Instant,
+        idle: impl Fn(GroupId, usize, Member) -> bool,
+        (nexthops, sets, dplane): (&Nexthops, &Sets, &Dplane<L>),
+    ) -> Vec<(GroupId, usize)> {
+        let lately = |at: Instant| now.saturating_duration_since(at) < SETTLE;
+        if self.entered.is_some_and(lately) {
+            return Vec::new();
+        }
+        let mut changed = Vec::new();
+        for id in self.uneasy.clone() {
+            let Some(group) = self.all.get_mut(&id) else {
+                continue;
+            };
+            let members = sets.members(group.set);
+            let by = (nexthops, &self.rules);
+            let moved = group.ease(&members, by, |b, owner| idle(id, b, owner), now);
+            if group.unbalanced.is_none() {
+                self.uneasy.remove(&id);
+            }
+            if moved > 0 {
+                group.write(&members, nexthops, dplane);
+                let group = group.clone();
+                self.remember(&group, now);
+                self.changes.dealt.insert(id);
+                changed.push((id, moved));
+            }
+        }
+        if !changed.is_empty() {
+            self.memo.clear();
+        }
+        changed
+    }
+
+    /// Some group holds buckets beyond what their owners are due.
+    pub fn is_uneasy(&self) -> bool {
+        !self.uneasy.is_empty()
+    }
+
+    fn note_balance(&mut self, id: GroupId) {
+        match self.all.get(&id).map(|g| g.unbalanced) {
+            Some(Some(_)) => self.uneasy.insert(id),
+            _ => self.uneasy.remove(&id),
+        };
     }
 
     /// Takes groups that no prefix points to out of the tables; the members that lost a group.
@@ -404,6 +414,7 @@ impl Groups {
             self.remember(&group, now);
             dplane.retire_group(id, group.word);
             self.changes.gone.push(id);
+            self.uneasy.remove(&id);
         }
         self.forget(now);
         touched
@@ -436,101 +447,119 @@ impl Groups {
 }
 
 impl Group {
-    /// Deals buckets for these of its members being usable.
-    fn react(&mut self, members: &Members, usable: &[(Member, u32)]) {
-        let was_alive = std::mem::replace(&mut self.alive, !usable.is_empty());
-        if self.alive {
-            let size = self.home.len();
-            let all = usable.len() == members.len();
-            if all && is_minimal(&self.effective, &self.home) {
-                self.effective.clone_from(&self.home);
-            } else {
-                // Workers have sent the flows of the dead to the second choices already.
-                let is_usable = |m: Member| usable.binary_search_by_key(&m, |u| u.0).is_ok();
-                let wish: Vec<Member> = (0..size)
-                    .map(|b| match (self.effective[b], self.seconds[b]) {
-                        (owner, second) if was_alive && !is_usable(owner) && is_usable(second) => {
-                            second
-                        }
-                        _ => self.home[b],
-                    })
-                    .collect();
-                self.effective = derive(Some(&self.effective), usable, size, Some(&wish));
-                if all {
-                    self.home.clone_from(&self.effective);
-                }
-            }
-            self.choose_seconds(usable);
+    fn of(draft: Draft, set: SetId, word: GroupWord) -> Self {
+        Group {
+            set,
+            lineage: draft.lineage,
+            seconds: Vec::new(),
+            home: draft.home,
+            effective: draft.effective,
+            parked: draft.parked,
+            alive: draft.alive,
+            surplus: 0,
+            unbalanced: None,
+            word,
+            routes: 0,
         }
     }
+}
 
-    /// What follows from the state of its `members` as `nexthops` know it.
-    pub fn follow(&mut self, members: &Members, nexthops: &impl Known) {
-        self.react(members, &usable(members, nexthops));
-    }
-
-    fn choose_seconds(&mut self, usable: &[(Member, u32)]) {
-        self.seconds = if self.alive {
-            second_choices(
-                &self.effective,
-                &Terms {
-                    members: usable,
-                    leaving: &[],
-                    preferred: Some(&self.home),
-                },
-            )
-        } else {
-            self.effective.clone()
-        };
-    }
-
-    fn write<L: LpmWrite>(
+impl Surroundings<'_> {
+    /// The group of `set` for routes that leave `origin`, whose members were `before`; `fresh` is
+    /// the table that new routes would get.
+    fn succeed(
         &self,
-        members: &Members,
-        nexthops: &Nexthops,
-        dplane: &Dplane<L>,
-    ) -> usize {
-        let adjacency = |m: Member| nexthops.get(m).and_then(|n| n.adjacency);
-        let none = self.without_usable(members, nexthops);
-        let mut moved = 0;
-        for (b, (first, second)) in self.effective.iter().zip(&self.seconds).enumerate() {
-            let (first, second) = if self.alive {
-                let first = adjacency(*first).unwrap_or(none);
-                (first, adjacency(*second).unwrap_or(first))
-            } else {
-                (none, none)
-            };
-            moved += usize::from(dplane.set_bucket(self.word, b, first, second));
-        }
-        moved
-    }
-
-    /// What happens when no member is usable: routes whose next hops are all outside our ports
-    /// (management) are the kernel's.
-    fn without_usable(&self, members: &Members, nexthops: &Nexthops) -> AdjacencyId {
-        let foreign = |m: &(Member, u32)| {
-            let state = nexthops.get(m.0).map(|n| n.outlook.state);
-            state == Some(State::NoPort)
+        origin: &Group,
+        before: &Members,
+        (set, members): (SetId, &Members),
+        fresh: &[Member],
+        nexthops: &impl Known,
+    ) -> Draft {
+        let (rules, size) = (self.rules, fresh.len());
+        let same_place = renamed(before, members, nexthops);
+        let here = |table: &[Member]| -> Vec<Member> {
+            let mut table = widened(table, size);
+            for owner in &mut table {
+                *owner = same_place.get(owner).copied().unwrap_or(*owner);
+            }
+            table
         };
-        if members.iter().all(foreign) {
-            AdjacencyId::PUNT
+        let present = here(&origin.home);
+        let remembered = self.memory.get(&(origin.lineage, set));
+        let remembered = remembered
+            .filter(|r| r.home.len() <= size)
+            .map(|r| widened(&r.home, size));
+        let flows = if origin.alive {
+            here(&origin.effective)
         } else {
-            AdjacencyId::NEXTHOP_DOWN
-        }
-    }
-
-    /// Buckets that `member` has now.
-    pub fn share(&self, member: Member) -> usize {
-        if self.alive {
-            self.effective.iter().filter(|&&m| m == member).count()
+            present.clone()
+        };
+        let returns = remembered.is_some();
+        let parked = match rules.recovery {
+            Recovery::Never => {
+                let is_new = |m: Member| {
+                    before.binary_search_by_key(&m, |x| x.0).is_err() && !flows.contains(&m)
+                };
+                let waits = |m: Member| origin.parked.contains(&m) || returns && is_new(m);
+                members.iter().map(|m| m.0).filter(|m| waits(*m)).collect()
+            }
+            _ => Vec::new(),
+        };
+        let party = Party::of(members, &parked, nexthops);
+        let alive = party.is_alive();
+        let immediate = rules.recovery == Recovery::Immediate;
+        let patient = if returns { !immediate } else { rules.resilient };
+        let (mut home, effective);
+        if patient {
+            let wish = remembered.as_deref().unwrap_or(fresh);
+            home = if party.complete {
+                deal(&flows, &party, Some(wish), |_| false)
+            } else {
+                let all = Terms {
+                    members,
+                    leaving: &[],
+                    preferred: Some(wish),
+                };
+                settle(Some(&present), size, &all, |_| false)
+            };
+            effective = if !alive {
+                flows
+            } else if party.complete {
+                home.clone()
+            } else {
+                deal(&flows, &party, Some(&home), |_| false)
+            };
         } else {
-            0
+            let fresh = fresh.to_vec();
+            let fits = |t: &&Vec<Member>| is_minimal(&present, t);
+            let known = remembered.iter().chain(std::iter::once(&fresh)).find(fits);
+            home = known.cloned().unwrap_or_else(|| {
+                let wish = remembered.as_ref().unwrap_or(&fresh);
+                derive(Some(&present), members, size, Some(wish))
+            });
+            effective = if !alive {
+                flows
+            } else if party.complete {
+                if !is_minimal(&flows, &home) {
+                    home = derive(Some(&flows), members, size, Some(&home));
+                }
+                home.clone()
+            } else {
+                let stays = |b: usize| party.leaving.binary_search(&flows[b]).is_ok();
+                deal(&flows, &party, Some(&home), |b| !stays(b))
+            };
         }
-    }
-
-    /// Buckets that are not where they belong while all members are usable.
-    pub fn displaced(&self) -> usize {
-        bucket::moved(&self.home, &self.effective)
+        if !immediate && alive {
+            home.clone_from(&effective);
+        }
+        let lineage = if home == fresh { set } else { origin.lineage };
+        Draft {
+            lineage,
+            home,
+            effective,
+            parked,
+            alive,
+        }
     }
 }
 
@@ -551,13 +580,4 @@ fn renamed(old: &Members, new: &Members, nexthops: &impl Known) -> HashMap<Membe
         place(g).map(|_| (g, same))
     });
     pairs.collect()
-}
-
-/// The members that can be used.
-fn usable(members: &Members, nexthops: &impl Known) -> Vec<(Member, u32)> {
-    let up = members
-        .iter()
-        .copied()
-        .filter(|m| nexthops.can_be_used(m.0));
-    up.collect()
 }

@@ -1,0 +1,205 @@
+//! How groups deal their buckets, as the operator wants it, and who takes part in a deal.
+
+use crate::bucket::{Member, size_for};
+use crate::nexthop::{Known, Members, Standing};
+use crate::quota::{Ppm, quotas, size_within};
+use crate::rendezvous::{self, Contender};
+use fastpath::table::GroupWord;
+use std::time::Duration;
+
+/// What a member that returns gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Recovery {
+    /// The buckets that it had, at once.
+    Immediate,
+    /// Its share, as buckets fall idle.
+    Idle,
+    /// Nothing, until somebody calls for it or nobody else is left.
+    Never,
+}
+
+impl Recovery {
+    /// All of them.
+    pub const ALL: [Recovery; 3] = [Recovery::Immediate, Recovery::Idle, Recovery::Never];
+
+    /// The name in the configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Recovery::Immediate => "immediate",
+            Recovery::Idle => "idle",
+            Recovery::Never => "never",
+        }
+    }
+}
+
+/// How buckets are dealt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Deal {
+    /// In turns, with regard to who has which already.
+    RoundRobin,
+    /// By [`rendezvous`], with this seed.
+    Rendezvous(u32),
+}
+
+/// The rules of all groups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Resilient: a fixed number of buckets, and who is new gets only those that fall idle.
+    pub resilient: bool,
+    /// Buckets of a group of several members, a power of two; at least so many if not resilient.
+    pub buckets: usize,
+    /// How far a member may be from its exact share: what sizes tables that are not resilient.
+    pub bound: Ppm,
+    /// What a member that returns gets.
+    pub recovery: Recovery,
+    /// A member that returns counts as away for so long.
+    pub hold_down: Duration,
+    /// A bucket without packets for so long is idle.
+    pub active_timer: Duration,
+    /// A group that has not been in balance for so long is balanced by force; none: never.
+    pub unbalanced_timer: Option<Duration>,
+    /// How buckets are dealt.
+    pub deal: Deal,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Rules {
+            resilient: false,
+            buckets: 64,
+            bound: 10_000,
+            recovery: Recovery::Immediate,
+            hold_down: Duration::ZERO,
+            active_timer: Duration::from_secs(120),
+            unbalanced_timer: None,
+            deal: Deal::RoundRobin,
+        }
+    }
+}
+
+impl Rules {
+    /// How many buckets a group of `members` gets that had `wide` of them, when tables of up to
+    /// `most` are allowed.
+    ///
+    /// Tables never shrink along their lineage: that would move flows. By rendezvous all groups
+    /// have the same number, or who learned a different history would have another table.
+    pub fn size(&self, members: &[(Member, u32)], wide: usize, most: usize) -> usize {
+        if members.len() <= 1 {
+            return 1;
+        }
+        let least = size_for(members.len(), self.buckets);
+        if matches!(self.deal, Deal::Rendezvous(_)) {
+            least
+        } else if self.resilient {
+            least.max(wide)
+        } else {
+            let most = most.min(1 << GroupWord::MAX_LOG2);
+            size_within(members, (least, most), self.bound).0.max(wide)
+        }
+    }
+
+    /// Surplus buckets stay until they may move, when members come as well as when they return.
+    pub fn is_patient(&self) -> bool {
+        self.resilient || self.recovery != Recovery::Immediate
+    }
+}
+
+/// The members of a group by what they may do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Party {
+    /// They get buckets.
+    pub due: Vec<(Member, u32)>,
+    /// They get none and keep those that they have until these may move.
+    pub leaving: Vec<Member>,
+    /// All members get buckets.
+    pub complete: bool,
+}
+
+impl Party {
+    /// Of `members`, those in `parked` wait.
+    ///
+    /// If nobody is due, whoever can be used is: an operator's wish to spare a next hop does not
+    /// outweigh that packets are lost.
+    pub fn of(members: &Members, parked: &[Member], nexthops: &impl Known) -> Self {
+        let standing = |m: Member| match nexthops.standing(m) {
+            Standing::In if parked.binary_search(&m).is_ok() => Standing::Waiting,
+            other => other,
+        };
+        let which = |wanted: &dyn Fn(Standing) -> bool| -> Vec<(Member, u32)> {
+            let all = members.iter().copied();
+            all.filter(|m| wanted(standing(m.0))).collect()
+        };
+        let due = which(&|s| s == Standing::In);
+        if due.is_empty() {
+            return Party {
+                due: which(&|s| s != Standing::Out),
+                leaving: Vec::new(),
+                complete: false,
+            };
+        }
+        Party {
+            complete: due.len() == members.len(),
+            leaving: which(&|s| s == Standing::Leaving)
+                .iter()
+                .map(|m| m.0)
+                .collect(),
+            due,
+        }
+    }
+
+    /// Somebody can be used.
+    pub fn is_alive(&self) -> bool {
+        !self.due.is_empty()
+    }
+
+    /// How many buckets of `table` are held beyond quotas, of those leaving: all.
+    pub fn surplus(&self, table: &[Member]) -> usize {
+        if self.due.is_empty() {
+            return 0;
+        }
+        let held = self.held(table);
+        let quota = quotas(&self.due, table.len(), &held, false);
+        let over = held.iter().zip(quota).map(|(h, q)| h.saturating_sub(q));
+        over.sum::<usize>() + self.left_behind(table)
+    }
+
+    /// How many buckets of `table` those hold that are leaving.
+    pub fn left_behind(&self, table: &[Member]) -> usize {
+        let leaving = |m: &&Member| self.leaving.binary_search(m).is_ok();
+        table.iter().filter(leaving).count()
+    }
+
+    /// How many buckets of `table` each of those due holds.
+    pub fn held(&self, table: &[Member]) -> Vec<usize> {
+        let mut held = vec![0; self.due.len()];
+        for owner in table {
+            if let Ok(i) = self.due.binary_search_by_key(owner, |m| m.0) {
+                held[i] += 1;
+            }
+        }
+        held
+    }
+}
+
+/// What rendezvous knows of `members`.
+pub fn contenders(members: &[(Member, u32)], nexthops: &impl Known) -> Vec<Contender> {
+    let known = |&(member, weight): &(Member, u32)| {
+        let name = nexthops.known(member).map_or(0, |n| n.title);
+        Contender {
+            member,
+            name,
+            weight,
+        }
+    };
+    members.iter().map(known).collect()
+}
+
+/// The table that rendezvous gives `members`, and who is second.
+pub fn by_rendezvous(
+    members: &[(Member, u32)],
+    size: usize,
+    seed: u32,
+    nexthops: &impl Known,
+) -> (Vec<Member>, Vec<Member>) {
+    rendezvous::deal(&contenders(members, nexthops), size, seed)
+}

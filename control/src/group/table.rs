@@ -1,0 +1,298 @@
+//! The table of one group: what it becomes when its members come, go, or are drained.
+
+use super::{Group, Surroundings};
+use crate::bucket::{self, Member, Terms, is_minimal, second_choices, settle};
+use crate::deal::{Deal, Party, Recovery, Rules, by_rendezvous};
+use crate::dplane::Dplane;
+use crate::nexthop::{Known, Members, Nexthops, Standing, State};
+use fastpath::table::{AdjacencyId, LpmWrite};
+use std::time::Instant;
+
+impl Group {
+    /// What follows from the state of its `members` as `nexthops` know it.
+    pub fn follow(&mut self, members: &Members, nexthops: &impl Known, rules: &Rules) {
+        self.park(members, nexthops, rules);
+        let party = Party::of(members, &self.parked, nexthops);
+        let was_alive = std::mem::replace(&mut self.alive, party.is_alive());
+        if !self.alive {
+            return;
+        }
+        if let Deal::Rendezvous(seed) = rules.deal {
+            self.rank(&party, seed, |_| false, nexthops);
+            return;
+        }
+        let returns = party.complete && rules.recovery == Recovery::Immediate;
+        if returns && is_minimal(&self.effective, &self.home) {
+            self.effective.clone_from(&self.home);
+        } else {
+            // Workers have sent the flows of the dead to the second choices already.
+            let wish: Vec<Member> = (0..self.home.len())
+                .map(|b| match (self.effective[b], self.seconds[b]) {
+                    (owner, second) if was_alive && is_out(nexthops, owner) => second,
+                    _ => self.home[b],
+                })
+                .collect();
+            let (effective, home) = (&self.effective, &self.home);
+            let may_move = |b: usize| {
+                let theirs = rules.recovery == Recovery::Immediate && home[b] != effective[b];
+                let stays = party.leaving.binary_search(&effective[b]).is_ok();
+                !stays && (theirs || !rules.is_patient())
+            };
+            self.effective = deal(&self.effective, &party, Some(&wish), may_move);
+            self.take_home(&party, rules);
+        }
+        self.choose_seconds(&party, rules, nexthops);
+    }
+
+    /// While one that was lost may not return by itself, it waits.
+    fn park(&mut self, members: &Members, nexthops: &impl Known, rules: &Rules) {
+        if rules.recovery != Recovery::Never {
+            self.parked.clear();
+            return;
+        }
+        self.parked
+            .retain(|p| members.binary_search_by_key(p, |m| m.0).is_ok());
+        let lost = members
+            .iter()
+            .map(|m| m.0)
+            .filter(|m| is_out(nexthops, *m) && self.alive && self.effective.contains(m));
+        for member in lost.collect::<Vec<_>>() {
+            if let Err(at) = self.parked.binary_search(&member) {
+                self.parked.insert(at, member);
+            }
+        }
+    }
+
+    /// Where buckets are is where they belong, unless they are to return.
+    fn take_home(&mut self, party: &Party, rules: &Rules) {
+        if party.complete || rules.recovery != Recovery::Immediate {
+            self.home.clone_from(&self.effective);
+        }
+    }
+
+    /// Deals by rank; of those leaving only what `may_move`.
+    fn rank(
+        &mut self,
+        party: &Party,
+        seed: u32,
+        may_move: impl Fn(usize) -> bool,
+        nexthops: &impl Known,
+    ) {
+        let size = self.home.len();
+        let (mut first, mut second) = by_rendezvous(&party.due, size, seed, nexthops);
+        for b in 0..size {
+            let owner = self.effective[b];
+            if party.leaving.binary_search(&owner).is_ok() && !may_move(b) {
+                (first[b], second[b]) = (owner, first[b]);
+            }
+        }
+        (self.effective, self.seconds) = (first, second);
+    }
+
+    pub(super) fn choose_seconds(&mut self, party: &Party, rules: &Rules, nexthops: &impl Known) {
+        self.seconds = match rules.deal {
+            _ if !self.alive => self.effective.clone(),
+            Deal::RoundRobin => second_choices(
+                &self.effective,
+                &Terms {
+                    members: &party.due,
+                    leaving: &party.leaving,
+                    preferred: Some(&self.home),
+                },
+            ),
+            Deal::Rendezvous(seed) => {
+                let (first, second) = by_rendezvous(&party.due, self.home.len(), seed, nexthops);
+                let both = first.into_iter().zip(second).zip(&self.effective);
+                both.map(|((f, s), owner)| if f == *owner { s } else { f })
+                    .collect()
+            }
+        };
+    }
+
+    /// Moves what is held beyond quotas, of those leaving all: the buckets that are `idle`, and
+    /// all of the former when the group has waited long enough. How many moved.
+    pub fn ease(
+        &mut self,
+        members: &Members,
+        (nexthops, rules): (&impl Known, &Rules),
+        idle: impl Fn(usize, Member) -> bool,
+        now: Instant,
+    ) -> usize {
+        let party = Party::of(members, &self.parked, nexthops);
+        self.weigh(&party, rules, now);
+        let Some(since) = self.unbalanced.filter(|_| party.is_alive()) else {
+            return 0;
+        };
+        let waited = now.saturating_duration_since(since);
+        let forced = rules.unbalanced_timer.is_some_and(|t| waited >= t);
+        let before = self.effective.clone();
+        if let Deal::Rendezvous(seed) = rules.deal {
+            self.rank(&party, seed, |b| idle(b, before[b]), nexthops);
+        } else {
+            let leaves = |b: usize| party.leaving.binary_search(&before[b]).is_ok();
+            let may_move = |b: usize| idle(b, before[b]) || forced && !leaves(b);
+            self.effective = deal(&before, &party, Some(&self.home), may_move);
+            self.take_home(&party, rules);
+            self.choose_seconds(&party, rules, nexthops);
+        }
+        self.weigh(&party, rules, now);
+        bucket::moved(&before, &self.effective)
+    }
+
+    /// Notes since when the group has been out of balance.
+    pub(super) fn weigh(&mut self, party: &Party, rules: &Rules, now: Instant) {
+        self.surplus = match rules.deal {
+            _ if !party.is_alive() => 0,
+            Deal::RoundRobin => party.surplus(&self.effective),
+            // What chance deals is nobody's surplus.
+            Deal::Rendezvous(_) => party.left_behind(&self.effective),
+        };
+        self.unbalanced = match self.surplus {
+            0 => None,
+            _ => Some(self.unbalanced.unwrap_or(now)),
+        };
+    }
+
+    pub(super) fn write<L: LpmWrite>(
+        &self,
+        members: &Members,
+        nexthops: &Nexthops,
+        dplane: &Dplane<L>,
+    ) -> usize {
+        let adjacency = |m: Member| nexthops.get(m).and_then(|n| n.adjacency);
+        let none = self.without_usable(members, nexthops);
+        let mut moved = 0;
+        for (b, (first, second)) in self.effective.iter().zip(&self.seconds).enumerate() {
+            let (first, second) = if self.alive {
+                let first = adjacency(*first).unwrap_or(none);
+                (first, adjacency(*second).unwrap_or(first))
+            } else {
+                (none, none)
+            };
+            moved += usize::from(dplane.set_bucket(self.word, b, first, second));
+        }
+        moved
+    }
+
+    /// What happens when no member is usable: routes whose next hops are all outside our ports
+    /// (management) are the kernel's.
+    fn without_usable(&self, members: &Members, nexthops: &Nexthops) -> AdjacencyId {
+        let foreign = |m: &(Member, u32)| {
+            let state = nexthops.get(m.0).map(|n| n.outlook.state);
+            state == Some(State::NoPort)
+        };
+        if members.iter().all(foreign) {
+            AdjacencyId::PUNT
+        } else {
+            AdjacencyId::NEXTHOP_DOWN
+        }
+    }
+
+    /// Buckets that `member` has now.
+    pub fn share(&self, member: Member) -> usize {
+        if self.alive {
+            self.effective.iter().filter(|&&m| m == member).count()
+        } else {
+            0
+        }
+    }
+
+    /// Buckets that are not where they belong while all members are usable.
+    pub fn displaced(&self) -> usize {
+        bucket::moved(&self.home, &self.effective)
+    }
+}
+
+fn is_out(nexthops: &impl Known, member: Member) -> bool {
+    nexthops.standing(member) == Standing::Out
+}
+
+/// [`settle`] among `party`.
+pub(super) fn deal(
+    table: &[Member],
+    party: &Party,
+    preferred: Option<&[Member]>,
+    may_move: impl Fn(usize) -> bool,
+) -> Vec<Member> {
+    let terms = Terms {
+        members: &party.due,
+        leaving: &party.leaving,
+        preferred,
+    };
+    settle(Some(table), table.len(), &terms, may_move)
+}
+
+/// What a new group would be.
+pub(super) struct Draft {
+    pub lineage: crate::nexthop::SetId,
+    pub home: Vec<Member>,
+    pub effective: Vec<Member>,
+    pub parked: Vec<Member>,
+    pub alive: bool,
+}
+
+impl Draft {
+    /// The group of `set`, which has these members, for routes from `origin` or, if there is none,
+    /// for new ones.
+    pub fn new(
+        around: &Surroundings<'_>,
+        origin: Option<(&Group, Members)>,
+        set: crate::nexthop::SetId,
+        members: &Members,
+        nexthops: &impl Known,
+    ) -> Draft {
+        let rules = around.rules;
+        // Hosts and prefixes on the link have no past that others share.
+        let gateway = |m: &(Member, u32)| {
+            let key = nexthops.known(m.0).map(|n| n.key);
+            key.is_some_and(|k| k.gateway.is_some() && !k.host)
+        };
+        let origin = origin.filter(|_| members.iter().any(gateway));
+        let wide = origin.as_ref().map_or(1, |(g, _)| g.home.len());
+        let size = rules.size(members, wide, around.most);
+        let lineage = origin.as_ref().map_or(set, |(g, _)| g.lineage);
+        let party = Party::of(members, &[], nexthops);
+        let new = |lineage, home: Vec<Member>, effective| Draft {
+            lineage,
+            home,
+            effective,
+            parked: Vec::new(),
+            alive: party.is_alive(),
+        };
+        if let Deal::Rendezvous(seed) = rules.deal {
+            let home = by_rendezvous(members, size, seed, nexthops).0;
+            let effective = match party.is_alive() {
+                true => by_rendezvous(&party.due, size, seed, nexthops).0,
+                false => home.clone(),
+            };
+            let mut draft = new(lineage, home, effective);
+            draft.linger(origin.as_ref().map(|(g, _)| *g), &party);
+            return draft;
+        }
+        let fresh = bucket::derive(None, members, size, None);
+        let Some((origin, before)) = origin else {
+            let effective = if party.is_alive() {
+                deal(&fresh, &party, Some(&fresh), |_| true)
+            } else {
+                fresh.clone()
+            };
+            return new(lineage, fresh, effective);
+        };
+        if size == 1 {
+            return new(lineage, fresh.clone(), fresh);
+        }
+        around.succeed(origin, &before, (set, members), &fresh, nexthops)
+    }
+
+    /// What leaves keeps what it had, as far as sizes allow.
+    fn linger(&mut self, origin: Option<&Group>, party: &Party) {
+        let Some(origin) = origin.filter(|g| g.effective.len() == self.effective.len()) else {
+            return;
+        };
+        for (slot, owner) in self.effective.iter_mut().zip(&origin.effective) {
+            if party.leaving.binary_search(owner).is_ok() {
+                *slot = *owner;
+            }
+        }
+    }
+}
