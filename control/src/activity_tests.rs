@@ -1,4 +1,5 @@
 use super::*;
+use crate::deal::Rules;
 use fastpath::table::PortId;
 
 fn of(packets: u64, bytes: u64) -> Traffic {
@@ -72,7 +73,7 @@ fn what_comes_too_late_is_active_and_not_added() {
     assert_eq!(page.buckets[0].active, Some(now));
     assert_eq!(page.buckets[0].traffic, of(0, 0));
     assert_eq!(page.buckets[1].traffic, of(1, 60));
-    let none = Groups::new(64);
+    let none = Groups::new(Rules::default());
     book.read(&none, now);
     assert_eq!(book.uncounted(), of(1 << 27, 1 << 36));
     // The next one is in time again.
@@ -122,7 +123,7 @@ fn a_doubled_table_repeats_and_a_halved_one_merges() {
 fn without_workers_it_is_empty_and_never_due() {
     let mut book = Activity::default();
     let now = Instant::now();
-    book.read(&Groups::new(64), now);
+    book.read(&Groups::new(Rules::default()), now);
     assert_eq!((book.due(), book.is_watching()), (None, false));
     assert_eq!(book.idle_for(GroupId(1), 0, now), None);
     assert!(book.buckets(GroupId(1)).is_empty());

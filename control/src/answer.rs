@@ -41,6 +41,7 @@ impl<L: LpmWrite> Control<L> {
             Request::SetHash(wanted) => self.set_hash(wanted, now).map(Response::SetHash),
             Request::Trace(query) => self.trace(query).map(|t| Response::Trace(Box::new(t))),
             Request::Traces(all) => self.traces(all).map(Response::Traces),
+            Request::Drain(wanted) => self.drain(wanted, now).map(Response::Drain),
             Request::FpmRelease => Ok(Response::Released(self.release(now))),
         };
         match answer {

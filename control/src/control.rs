@@ -46,6 +46,8 @@ pub struct Counters {
     pub moved: u64,
     /// Routes that a sweep removed.
     pub swept: u64,
+    /// Buckets that the background pass moved.
+    pub eased: u64,
 }
 
 /// All state of the control thread.
@@ -71,6 +73,8 @@ pub struct Control<L: LpmWrite> {
     retry_at: Option<Instant>,
     /// So many next hops or sets call for [`Control::collect`].
     pub(crate) collect_at: usize,
+    /// When buckets are looked at that may have to move.
+    pub(crate) ease_at: Option<Instant>,
     started: Noticed,
     snapshot: Option<Box<dyn Fn() -> fastpath::table::stats::Snapshot + Send>>,
     pub(crate) activity: Activity,
@@ -113,6 +117,7 @@ impl<L: LpmWrite> Control<L> {
             gleaned: HashMap::new(),
             retry_at: None,
             collect_at: 0,
+            ease_at: None,
             snapshot: None,
             activity: Activity::default(),
             samples: Samples::default(),
@@ -243,6 +248,7 @@ impl<L: LpmWrite> Control<L> {
                 drive(&mut self.plan, &mut self.rib, prefix, now);
             }
         }
+        self.release_and_ease(now);
         self.commit(now);
         if self.activity.due().is_some_and(|due| now >= due) {
             self.activity.read(&self.plan.groups, now);
@@ -257,6 +263,7 @@ impl<L: LpmWrite> Control<L> {
             self.session.deadline(),
             self.retry_at,
             self.activity.due(),
+            self.next_ease(),
         ];
         dues.into_iter().flatten().min()
     }
@@ -271,6 +278,7 @@ impl<L: LpmWrite> Control<L> {
         let (refused, actions) = self.plan.commit(now);
         let changes = self.plan.groups.take_changes();
         self.activity.follow(&self.plan.groups, &changes, now);
+        self.plan_easing(now);
         self.collect();
         self.actions.extend(actions);
         if std::mem::take(&mut self.plan.short_of_room) {
@@ -526,7 +534,13 @@ impl<L: LpmWrite> Control<L> {
         }
     }
 
-    fn repaired(&mut self, object: String, what: String, repair: &Repair, noticed: Noticed) {
+    pub(crate) fn repaired(
+        &mut self,
+        object: String,
+        what: String,
+        repair: &Repair,
+        noticed: Noticed,
+    ) {
         let mut details = vec![
             ("groups", repair.groups.to_string()),
             ("buckets-moved", repair.moved.to_string()),

@@ -113,16 +113,24 @@ pub struct Party {
     pub leaving: Vec<Member>,
     /// All members get buckets.
     pub complete: bool,
+    /// Those due are but the last resort.
+    pub last_resort: bool,
 }
 
 impl Party {
-    /// Of `members`, those in `parked` wait.
+    /// Of `members`, those in `parked` wait; `table` tells who has buckets now.
     ///
     /// If nobody is due, whoever can be used is: an operator's wish to spare a next hop does not
     /// outweigh that packets are lost.
-    pub fn of(members: &Members, parked: &[Member], nexthops: &impl Known) -> Self {
+    pub fn of(
+        members: &Members,
+        parked: &[Member],
+        table: &[Member],
+        nexthops: &impl Known,
+    ) -> Self {
         let standing = |m: Member| match nexthops.standing(m) {
             Standing::In if parked.binary_search(&m).is_ok() => Standing::Waiting,
+            Standing::HeldDown if table.contains(&m) => Standing::In,
             other => other,
         };
         let which = |wanted: &dyn Fn(Standing) -> bool| -> Vec<(Member, u32)> {
@@ -135,9 +143,11 @@ impl Party {
                 due: which(&|s| s != Standing::Out),
                 leaving: Vec::new(),
                 complete: false,
+                last_resort: true,
             };
         }
         Party {
+            last_resort: false,
             complete: due.len() == members.len(),
             leaving: which(&|s| s == Standing::Leaving)
                 .iter()

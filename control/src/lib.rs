@@ -26,6 +26,7 @@ pub mod config;
 pub mod control;
 pub mod deal;
 pub mod dplane;
+mod drain;
 pub mod event;
 pub mod fpm;
 pub mod group;

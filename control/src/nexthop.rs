@@ -204,6 +204,8 @@ pub enum Standing {
     Leaving,
     /// It can be used and gets no buckets, unless nobody else can.
     Waiting,
+    /// The same, for having returned lately; but what it has it keeps: nobody else could take it.
+    HeldDown,
     /// It cannot be used.
     Out,
 }
@@ -255,7 +257,8 @@ impl Nexthop {
             (None, _) => Standing::Out,
             (_, Hold::Free) => Standing::In,
             (_, Hold::Draining) => Standing::Leaving,
-            (_, Hold::Down(_) | Hold::Drained) => Standing::Waiting,
+            (_, Hold::Drained) => Standing::Waiting,
+            (_, Hold::Down(_)) => Standing::HeldDown,
         }
     }
 }

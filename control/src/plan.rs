@@ -3,6 +3,7 @@
 
 use crate::bucket::Member;
 use crate::dplane::{Dplane, Full};
+use crate::drain::Spared;
 use crate::event::Action;
 use crate::group::Groups;
 use crate::neighbor::Neighbors;
@@ -53,6 +54,8 @@ pub struct Plan<L: LpmWrite> {
     dirty: BTreeSet<Member>,
     /// Next hops that have returned and must wait.
     held: BTreeSet<Member>,
+    /// Next hops that the operator spares.
+    pub(crate) spared: Vec<Spared>,
     /// A route found no room since somebody last looked here.
     pub short_of_room: bool,
     pub(crate) clock: fn() -> Instant,
@@ -70,6 +73,7 @@ impl<L: LpmWrite> Plan<L> {
             dplane,
             dirty: BTreeSet::new(),
             held: BTreeSet::new(),
+            spared: Vec::new(),
             short_of_room: false,
             clock,
         }
@@ -119,7 +123,11 @@ impl<L: LpmWrite> Plan<L> {
             nexthop.outlook = outlook;
         }
         nexthop.title = title(&nexthop.key, &self.ports);
+        let key = nexthop.key;
         self.dirty.insert(member);
+        if let (Some(hold), Some(nexthop)) = (self.wish_for(&key), self.nexthops.get_mut(member)) {
+            nexthop.hold = hold;
+        }
         Ok(())
     }
 

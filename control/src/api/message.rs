@@ -2,6 +2,7 @@
 //!
 //! These names are a contract with scripts: add to them, do not rename them.
 
+pub use super::drain::*;
 pub use super::hash::{Hash, HashChange, HashChanged, HashProfile, SetHash};
 pub use super::trace::*;
 pub use super::view::*;
@@ -41,6 +42,8 @@ pub enum Request {
     Trace(Box<Trace>),
     /// The same of many packets.
     Traces(Box<Traces>),
+    /// Take a next hop out of its groups, or let it back in.
+    Drain(Drain),
     /// Sweep now what a held FPM resync did not bring.
     FpmRelease,
 }
@@ -135,6 +138,8 @@ pub enum Response {
     Trace(Box<Traced>),
     /// To [`Request::Traces`], in their order.
     Traces(Vec<Traced>),
+    /// To [`Request::Drain`].
+    Drain(Drained),
     /// To [`Request::FpmRelease`]: how many routes were swept.
     Released(u64),
 }

@@ -5,6 +5,7 @@
 //! open the socket may ask everything.
 
 pub mod client;
+mod drain;
 pub mod hash;
 pub mod message;
 pub mod moves;

@@ -252,7 +252,7 @@ impl Groups {
         let draft = Draft::new(&self.surroundings(), origin_of, set, members, nexthops);
         let mut group = Group::of(draft, set, origin.word);
         group.routes = origin.routes;
-        let party = Party::of(members, &group.parked, nexthops);
+        let party = group.party(members, nexthops);
         group.choose_seconds(&party, &self.rules, nexthops);
         group
     }
@@ -274,7 +274,7 @@ impl Groups {
     ) -> Result<GroupId, Full> {
         let (id, word) = dplane.group(draft.home.len().max(1).ilog2())?;
         let mut group = Group::of(draft, set, word);
-        let party = Party::of(members, &group.parked, &*nexthops);
+        let party = group.party(members, &*nexthops);
         group.choose_seconds(&party, &self.rules, &*nexthops);
         group.weigh(&party, &self.rules, now);
         group.write(members, nexthops, dplane);
@@ -320,7 +320,7 @@ impl Groups {
         let members = sets.members(group.set);
         let old_home = group.home.clone();
         group.follow(&members, nexthops, &self.rules);
-        let party = Party::of(&members, &group.parked, nexthops);
+        let party = group.party(&members, nexthops);
         group.weigh(&party, &self.rules, now);
         let moved = group.write(&members, nexthops, dplane);
         self.changes.dealt.insert(id);
@@ -367,6 +367,13 @@ impl Groups {
             self.memo.clear();
         }
         changed
+    }
+
+    /// These may return to their groups.
+    pub fn unpark(&mut self, members: &[Member]) {
+        for group in self.all.values_mut() {
+            group.parked.retain(|p| !members.contains(p));
+        }
     }
 
     /// Some group holds buckets beyond what their owners are due.
@@ -505,7 +512,7 @@ impl Surroundings<'_> {
             }
             _ => Vec::new(),
         };
-        let party = Party::of(members, &parked, nexthops);
+        let party = Party::of(members, &parked, &flows, nexthops);
         let alive = party.is_alive();
         let immediate = rules.recovery == Recovery::Immediate;
         let patient = if returns { !immediate } else { rules.resilient };

@@ -12,7 +12,12 @@ impl Group {
     /// What follows from the state of its `members` as `nexthops` know it.
     pub fn follow(&mut self, members: &Members, nexthops: &impl Known, rules: &Rules) {
         self.park(members, nexthops, rules);
-        let party = Party::of(members, &self.parked, nexthops);
+        let party = self.party(members, nexthops);
+        if party.last_resort {
+            // Who carries the flows when nobody else could is not to lose them again.
+            self.parked
+                .retain(|p| party.due.binary_search_by_key(p, |m| m.0).is_err());
+        }
         let was_alive = std::mem::replace(&mut self.alive, party.is_alive());
         if !self.alive {
             return;
@@ -42,6 +47,11 @@ impl Group {
             self.take_home(&party, rules);
         }
         self.choose_seconds(&party, rules, nexthops);
+    }
+
+    /// Who takes part as things are.
+    pub(super) fn party(&self, members: &Members, nexthops: &impl Known) -> Party {
+        Party::of(members, &self.parked, &self.effective, nexthops)
     }
 
     /// While one that was lost may not return by itself, it waits.
@@ -118,7 +128,7 @@ impl Group {
         idle: impl Fn(usize, Member) -> bool,
         now: Instant,
     ) -> usize {
-        let party = Party::of(members, &self.parked, nexthops);
+        let party = self.party(members, nexthops);
         self.weigh(&party, rules, now);
         let Some(since) = self.unbalanced.filter(|_| party.is_alive()) else {
             return 0;
@@ -251,7 +261,7 @@ impl Draft {
         let wide = origin.as_ref().map_or(1, |(g, _)| g.home.len());
         let size = rules.size(members, wide, around.most);
         let lineage = origin.as_ref().map_or(set, |(g, _)| g.lineage);
-        let party = Party::of(members, &[], nexthops);
+        let party = Party::of(members, &[], &[], nexthops);
         let new = |lineage, home: Vec<Member>, effective| Draft {
             lineage,
             home,

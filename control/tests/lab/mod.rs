@@ -335,10 +335,9 @@ impl Lab {
         }
     }
 
-    /// What workers do with 64 flows to a destination, or one for each bucket if there are more.
+    /// What workers do with 64 flows to a destination.
     pub fn flows(&self, destination: &str) -> Vec<AdjacencyId> {
-        let word = self.tables.groups.word(self.lookup(ip(destination)));
-        self.first_flows(destination, word.size().max(64))
+        self.first_flows(destination, 64)
     }
 
     /// What workers do with the flows to a destination whose hashes are 0 to `count` - 1.
