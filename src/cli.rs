@@ -50,6 +50,10 @@ pub enum Command {
     /// Change a running evenpath; the configuration file stays as it is.
     #[command(subcommand)]
     Set(Set),
+    /// Take a next hop out of its groups without breaking flows.
+    Drain(Drain),
+    /// Let a drained next hop back in.
+    Undrain(Undrain),
     /// Say which port and next hop a flow takes.
     Calc(Box<Calc>),
     /// Act on the FPM session.
@@ -248,9 +252,95 @@ pub enum Set {
     },
 }
 
+/// `evenpath drain`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "New flows keep away from it at once where the hash allows; buckets in use stay until they
+fall idle, and what is left at the end is moved by force. `show nexthop` tells how far it is.
+
+Examples:
+  evenpath drain 169.254.0.1 --over 60s
+  evenpath drain fe80::1@up1 --over 0 --dry-run"
+)]
+pub struct Drain {
+    /// The next hop's address, with @PORT if several ports have it.
+    #[arg(value_name = "NEXTHOP[@PORT]", value_parser = nexthop)]
+    pub nexthop: (IpAddr, Option<String>),
+    /// How long buckets in use may stay: 0..86400 seconds, or as 90s, 10m, 2h.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = seconds)]
+    pub over: u32,
+    /// Also if a group has no other next hop: that group goes on using it.
+    #[arg(long)]
+    pub force: bool,
+    /// Change nothing; say how many buckets would move.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `evenpath undrain`.
+#[derive(Args, Debug)]
+pub struct Undrain {
+    /// The next hop's address, with @PORT if several ports have it.
+    #[arg(value_name = "NEXTHOP[@PORT]", value_parser = nexthop)]
+    pub nexthop: (IpAddr, Option<String>),
+}
+
+fn nexthop(text: &str) -> Result<(IpAddr, Option<String>), String> {
+    let (address, port) = match text.split_once('@') {
+        Some((address, port)) if !port.is_empty() => (address, Some(port.to_owned())),
+        Some(_) => return Err("expected ADDRESS or ADDRESS@PORT".into()),
+        None => (text, None),
+    };
+    let address = address
+        .parse()
+        .map_err(|_| format!("{address} is not an IP address"))?;
+    Ok((address, port))
+}
+
+/// A time in seconds, 0 to 86400.
+fn seconds(text: &str) -> Result<u32, String> {
+    let (number, unit) = match text.as_bytes().last() {
+        Some(b's') => (&text[..text.len() - 1], 1),
+        Some(b'm') => (&text[..text.len() - 1], 60),
+        Some(b'h') => (&text[..text.len() - 1], 3600),
+        _ => (text, 1),
+    };
+    let seconds = number.parse::<u32>().ok().and_then(|n| n.checked_mul(unit));
+    let allowed = seconds.filter(|s| *s <= 86_400);
+    allowed.ok_or_else(|| "expected 0..86400 seconds: 60, 90s, 10m, 2h".into())
+}
+
 /// `evenpath fpm`.
 #[derive(Debug, Subcommand)]
 pub enum Fpm {
     /// Sweep now what a held resync did not bring back.
     Release,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_next_hops() {
+        for (text, expected) in [
+            ("0", 0),
+            ("60", 60),
+            ("90s", 90),
+            ("10m", 600),
+            ("24h", 86_400),
+        ] {
+            assert_eq!(seconds(text), Ok(expected), "{text}");
+        }
+        for text in ["", "s", "-1", "25h", "1.5m", "4294967295h", "x"] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+        let at = nexthop("fe80::1@up1").expect("with a port");
+        assert_eq!(
+            (at.0.to_string(), at.1.as_deref()),
+            ("fe80::1".into(), Some("up1"))
+        );
+        assert_eq!(nexthop("10.0.0.1").expect("alone").1, None);
+        assert!(nexthop("10.0.0.1@").is_err() && nexthop("up1").is_err());
+    }
 }

@@ -4,6 +4,7 @@
 mod calc;
 mod cli;
 mod config;
+mod drain;
 mod output;
 mod plane;
 mod replay;
@@ -33,6 +34,8 @@ fn main() -> ExitCode {
         Command::Show(what) => show::show(what, &cli.socket, cli.json),
         Command::Set(what) => set::set(what, &cli.socket, cli.json),
         Command::Calc(flow) => calc::calc(flow, &cli.socket, cli.json),
+        Command::Drain(what) => drain::drain(what, &cli.socket, cli.json),
+        Command::Undrain(what) => drain::undrain(what, &cli.socket, cli.json),
         Command::Fpm(cli::Fpm::Release) => show::release(&cli.socket, cli.json),
     };
     match done {

@@ -39,6 +39,7 @@ pub fn print(response: &Response, as_json: bool) -> Done {
         Response::SetHash(changed) => output::json(changed),
         Response::Trace(traced) => output::json(traced),
         Response::Traces(all) => output::json(all),
+        Response::Drain(drained) => output::json(drained),
         Response::Released(routes) => output::json(&serde_json::json!({ "swept": routes })),
     }
 }
@@ -57,6 +58,7 @@ pub fn words(response: &Response) -> String {
         Response::Events(events) => self::events(events),
         Response::Calc(calc) => format!("{}\n", calc.port),
         Response::SetHash(changed) => crate::set::words(changed),
+        Response::Drain(drained) => crate::drain::words(drained),
         Response::Trace(traced) => format!("{}\n", traced.now.outcome),
         Response::Traces(all) => format!("{} packets\n", all.len()),
         Response::Released(routes) => format!("{routes} routes swept\n"),
@@ -183,17 +185,29 @@ fn buckets(each: &[Bucket]) -> String {
 }
 
 fn nexthops(nexthops: &[Nexthop]) -> String {
-    let mut table = Table::new(["NEXTHOP", "PORT", "STATE", "MAC", "ADJACENCY", "GROUPS"]);
-    table.right([4, 5]);
+    let mut table = Table::new([
+        "NEXTHOP",
+        "PORT",
+        "STATE",
+        "MAC",
+        "ADJACENCY",
+        "GROUPS",
+        "BUCKETS",
+    ]);
+    table.right([4, 5, 6]);
     for n in nexthops {
         table.row([
             n.via
                 .map_or_else(|| "on link".into(), |via| via.to_string()),
             n.port.clone(),
-            n.state.clone(),
+            match &n.hold {
+                Some(hold) => format!("{}, {hold}", n.state),
+                None => n.state.clone(),
+            },
             or_dash(n.mac.as_ref()),
             or_dash(n.adjacency),
             n.groups.to_string(),
+            n.buckets.to_string(),
         ]);
     }
     table.text("no next hops")

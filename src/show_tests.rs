@@ -213,12 +213,15 @@ NEIGHBOR     PORT  MAC  STATE       SOURCE  WANTED
         mac: Some("02:00:00:00:00:09".into()),
         adjacency: Some(16),
         groups: 1,
+        buckets: 21,
+        hold: Some("draining".into()),
+        hold_seconds_left: Some(9.5),
     };
     assert_eq!(
         words(&Response::Nexthop(vec![nexthop])),
         "\
-NEXTHOP  PORT   STATE  MAC                ADJACENCY  GROUPS
-on link  host0  up     02:00:00:00:00:09         16       1
+NEXTHOP  PORT   STATE         MAC                ADJACENCY  GROUPS  BUCKETS
+on link  host0  up, draining  02:00:00:00:00:09         16       1       21
 "
     );
     let hash = Hash {

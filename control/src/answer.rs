@@ -30,7 +30,7 @@ impl<L: LpmWrite> Control<L> {
         let answer = match request {
             Request::ShowRoute(query) => self.show_route(query).map(Response::Route),
             Request::ShowGroup(query) => self.show_group(query, now).map(Response::Group),
-            Request::ShowNexthop => Ok(Response::Nexthop(self.show_nexthop())),
+            Request::ShowNexthop => Ok(Response::Nexthop(self.show_nexthop(now))),
             Request::ShowNeighbor => Ok(Response::Neighbor(self.show_neighbor())),
             Request::ShowPort => Ok(Response::Port(self.show_port())),
             Request::ShowCounters => Ok(Response::Counters(self.show_counters())),
@@ -76,17 +76,20 @@ impl<L: LpmWrite> Control<L> {
         shown.collect()
     }
 
-    fn show_nexthop(&self) -> Vec<Nexthop> {
-        let used = self.plan.nexthops.iter().map(|(_, n)| n);
-        let mut all: Vec<_> = used.filter(|n| !n.groups.is_empty()).collect();
-        all.sort_unstable_by_key(|n| n.key);
-        let shown = all.into_iter().map(|n| Nexthop {
+    fn show_nexthop(&self, now: Instant) -> Vec<Nexthop> {
+        let all = self.plan.nexthops.iter();
+        let mut all: Vec<_> = all.filter(|(_, n)| !n.groups.is_empty()).collect();
+        all.sort_unstable_by_key(|(_, n)| n.key);
+        let shown = all.into_iter().map(|(number, n)| Nexthop {
             via: n.key.gateway,
             port: self.plan.ports.interface(n.key.ifindex),
             state: n.outlook.state.name().into(),
             mac: n.outlook.mac.map(text),
             adjacency: n.adjacency.map(|a| a.0),
             groups: n.groups.len() as u64,
+            buckets: self.plan.buckets_of(&[number]).0 as u64,
+            hold: n.hold.name().map(Into::into),
+            hold_seconds_left: self.plan.hold_left(n, now).map(|t| t.as_secs_f64()),
         });
         shown.collect()
     }

@@ -54,6 +54,20 @@ impl<L: LpmWrite> Plan<L> {
         })
     }
 
+    /// How long what holds `nexthop` has yet to last.
+    pub(crate) fn hold_left(&self, nexthop: &Nexthop, now: Instant) -> Option<Duration> {
+        let until = match nexthop.hold {
+            Hold::Down(until) => until,
+            Hold::Draining => {
+                let port = self.ports.of(nexthop.key.ifindex);
+                let spared = self.spared.iter().find(|s| s.is(&nexthop.key, port));
+                spared?.until
+            }
+            Hold::Free | Hold::Drained => return None,
+        };
+        Some(until.saturating_duration_since(now))
+    }
+
     fn hold(&mut self, members: &[Member], hold: Hold, now: Instant) -> Repair {
         for &member in members {
             if let Some(nexthop) = self.nexthops.get_mut(member) {
@@ -64,7 +78,7 @@ impl<L: LpmWrite> Plan<L> {
     }
 
     /// Buckets that `members` have in their groups, and these groups.
-    fn buckets_of(&self, members: &[Member]) -> (usize, BTreeSet<GroupId>) {
+    pub(crate) fn buckets_of(&self, members: &[Member]) -> (usize, BTreeSet<GroupId>) {
         let all = members.iter().filter_map(|m| self.nexthops.get(*m));
         let groups: BTreeSet<GroupId> = all.flat_map(|n| n.groups.iter().copied()).collect();
         let share = |id: &GroupId| {

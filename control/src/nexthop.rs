@@ -195,6 +195,18 @@ pub enum Hold {
     Drained,
 }
 
+impl Hold {
+    /// The name of `show nexthop`, if there is something to name.
+    pub const fn name(self) -> Option<&'static str> {
+        match self {
+            Hold::Free => None,
+            Hold::Down(_) => Some("hold-down"),
+            Hold::Draining => Some("draining"),
+            Hold::Drained => Some("drained"),
+        }
+    }
+}
+
 /// What a next hop may do in its groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {

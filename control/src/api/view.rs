@@ -135,6 +135,15 @@ pub struct Nexthop {
     pub adjacency: Option<u32>,
     /// Groups that have it as a member.
     pub groups: u64,
+    /// Buckets that it has there.
+    #[serde(default)]
+    pub buckets: u64,
+    /// `draining`, `drained`, `hold-down`: why it gets no buckets though it can be used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<String>,
+    /// Seconds until that ends; for `draining`, until what is left is moved by force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold_seconds_left: Option<f64>,
 }
 
 /// A neighbor.
