@@ -4,7 +4,9 @@ use crate::cli;
 use crate::output::{self, Done};
 use crate::table::Table;
 use control::api::client::Client;
-use control::api::message::{Bucket, Counters, Fpm, Group, Happening, Hash, Member, Route};
+use control::api::message::{
+    Balance, Bucket, Counters, Fpm, Group, Happening, Hash, Member, Route,
+};
 use control::api::message::{Neighbor, Nexthop, Port};
 use control::api::{Request, Response};
 use std::fmt::Write;
@@ -160,11 +162,44 @@ fn groups(groups: &[Group]) -> String {
         }
     }
     let mut text = table.text("no groups");
+    for group in groups {
+        text += &balance(group);
+    }
     for group in groups.iter().filter(|g| !g.each.is_empty()) {
         text.push('\n');
         text += &buckets(&group.each);
     }
     text
+}
+
+/// What there is to say about how evenly a group is used.
+fn balance(group: &Group) -> String {
+    let mut notes = Vec::new();
+    if group.members.len() > 1 {
+        notes.push(format!("weight error {:.2} %", 100.0 * group.weight_error));
+    }
+    if group.surplus > 0 {
+        notes.push(format!("{} buckets to move when idle", group.surplus));
+    }
+    if let Some(balance) = group.balance.as_ref().filter(|b| b.flows > 0) {
+        let Balance {
+            window_s, flows, ..
+        } = balance;
+        notes.push(format!("{flows} flows sampled in {window_s} s"));
+        if let (Some(most), Some(variation)) = (balance.max_over_mean, balance.variation) {
+            notes.push(format!(
+                "busiest member {most:.2} of its share, variation {variation:.3}"
+            ));
+        }
+        if let Some(p) = balance.p_value {
+            notes.push(format!("p = {p:.3}"));
+        }
+        notes.extend(balance.verdict.advice().map(Into::into));
+    }
+    if notes.is_empty() {
+        return String::new();
+    }
+    format!("group {}: {}\n", group.id, notes.join("; "))
 }
 
 fn buckets(each: &[Bucket]) -> String {

@@ -81,6 +81,16 @@ fn groups_show_how_buckets_are_dealt() {
             member("fe80::3", "up2", 1, "unresolved", Some(0)),
         ],
         fpm_ids: vec![34],
+        weight_error: 0.015625,
+        surplus: 3,
+        balance: Some(control::api::message::Balance {
+            window_s: 10,
+            flows: 1500,
+            max_over_mean: Some(1.02),
+            variation: Some(0.015),
+            p_value: Some(0.4),
+            verdict: control::api::message::Verdict::Polarised,
+        }),
         each: vec![Bucket {
             bucket: 0,
             via: Some("169.254.0.1".parse().unwrap()),
@@ -96,6 +106,9 @@ fn groups_show_how_buckets_are_dealt() {
 GROUP  BUCKETS  ACTIVE  ROUTES  PLANE     NEXTHOP      PORT  WEIGHT  HAS  PACKETS  BYTES  STATE
     7       64       3     250  software  169.254.0.1  up1        1   64       64   6400  up
                                           fe80::3      up2        1    0        0      0  unresolved
+group 7: weight error 1.56 %; 3 buckets to move when idle; 1500 flows sampled in 10 s; busiest \
+member 1.02 of its share, variation 0.015; p = 0.400; traffic is polarised: it comes in few of the \
+buckets, as from a router that hashes alike; set another seed here or there
 
 BUCKET  NEXTHOP      PORT  PACKETS  BYTES    IDLE
      0  169.254.0.1  up1         5    320  12.3 s

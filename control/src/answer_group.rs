@@ -21,6 +21,7 @@ impl<L: LpmWrite> Control<L> {
         }
         let wanted = |g: &GroupId| query.id.is_none_or(|id| g.0 == id);
         let groups = self.plan.groups.iter().filter(|(g, _)| wanted(g));
+        let flows = self.flows_now(now);
         let mut groups: Vec<Group> = groups
             .map(|(g, group)| {
                 let mut fpm_ids = fpm_ids.get(&group.set).cloned().unwrap_or_default();
@@ -34,6 +35,9 @@ impl<L: LpmWrite> Control<L> {
                     plane: "software".into(),
                     members: self.members(group.set, Some(g)),
                     fpm_ids,
+                    weight_error: self.weight_error(group) as f64 / 1e6,
+                    surplus: group.surplus as u32,
+                    balance: self.balance(g, group, &flows),
                     each: match query.buckets {
                         true => self.each(g, group, now),
                         false => Vec::new(),

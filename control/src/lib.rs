@@ -19,6 +19,7 @@ mod answer_hash;
 mod answer_route;
 pub mod api;
 pub mod arena;
+mod balance;
 pub mod bucket;
 pub mod calc;
 mod collect;

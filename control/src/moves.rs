@@ -121,7 +121,29 @@ fn is_later(described: &Described) -> bool {
     later(described.flow.piece) || later(described.flow.inner_piece)
 }
 
+/// The flows sampled lately that have a choice of members: bucket and packets of each, by group.
+#[derive(Debug, Default)]
+pub(crate) struct Flows(HashMap<GroupId, Vec<(u32, u64)>>);
+
+impl Flows {
+    /// Those of `group`.
+    pub(crate) fn of(&self, group: GroupId) -> impl Iterator<Item = (u32, u64)> + '_ {
+        self.0.get(&group).into_iter().flatten().copied()
+    }
+}
+
 impl<L: LpmWrite> Control<L> {
+    /// The flows sampled lately, as they are dealt now.
+    pub(crate) fn sampled_flows(&self, now: Instant) -> Flows {
+        let policy = self.plan.dplane.view().hash.clone();
+        let mut flows = Flows::default();
+        for ((group, _), seen) in self.seen_flows(&policy, now, &mut Moves::default()) {
+            let all = flows.0.entry(group).or_default();
+            all.push((seen.before.bucket, seen.packets));
+        }
+        flows
+    }
+
     /// What would move if packets were hashed by `next`.
     pub(crate) fn moves(&self, next: &Policy, now: Instant) -> Moves {
         let mut moves = Moves {

@@ -3,7 +3,7 @@
 mod lab;
 
 use control::activity::INTERVAL;
-use control::api::message::{HashChange, HashChanged, SetHash};
+use control::api::message::{Balance, HashChange, HashChanged, SetHash, Verdict};
 use control::api::moves::Moves;
 use control::api::{Reply, Request, Response};
 use control::config::Config;
@@ -132,6 +132,60 @@ impl Sampled {
         assert_eq!(said.paths.iter().map(|p| p.flows).sum::<u64>(), moved);
         said
     }
+}
+
+/// What is said of the group behind 10.0.0.10 when only those `kept` of the flows come in, with so
+/// many packets each.
+fn balance(kept: impl Fn(&Sampled, &[u8]) -> u32) -> Balance {
+    let mut sampled = Sampled::new(3000);
+    let frames = sampled.frames.clone();
+    let is_ours = |f: &&Vec<u8>| f[30..34] == [10, 0, 0, 10];
+    for (i, frame) in frames.iter().filter(is_ours).enumerate() {
+        let packets = kept(&sampled, frame);
+        if packets > 0 {
+            let samples = sampled.stats[i % 2].samples();
+            assert!(samples.put(Sample::new(frame, HOST, packets)));
+        }
+    }
+    sampled.lab.pass(INTERVAL);
+    let id = sampled.lab.lookup(lab::ip("10.0.0.10")).0;
+    let groups = sampled.lab.groups();
+    let group = groups.iter().find(|g| g.id == id).expect("the group");
+    group.balance.clone().expect("somebody counts")
+}
+
+/// The bucket of a frame.
+fn bucket(sampled: &Sampled, frame: &[u8]) -> u32 {
+    let view = sampled.lab.view.read();
+    let facts = &view.ports[usize::from(HOST.0)];
+    let found = describe(frame, HOST, facts, &view.hash).expect("a packet");
+    found.hash % 64
+}
+
+#[test]
+fn whose_doing_it_is_that_a_group_is_not_used_evenly() {
+    let even = balance(|_, _| 10);
+    assert_eq!(even.verdict, Verdict::Even, "{even:?}");
+    assert!(
+        even.flows > 600 && even.p_value.is_some_and(|p| p > 0.01),
+        "{even:?}"
+    );
+    assert!(even.max_over_mean.is_some_and(|m| m < 1.2), "{even:?}");
+    // The router before this one hashes alike and has two uplinks too: half of the buckets stay
+    // empty, on both of our members.
+    let polarised = balance(|s, f| 10 * u32::from(bucket(s, f) / 2 % 2 == 0));
+    assert_eq!(polarised.verdict, Verdict::Polarised, "{polarised:?}");
+    let large = balance(|s, f| if bucket(s, f) == 7 { 10_000 } else { 10 });
+    assert_eq!(large.verdict, Verdict::LargeFlows, "{large:?}");
+    assert!(large.max_over_mean.is_some_and(|m| m > 1.5), "{large:?}");
+    let few = balance(|s, f| u32::from(bucket(s, f) == 7));
+    assert!(few.flows > 1, "{few:?}");
+    let none = balance(|_, _| 0);
+    assert_eq!((none.verdict, none.flows), (Verdict::NoTraffic, 0));
+    // Of those that come in nearly all are one member's.
+    let one_sided = balance(|s, f| u32::from(bucket(s, f) % 2 == 0 || bucket(s, f) % 16 == 1));
+    assert!(one_sided.p_value.is_some_and(|p| p < 1e-9), "{one_sided:?}");
+    assert_eq!(one_sided.verdict, Verdict::Polarised, "{one_sided:?}");
 }
 
 fn fields(fields: &[(&str, bool)]) -> HashChange {

@@ -90,9 +90,83 @@ pub struct Group {
     /// zebra's nexthop-group ids that stand for it now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fpm_ids: Vec<u32>,
+    /// The worst member's distance from its exact share of the buckets, relative to that share.
+    #[serde(default)]
+    pub weight_error: f64,
+    /// Buckets held beyond what their owners are due: they move as they fall idle.
+    #[serde(default)]
+    pub surplus: u32,
+    /// How evenly it is used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balance: Option<Balance>,
     /// Its buckets one by one, if asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub each: Vec<Bucket>,
+}
+
+/// How evenly a group was used lately, by samples of its packets.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Balance {
+    /// Lately: so many seconds.
+    pub window_s: u64,
+    /// Flows that were sampled.
+    pub flows: u64,
+    /// Packets of the busiest member, relative to its share of the buckets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_over_mean: Option<f64>,
+    /// Coefficient of variation of the members' packets, relative to their shares.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variation: Option<f64>,
+    /// The probability that flows come out as unevenly by chance (chi-squared over the members);
+    /// none: too few flows to tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p_value: Option<f64>,
+    /// What that amounts to.
+    pub verdict: Verdict,
+}
+
+/// Whose doing it is when a group is not used evenly.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// No packet of it was seen.
+    #[default]
+    NoTraffic,
+    /// There is only one member to use.
+    OneMember,
+    /// So few flows come out unevenly by chance.
+    FewFlows,
+    /// It is used evenly.
+    Even,
+    /// Few flows carry most of the packets.
+    LargeFlows,
+    /// Buckets are yet to move to new members.
+    UnevenDeal,
+    /// Flows do not spread by the fields that are hashed.
+    UnevenHash,
+    /// The traffic that comes in uses few of the buckets: a router before this one hashes alike.
+    Polarised,
+}
+
+impl Verdict {
+    /// What to tell an operator, if there is something to tell.
+    pub const fn advice(self) -> Option<&'static str> {
+        match self {
+            Verdict::NoTraffic | Verdict::OneMember | Verdict::FewFlows | Verdict::Even => None,
+            Verdict::LargeFlows => {
+                Some("few flows carry most packets: no hash can spread those of one flow")
+            }
+            Verdict::UnevenDeal => Some("new members wait for buckets to fall idle"),
+            Verdict::UnevenHash => {
+                Some("flows differ little in what is hashed: turn more fields on")
+            }
+            Verdict::Polarised => Some(
+                "traffic is polarised: it comes in few of the buckets, as from a router that \
+                 hashes alike; set another seed here or there",
+            ),
+        }
+    }
 }
 
 /// A bucket of a group.
