@@ -173,6 +173,8 @@ pub enum Show {
     Fpm,
     /// The hash settings in force.
     Hash,
+    /// How long repairs took after links, ports and neighbors went or came, part by part.
+    Failover,
     /// What happened lately.
     Events,
 }
@@ -226,6 +228,7 @@ impl Show {
             Show::Counters => Request::ShowCounters,
             Show::Fpm => Request::ShowFpm,
             Show::Hash => Request::ShowHash,
+            Show::Failover => Request::ShowFailover,
             Show::Events => Request::ShowEvents,
         }
     }

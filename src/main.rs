@@ -5,6 +5,7 @@ mod calc;
 mod cli;
 mod config;
 mod drain;
+mod failover;
 mod output;
 mod plane;
 mod replay;

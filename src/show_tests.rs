@@ -138,6 +138,7 @@ fn counters_name_every_drop() {
         fragments_matched: 4,
         fragments_waited: 2,
         fragments_by_addresses: 1,
+        failover: None,
     };
     assert_eq!(
         words(&Response::Counters(counters)),

@@ -36,7 +36,8 @@ impl<L: LpmWrite> Control<L> {
             Request::ShowCounters => Ok(Response::Counters(self.show_counters())),
             Request::ShowFpm => Ok(Response::Fpm(self.show_fpm())),
             Request::ShowHash => Ok(Response::Hash(self.show_hash())),
-            Request::ShowEvents => Ok(Response::Events(self.happened.iter().cloned().collect())),
+            Request::ShowFailover => Ok(Response::Failover(Box::new(self.show_failover()))),
+            Request::ShowEvents => Ok(Response::Events(self.log.all())),
             Request::Calc(flow) => self.calc(flow).map(Response::Calc),
             Request::SetHash(wanted) => self.set_hash(wanted, now).map(Response::SetHash),
             Request::Trace(query) => self.trace(query).map(|t| Response::Trace(Box::new(t))),
@@ -142,7 +143,11 @@ impl<L: LpmWrite> Control<L> {
 
     fn show_counters(&self) -> Counters {
         let ports = &self.plan.ports;
-        Counters::new(&self.snapshot(), ports.all().map(|id| ports.name(id)))
+        let names = ports.all().map(|id| ports.name(id));
+        Counters {
+            failover: Some(Box::new(self.show_failover())),
+            ..Counters::new(&self.snapshot(), names)
+        }
     }
 
     fn show_fpm(&self) -> Fpm {

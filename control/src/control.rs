@@ -1,16 +1,16 @@
 //! The control thread's state: every event goes in here, and nothing else changes the tables.
 
 use crate::activity::Activity;
-use crate::api::message::Happening;
 use crate::bucket::Member;
 use crate::config::{self, Config};
 use crate::dplane::{Dplane, Fixed};
 use crate::event::{Action, Event, Link, Neighbor, Noticed, configured};
+use crate::failover::{Log, Times};
 use crate::group::Groups;
 use crate::hash::Hashing;
 use crate::nexthop::{Key, State};
 use crate::object::Objects;
-use crate::plan::{Plan, Repair};
+use crate::plan::Plan;
 use crate::port::{Device, Ports, directed_broadcast, is_link_local};
 use crate::prefix::Prefix;
 use crate::resync::Known;
@@ -26,8 +26,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How many events are remembered for `show events`.
-const EVENTS: usize = 1000;
 /// A destination without a neighbor is asked for at most this often.
 const GLEAN_INTERVAL: Duration = Duration::from_secs(1);
 /// So many such destinations are kept in mind.
@@ -61,7 +59,8 @@ pub struct Control<L: LpmWrite> {
     /// The hash settings, and those of the start.
     pub(crate) hashing: Hashing,
     pub(crate) hashing_at_start: Hashing,
-    pub(crate) happened: VecDeque<Happening>,
+    pub(crate) log: Log,
+    pub(crate) times: Times,
     /// Counted since the start.
     pub counters: Counters,
     /// Routes of zebra that a resync is judged by, and how many of them it has brought.
@@ -75,7 +74,7 @@ pub struct Control<L: LpmWrite> {
     pub(crate) collect_at: usize,
     /// When buckets are looked at that may have to move.
     pub(crate) ease_at: Option<Instant>,
-    started: Noticed,
+    pub(crate) started: Noticed,
     snapshot: Option<Box<dyn Fn() -> fastpath::table::stats::Snapshot + Send>>,
     pub(crate) activity: Activity,
     pub(crate) samples: Samples,
@@ -108,7 +107,8 @@ impl<L: LpmWrite> Control<L> {
             config: config.clone(),
             hashing_at_start: hashing.clone(),
             hashing,
-            happened: VecDeque::new(),
+            log: Log::default(),
+            times: Times::default(),
             counters: Counters::default(),
             fpm_routes: 0,
             fpm_fresh: 0,
@@ -249,6 +249,7 @@ impl<L: LpmWrite> Control<L> {
             }
         }
         self.release_and_ease(now);
+        self.close_repairs(now);
         self.commit(now);
         if self.activity.due().is_some_and(|due| now >= due) {
             self.activity.read(&self.plan.groups, now);
@@ -264,6 +265,7 @@ impl<L: LpmWrite> Control<L> {
             self.retry_at,
             self.activity.due(),
             self.next_ease(),
+            self.times.due(),
         ];
         dues.into_iter().flatten().min()
     }
@@ -367,7 +369,7 @@ impl<L: LpmWrite> Control<L> {
                 let reason = self.plan.ports.down_reason(port);
                 let what = reason.map_or("up".into(), |r| format!("down: {}", r.name()));
                 let object = format!("port {}", self.plan.ports.name(port));
-                self.repaired(object, what, &repair, noticed);
+                self.repaired(object, what, &repair, noticed, now);
             }
         }
         if is_up != was_up || moved {
@@ -457,7 +459,8 @@ impl<L: LpmWrite> Control<L> {
         self.plan.neighbors.upsert(neighbor);
         let members = self.plan.resolved_by(ifindex, address);
         let repair = self.plan.refresh(members, now);
-        self.repaired_neighbor(ifindex, address, neighbor.state.name(), &repair, noticed);
+        let state = neighbor.state.name();
+        self.repaired_neighbor((ifindex, address), state, &repair, noticed, now);
         self.host(ifindex, address, now);
     }
 
@@ -474,7 +477,7 @@ impl<L: LpmWrite> Control<L> {
         let members = self.plan.resolved_by(ifindex, address);
         self.plan.forgotten(members.iter().copied());
         let repair = self.plan.refresh(members, now);
-        self.repaired_neighbor(ifindex, address, "gone", &repair, noticed);
+        self.repaired_neighbor((ifindex, address), "gone", &repair, noticed, now);
         self.host(ifindex, address, now);
     }
 
@@ -517,71 +520,6 @@ impl<L: LpmWrite> Control<L> {
             self.gleaned.insert(address, now);
             self.actions.push_back(Action::Probe { ifindex, address });
         }
-    }
-
-    fn repaired_neighbor(
-        &mut self,
-        ifindex: u32,
-        address: IpAddr,
-        state: &str,
-        repair: &Repair,
-        noticed: Noticed,
-    ) {
-        if repair.lost + repair.gained + repair.moved > 0 {
-            let interface = self.plan.ports.interface(ifindex);
-            let object = format!("neighbor {address} on {interface}");
-            self.repaired(object, state.into(), repair, noticed);
-        }
-    }
-
-    pub(crate) fn repaired(
-        &mut self,
-        object: String,
-        what: String,
-        repair: &Repair,
-        noticed: Noticed,
-    ) {
-        let mut details = vec![
-            ("groups", repair.groups.to_string()),
-            ("buckets-moved", repair.moved.to_string()),
-        ];
-        if let Some(done) = repair.done {
-            self.counters.repairs += 1;
-            self.counters.moved += repair.moved as u64;
-            let took = done.saturating_duration_since(noticed.at);
-            details.push(("repair-us", took.as_micros().to_string()));
-        }
-        self.happening(object, what, details, noticed);
-    }
-
-    /// `now` as a time for people: reckoned from the start, for no clock is read here.
-    pub(crate) fn wall(&self, now: Instant) -> Noticed {
-        let since = now.saturating_duration_since(self.started.at);
-        Noticed {
-            at: now,
-            time: self.started.time + since,
-        }
-    }
-
-    /// Puts something into the log of events.
-    pub(crate) fn happening(
-        &mut self,
-        object: String,
-        what: String,
-        details: Vec<(&str, String)>,
-        noticed: Noticed,
-    ) {
-        let since = noticed.time.duration_since(std::time::UNIX_EPOCH);
-        let time_ns = since.map_or(0, |d| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX));
-        if self.happened.len() == EVENTS {
-            self.happened.pop_front();
-        }
-        self.happened.push_back(Happening {
-            time_ns,
-            object,
-            what,
-            details: details.into_iter().map(|(k, v)| (k.into(), v)).collect(),
-        });
     }
 
     /// Next hops that cannot be used though routes want them, by state.

@@ -315,7 +315,7 @@ impl<L: LpmWrite> Control<L> {
     pub(crate) fn release_and_ease(&mut self, now: Instant) {
         if let Some(repair) = self.plan.release(now) {
             let noticed = self.wall(now);
-            self.repaired("hold-down".into(), "over".into(), &repair, noticed);
+            self.repaired("hold-down".into(), "over".into(), &repair, noticed, now);
         }
         if self.ease_at.is_some_and(|at| now >= at) {
             self.ease(now);

@@ -8,6 +8,7 @@
 //! * [`activity`]: what buckets forwarded, and when they last did. [`samples`]: of which packets.
 //! * [`hash`]: how flows are hashed, and changes of it.
 //! * [`plan`], [`dplane`], [`arena`]: the tables, repairs, commits.
+//! * [`failover`], [`histogram`]: how long repairs took.
 //! * [`netlink`]: the kernel's links, addresses and neighbors.
 //! * [`api`]: the unix socket of `show` and `calc`.
 #![forbid(unsafe_code)]
@@ -29,9 +30,11 @@ pub mod deal;
 pub mod dplane;
 mod drain;
 pub mod event;
+pub mod failover;
 pub mod fpm;
 pub mod group;
 pub mod hash;
+pub mod histogram;
 mod moves;
 pub mod neighbor;
 pub mod netlink;

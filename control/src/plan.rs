@@ -21,8 +21,10 @@ fn title(key: &Key, ports: &Ports) -> u64 {
 }
 
 /// What a change of ports or neighbors did to the tables.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Repair {
+    /// What they are, both kinds.
+    pub keys: Vec<Key>,
     /// Next hops that can no longer be used.
     pub lost: usize,
     /// Next hops that can be used again.
@@ -31,6 +33,8 @@ pub struct Repair {
     pub groups: usize,
     /// Buckets that point elsewhere now.
     pub moved: usize,
+    /// Prefixes that use these groups; none is touched.
+    pub prefixes: u64,
     /// When the tables were right again.
     pub done: Option<Instant>,
 }
@@ -148,6 +152,7 @@ impl<L: LpmWrite> Plan<L> {
             }
             if let (Some(id), None) = (nexthop.adjacency, &outlook.adjacency) {
                 repair.lost += 1;
+                repair.keys.push(nexthop.key);
                 match outlook.state {
                     State::PortDown => dead_ports.extend(outlook.port),
                     _ => dead_adjacencies.push(id),
@@ -179,7 +184,10 @@ impl<L: LpmWrite> Plan<L> {
                 }
             }
             let returned = old.is_none() && nexthop.adjacency.is_some();
-            repair.gained += usize::from(returned);
+            if returned {
+                repair.gained += 1;
+                repair.keys.push(nexthop.key);
+            }
             nexthop.title = title(&nexthop.key, &self.ports);
             let hold_down = self.groups.rules().hold_down;
             let counts = matches!(nexthop.hold, Hold::Free | Hold::Down(_));
@@ -192,12 +200,7 @@ impl<L: LpmWrite> Plan<L> {
                 self.dplane.retire_adjacency(old);
             }
         }
-        for &id in &affected {
-            repair.moved +=
-                self.groups
-                    .rebalance(id, now, &self.nexthops, &self.sets, &self.dplane);
-        }
-        repair.groups = affected.len();
+        self.deal_anew(&affected, &mut repair, now);
         if repair != Repair::default() {
             repair.done = Some((self.clock)());
         }
@@ -213,6 +216,16 @@ impl<L: LpmWrite> Plan<L> {
         }
         self.groups.reconsider();
         repair
+    }
+
+    /// Deals the groups `affected` anew.
+    fn deal_anew(&mut self, affected: &BTreeSet<GroupId>, repair: &mut Repair, now: Instant) {
+        for &id in affected {
+            let around = (&self.nexthops, &self.sets, &self.dplane);
+            repair.moved += self.groups.rebalance(id, now, around.0, around.1, around.2);
+            repair.prefixes += self.groups.get(id).map_or(0, |g| g.routes);
+        }
+        repair.groups = affected.len();
     }
 
     /// Lets those in that have waited long enough; the repair, if there were any.
@@ -252,12 +265,7 @@ impl<L: LpmWrite> Plan<L> {
         let mut repair = Repair::default();
         let all = members.iter().filter_map(|m| self.nexthops.get(*m));
         let affected: BTreeSet<GroupId> = all.flat_map(|n| n.groups.iter().copied()).collect();
-        for &id in &affected {
-            repair.moved +=
-                self.groups
-                    .rebalance(id, now, &self.nexthops, &self.sets, &self.dplane);
-        }
-        repair.groups = affected.len();
+        self.deal_anew(&affected, &mut repair, now);
         repair.done = Some((self.clock)());
         self.groups.reconsider();
         repair

@@ -107,7 +107,10 @@ impl<L: LpmWrite> Control<L> {
             let Some(id) = route.id.filter(|_| route.generation == generation) else {
                 continue;
             };
+            let before = route.target;
             point_at(route, self.objects.resolved(id), id);
+            let (change, plan) = ((before, route.target), &self.plan);
+            self.times.follow(change, &plan.sets, &plan.nexthops, now);
             match route.waits {
                 Some(_) => self.objects.wait(id, prefix),
                 None => self.objects.stop_waiting(id, prefix),
@@ -146,6 +149,7 @@ impl<L: LpmWrite> Control<L> {
         }
         let generation = self.session.generation;
         let before = self.rib.entry(prefix).fpm.take();
+        let had = before.as_ref().and_then(|b| b.target);
         if let Some(before) = &before {
             self.let_go(prefix, before);
         }
@@ -191,6 +195,8 @@ impl<L: LpmWrite> Control<L> {
             self.fpm_routes += 1;
             self.fpm_fresh += 1;
         }
+        let (change, plan) = ((had, fpm.target), &self.plan);
+        self.times.follow(change, &plan.sets, &plan.nexthops, now);
         self.rib.entry(prefix).fpm = Some(fpm);
         drive(&mut self.plan, &mut self.rib, prefix, now);
     }
@@ -200,6 +206,8 @@ impl<L: LpmWrite> Control<L> {
             return;
         };
         self.let_go(prefix, &route);
+        let (change, plan) = ((route.target, None), &self.plan);
+        self.times.follow(change, &plan.sets, &plan.nexthops, now);
         drive(&mut self.plan, &mut self.rib, prefix, now);
     }
 

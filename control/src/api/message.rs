@@ -3,6 +3,7 @@
 //! These names are a contract with scripts: add to them, do not rename them.
 
 pub use super::drain::*;
+pub use super::failover::{AtMost, Failover, Times};
 pub use super::hash::{Hash, HashChange, HashChanged, HashProfile, SetHash};
 pub use super::trace::*;
 pub use super::view::*;
@@ -32,6 +33,8 @@ pub enum Request {
     ShowFpm,
     /// The hash settings in force.
     ShowHash,
+    /// How long repairs took.
+    ShowFailover,
     /// What happened lately.
     ShowEvents,
     /// Which way a flow takes.
@@ -130,6 +133,8 @@ pub enum Response {
     Hash(Hash),
     /// To [`Request::SetHash`].
     SetHash(HashChanged),
+    /// To [`Request::ShowFailover`].
+    Failover(Box<Failover>),
     /// To [`Request::ShowEvents`], oldest first.
     Events(Vec<Happening>),
     /// To [`Request::Calc`].

@@ -6,6 +6,7 @@
 
 pub mod client;
 mod drain;
+mod failover;
 pub mod hash;
 pub mod message;
 pub mod moves;

@@ -1,5 +1,6 @@
 //! What answers hold: routes, groups, ports and the rest, as `--json` prints them.
 
+use super::failover::Failover;
 use crate::prefix::Prefix;
 use fastpath::table::DropReason;
 use fastpath::table::stats::Snapshot;
@@ -295,6 +296,9 @@ pub struct Counters {
     /// Later ones that went by their addresses: their first did not come in time.
     #[serde(default)]
     pub fragments_by_addresses: u64,
+    /// How long repairs took; not in the summary of a replay, which has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failover: Option<Box<Failover>>,
 }
 
 /// Packet counters of a port.
@@ -341,6 +345,7 @@ impl Counters {
             fragments_matched: snapshot.fragments_matched,
             fragments_waited: snapshot.fragments_waited,
             fragments_by_addresses: snapshot.fragments_by_addresses,
+            failover: None,
         }
     }
 }
@@ -385,7 +390,7 @@ pub struct Happening {
     pub object: String,
     /// What happened: `down`.
     pub what: String,
-    /// More, by name, e.g. `noticed-by`, `buckets-moved`, `repair-us`.
+    /// More, by name, e.g. `buckets-moved`, `detect-us`, `repair-us`, `fpm-lag-ms`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub details: BTreeMap<String, String>,
 }

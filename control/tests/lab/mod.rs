@@ -1,6 +1,8 @@
 //! The router of the recordings: three ports, two leaves, over naive tables.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub mod flat;
+
 use control::api::message::{Group, Route, RouteQuery, Routes};
 use control::api::{Reply, Request, Response};
 use control::config::{Config, Fpm, Kernel, Port};
@@ -11,7 +13,7 @@ use control::fpm::{Batch, FpmEvent};
 use control::prefix::Prefix;
 use fastpath::hash::Settings;
 use fastpath::table::naive::NaiveLpm;
-use fastpath::table::{AdjacencyId, GroupId, Lpm, PortId, Tables, View, Writer};
+use fastpath::table::{AdjacencyId, GroupId, LpmWrite, PortId, Tables, View, Writer};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -41,10 +43,10 @@ pub const LEAVES: [(u32, &[&str]); 2] = [
     (P1, &["169.254.0.2", "fd00:254:0:1::a", "fe80::ff:fe00:102"]),
 ];
 
-pub struct Lab {
-    pub control: Control<NaiveLpm>,
+pub struct Lab<L: LpmWrite = NaiveLpm> {
+    pub control: Control<L>,
     pub tables: Arc<Tables>,
-    pub view: fastpath::rcu::Reader<View<NaiveLpm>>,
+    pub view: fastpath::rcu::Reader<View<L>>,
     pub now: Instant,
     connection: u64,
 }
@@ -91,22 +93,7 @@ impl Lab {
     }
 
     pub fn sized(config: &Config, tables: Tables) -> Self {
-        let tables = Arc::new(tables);
-        let view = || View::new(NaiveLpm::new(), Settings::default());
-        let (writer, registry) = Writer::new(Arc::clone(&tables), view(), view());
-        let now = Instant::now();
-        let noticed = Noticed {
-            at: now,
-            time: SystemTime::UNIX_EPOCH,
-        };
-        let control = Control::new(config, &[], writer, noticed, Instant::now);
-        Lab {
-            control,
-            tables,
-            view: registry.reader(),
-            now,
-            connection: 0,
-        }
+        Lab::over(config, tables, NaiveLpm::new, Instant::now)
     }
 
     /// The recordings' router with all links up and all neighbors resolved.
@@ -138,6 +125,33 @@ impl Lab {
         lab.leaf(P0, true);
         lab.leaf(P1, true);
         lab
+    }
+}
+
+impl<L: LpmWrite> Lab<L> {
+    /// Over lookups made by `lpm`, with a clock for the ends of repairs.
+    pub fn over(
+        config: &Config,
+        tables: Tables,
+        lpm: impl Fn() -> L,
+        clock: fn() -> Instant,
+    ) -> Self {
+        let tables = Arc::new(tables);
+        let view = || View::new(lpm(), Settings::default());
+        let (writer, registry) = Writer::new(Arc::clone(&tables), view(), view());
+        let now = clock();
+        let noticed = Noticed {
+            at: now,
+            time: SystemTime::UNIX_EPOCH,
+        };
+        let control = Control::new(config, &[], writer, noticed, clock);
+        Lab {
+            control,
+            tables,
+            view: registry.reader(),
+            now,
+            connection: 0,
+        }
     }
 
     pub fn noticed(&self) -> Noticed {
