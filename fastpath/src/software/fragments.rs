@@ -17,6 +17,8 @@ use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 
 /// How long a later fragment waits for the first one, nanoseconds.
 pub const WINDOW_NS: u64 = 10_000_000;
+/// After so many windows a fragment waits no longer for queues to be empty.
+const PATIENCE: u64 = 10;
 
 /// How many fragments of a worker wait at a time.
 pub const ROOM: usize = 256;
@@ -114,6 +116,10 @@ pub(super) struct Fragments<F> {
     news: bool,
     /// When the one that has waited longest is given up, nanoseconds.
     next_ns: u64,
+    /// That was so before this turn polled, too.
+    was_late: bool,
+    /// Windows end in this round.
+    expires: bool,
     /// The packet under way waited before: it is not counted again and waits no more.
     pub(super) is_retry: bool,
 }
@@ -134,6 +140,8 @@ impl<F: Frame> Fragments<F> {
             now,
             news: false,
             next_ns: 0,
+            was_late: false,
+            expires: false,
             is_retry: false,
         }
     }
@@ -170,8 +178,17 @@ impl<F: Frame> Fragments<F> {
 
     /// How many are to be looked at now: all that wait, when a first fragment came or the window
     /// of one has ended, else none.
-    pub(super) fn due(&mut self) -> usize {
-        let is_due = std::mem::take(&mut self.news) || (self.now)() >= self.next_ns;
+    ///
+    /// A worker that the machine has kept from running finds windows ended whose first fragments
+    /// lie in its queues. So a window counts as ended only if it had before this turn's poll, and
+    /// if that left the queues `empty`; without regard to that when it ended long ago.
+    pub(super) fn due(&mut self, empty: bool) -> usize {
+        let now = (self.now)();
+        let is_late = now >= self.next_ns;
+        let was_late = std::mem::replace(&mut self.was_late, is_late);
+        let long_ago = self.next_ns.saturating_add(PATIENCE * WINDOW_NS);
+        self.expires = is_late && was_late && (empty || now >= long_ago);
+        let is_due = std::mem::take(&mut self.news) || self.expires;
         if is_due { self.waiting.len() } else { 0 }
     }
 
@@ -181,7 +198,7 @@ impl<F: Frame> Fragments<F> {
         let now = (self.now)();
         let one = self.waiting.pop()?;
         let has_first = self.cache.get(one.tag, seconds(now)).is_some();
-        if all || has_first || now >= one.until_ns {
+        if all || has_first || self.expires && now >= one.until_ns {
             return Some(one);
         }
         // They come round in their order, so the first to stay is the next to be given up.

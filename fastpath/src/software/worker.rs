@@ -1,7 +1,7 @@
 //! The main loop: one thread, pinned to one core. It owns its queues and shares only the tables,
 //! read-only, and its counters, written by it alone.
 
-use super::burst::{Allocator, Burst, Frame, RxQueue, TxQueue};
+use super::burst::{Allocator, BURST, Burst, Frame, RxQueue, TxQueue};
 use super::fragments::{Fragments, follow};
 use super::hold::Hold;
 use super::icmp::Limit;
@@ -146,13 +146,14 @@ where
         let view = self.views.read(); // valid up to `quiescent`
         let tables = &*self.tables;
         let (burst, lanes, outputs) = (&mut self.burst, &mut self.lanes, &mut self.outputs);
-        let mut received = 0;
+        let (mut received, mut empty) = (0, true);
         for Attached { queue, port, role } in &mut self.receive {
             queue.poll(burst);
             if burst.is_empty() {
                 continue;
             }
             received += burst.len();
+            empty &= burst.len() < BURST;
             if *role == Role::Kernel {
                 outputs.forward_kernels(*port, burst, tables);
                 continue;
@@ -165,7 +166,7 @@ where
             retry(burst, lanes, outputs, view, tables);
         }
         if !outputs.fragments.is_empty() {
-            let due = outputs.fragments.due();
+            let due = outputs.fragments.due(empty);
             release(burst, lanes, outputs, view, tables, due, false);
         }
         outputs.flush();
