@@ -218,6 +218,29 @@ fn only_the_buckets_of_the_dead_move_and_evenly() {
     }
 }
 
+#[test]
+fn without_patience_nothing_moves_in_the_background() {
+    let mut bench = Bench::new(Resilient::default());
+    bench.route(&[(10, 3), (11, 5), (12, 7), (13, 11)]);
+    bench.up(12, false);
+    bench.route(&[(10, 3), (11, 5), (13, 11)]);
+    let table = bench.table();
+    bench.pass(400, &[]);
+    assert_eq!(bench.table(), table, "idle or not");
+}
+
+#[test]
+fn routes_that_come_all_the_time_do_not_keep_buckets_from_moving() {
+    let mut bench = Bench::resilient();
+    bench.route(TWO);
+    bench.route(THREE);
+    for _ in 0..130 {
+        bench.route(THREE);
+        bench.pass(1, &[]);
+    }
+    assert_eq!(bench.shares().len(), 3);
+}
+
 /// Who returns after a death, and what it gets at once and later.
 fn returning(recovery: Recovery, hold_down: u64) -> (Bench, Vec<u8>, Vec<u8>) {
     let mut bench = Bench::new(Resilient {
@@ -263,11 +286,9 @@ fn who_returns_gets_its_buckets_as_the_policy_says() {
     bench.up(10, true);
     assert_eq!(bench.table(), [11; 64], "now 10 is the one that waits");
     let back = bench.drain(undrain(10)).expect("parked ones can be called");
-    assert_eq!(
-        (back.state, back.buckets_left),
-        (DrainState::InService, 32),
-        "all have been idle"
-    );
+    assert_eq!((back.state, back.buckets_left), (DrainState::InService, 0));
+    // All have been idle for long.
+    bench.pass(5, &[]);
     assert_eq!(bench.shares(), shares(&[(10, 32), (11, 32)]));
 }
 

@@ -22,9 +22,6 @@ const REMEMBERED: usize = 4096;
 const REMEMBERED_FOR: Duration = Duration::from_secs(3600);
 /// A table larger than it has to be takes at most this part of what is free.
 const PART_OF_FREE: usize = 4;
-/// Buckets are not moved in the background as long as routes come: those of one batch would end in
-/// groups that differ.
-const SETTLE: Duration = Duration::from_secs(3);
 
 /// A group.
 #[derive(Clone, Debug)]
@@ -99,8 +96,6 @@ pub struct Groups {
     rules: Rules,
     /// Buckets of the largest table that there is room for.
     most: usize,
-    /// When a route last entered a group.
-    entered: Option<Instant>,
     /// Groups out of balance.
     uneasy: BTreeSet<GroupId>,
 }
@@ -117,7 +112,6 @@ impl Groups {
             unused: BTreeSet::new(),
             rules,
             most: 1 << GroupWord::MAX_LOG2,
-            entered: None,
             uneasy: BTreeSet::new(),
         }
     }
@@ -188,7 +182,6 @@ impl Groups {
         } else {
             GroupId::NONE
         };
-        self.entered = Some(now);
         if let Some(&known) = self.memo.get(&(from, set)) {
             return Ok(known);
         }
@@ -340,10 +333,6 @@ impl Groups {
         idle: impl Fn(GroupId, usize, Member) -> bool,
         (nexthops, sets, dplane): (&Nexthops, &Sets, &Dplane<L>),
     ) -> Vec<(GroupId, usize)> {
-        let lately = |at: Instant| now.saturating_duration_since(at) < SETTLE;
-        if self.entered.is_some_and(lately) {
-            return Vec::new();
-        }
         let mut changed = Vec::new();
         for id in self.uneasy.clone() {
             let Some(group) = self.all.get_mut(&id) else {

@@ -6,7 +6,11 @@ use crate::deal::{Deal, Party, Recovery, Rules, by_rendezvous};
 use crate::dplane::Dplane;
 use crate::nexthop::{Known, Members, Nexthops, Standing, State};
 use fastpath::table::{AdjacencyId, LpmWrite};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// A newcomer gets nothing so soon: routes of one batch that follow others into its group would end
+/// in another group, whose table is as theirs was.
+const SETTLE: Duration = Duration::from_secs(3);
 
 impl Group {
     /// What follows from the state of its `members` as `nexthops` know it.
@@ -134,13 +138,17 @@ impl Group {
             return 0;
         };
         let waited = now.saturating_duration_since(since);
-        let forced = rules.unbalanced_timer.is_some_and(|t| waited >= t);
+        let forced = rules.is_patient() && rules.unbalanced_timer.is_some_and(|t| waited >= t);
         let before = self.effective.clone();
         if let Deal::Rendezvous(seed) = rules.deal {
             self.rank(&party, seed, |b| idle(b, before[b]), nexthops);
         } else {
             let leaves = |b: usize| party.leaving.binary_search(&before[b]).is_ok();
-            let may_move = |b: usize| idle(b, before[b]) || forced && !leaves(b);
+            let settled = rules.is_patient() && waited >= SETTLE;
+            let may_move = |b: usize| match leaves(b) {
+                true => idle(b, before[b]),
+                false => forced || settled && idle(b, before[b]),
+            };
             self.effective = deal(&before, &party, Some(&self.home), may_move);
             self.take_home(&party, rules);
             self.choose_seconds(&party, rules, nexthops);
@@ -153,9 +161,10 @@ impl Group {
     pub(super) fn weigh(&mut self, party: &Party, rules: &Rules, now: Instant) {
         self.surplus = match rules.deal {
             _ if !party.is_alive() => 0,
-            Deal::RoundRobin => party.surplus(&self.effective),
-            // What chance deals is nobody's surplus.
-            Deal::Rendezvous(_) => party.left_behind(&self.effective),
+            Deal::RoundRobin if rules.is_patient() => party.surplus(&self.effective),
+            // What chance deals is nobody's surplus; nor is what rounding leaves behind where
+            // nothing moves in the background.
+            _ => party.left_behind(&self.effective),
         };
         self.unbalanced = match self.surplus {
             0 => None,
