@@ -6,6 +6,7 @@ mod cli;
 mod config;
 mod drain;
 mod failover;
+mod nic;
 mod output;
 mod plane;
 mod replay;

@@ -1,11 +1,12 @@
 //! The software plane of one process: cores, memory, ports and their queues, from the configuration.
 
+use crate::nic;
 use crate::output::Failure;
 use control::config::{Config, Cores, Device, Hugepages, Kernel};
 use control::hash::configured_policy;
 use fastpath::dpdk::{
     Cause, Eal, EntrySize, FibOptions, LinkChanged, Memory, Missing, Options, Pool, PoolOptions,
-    Port, PortOptions, RssAlgorithm, RssOptions, RxQueue, TxQueue, free_hugepages_mib,
+    Port, PortOptions, RxQueue, TxQueue, free_hugepages_mib,
 };
 use fastpath::hash::Settings;
 use fastpath::rcu::Registry;
@@ -297,7 +298,7 @@ pub fn open<'p>(
         },
         mac: wanted.mac.filter(|_| planned.steal.is_none()),
         all_multicast: exclusive,
-        rss: rss_options(hash),
+        rss: hash.rss().map(nic::options),
         ..PortOptions::new(wanted.name.clone(), planned.devargs.clone())
     };
     Port::open(pool, &options, changed).map_err(|error| match &error.cause {
@@ -310,38 +311,6 @@ pub fn open<'p>(
             .unwrap_or_else(|| error.into()),
         _ => error.into(),
     })
-}
-
-/// What a NIC is asked to hash by, so that its value is that of `hash`.
-fn rss_options(hash: &Settings) -> Option<RssOptions> {
-    hash.rss().map(|rss| RssOptions {
-        key: rss.key,
-        ports: rss.source_port && rss.destination_port,
-        algorithm: match rss.sorted {
-            true => RssAlgorithm::SortedToeplitz,
-            false => RssAlgorithm::Toeplitz,
-        },
-    })
-}
-
-/// The number of `hash` if the NIC of the started `port` hashes by it, else 0; says which and why.
-pub fn nic_hash(port: &Port<'_>, hash: &Settings) -> u64 {
-    let Some(options) = rss_options(hash) else {
-        return 0;
-    };
-    let name = port.name();
-    if port.nic_hash() == Some(&options) {
-        log::info!("port {name}: the NIC hashes TCP and UDP");
-        return hash.rss_id();
-    }
-    let missing = port.caps().lacks_rss(&options);
-    let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
-    let why = match missing.is_empty() {
-        true => "the device does not hash as it was told".into(),
-        false => format!("the device lacks {}", missing.join(", ")),
-    };
-    log::info!("port {name}: hashes are computed: {why}");
-    0
 }
 
 /// Workers share no queue: a port needs one for each.

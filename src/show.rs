@@ -266,7 +266,16 @@ fn neighbors(neighbors: &[Neighbor]) -> String {
 }
 
 fn ports(ports: &[Port]) -> String {
-    let mut table = Table::new(["PORT", "STATE", "KERNEL", "MAC", "MTU", "VLAN", "ADDRESSES"]);
+    let mut table = Table::new([
+        "PORT",
+        "STATE",
+        "KERNEL",
+        "MAC",
+        "MTU",
+        "VLAN",
+        "HASH",
+        "ADDRESSES",
+    ]);
     table.right([4, 5]);
     for p in ports {
         let state = match &p.reason {
@@ -285,10 +294,20 @@ fn ports(ports: &[Port]) -> String {
             p.mac.clone(),
             p.mtu.to_string(),
             vlan,
+            p.hash.clone(),
             p.addresses.join(", "),
         ]);
     }
-    table.text("no ports")
+    let hashes = ports
+        .iter()
+        .map(|p| (&*p.name, &*p.hash, p.hash_reason.as_deref()));
+    let hashes = crate::nic::hashes_from(hashes);
+    let mut text = table.text("no ports");
+    for (from, names) in &hashes {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "hash: {from}: {}", names.join(", "));
+    }
+    text
 }
 
 pub fn counters(counters: &Counters) -> String {
@@ -392,6 +411,11 @@ fn hash(hash: &Hash) -> String {
             // Writing to a String cannot fail, here and below.
             let _ = writeln!(text, "{name:<9}  {value}");
         }
+    }
+    let hashes = hash.ports.iter();
+    let hashes = hashes.map(|p| (&*p.port, &*p.from, p.reason.as_deref()));
+    for (from, names) in crate::nic::hashes_from(hashes) {
+        let _ = writeln!(text, "hashed by  {from}: {}", names.join(", "));
     }
     for p in &hash.profiles {
         let on = p.fields.iter().filter(|(_, on)| **on);

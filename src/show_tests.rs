@@ -197,12 +197,15 @@ fn ports_neighbors_nexthops_hash_and_events_are_tables() {
         mtu: 1500,
         vlan: 0,
         addresses: vec!["169.254.0.0/31".into(), "fe80::1/64".into()],
+        hash: "software".into(),
+        hash_reason: Some("the algorithm is mix".into()),
     };
     assert_eq!(
         words(&Response::Port(vec![port])),
         "\
-PORT  STATE              KERNEL  MAC                 MTU  VLAN  ADDRESSES
-up1   down (no-carrier)  eth1    02:00:00:00:00:01  1500     -  169.254.0.0/31, fe80::1/64
+PORT  STATE              KERNEL  MAC                 MTU  VLAN  HASH      ADDRESSES
+up1   down (no-carrier)  eth1    02:00:00:00:00:01  1500     -  software  169.254.0.0/31, fe80::1/64
+hash: software (the algorithm is mix): up1
 "
     );
     let neighbor = Neighbor {

@@ -66,7 +66,7 @@ impl Running {
             let view = || View::new(NaiveLpm::default(), hash.clone());
             let tables = Arc::new(Tables::new(64, 4096, 256));
             let (writer, _registry) = Writer::new(tables, view(), view());
-            let devices = [Device::default(); 3];
+            let devices = [(); 3].map(|()| Device::default());
             let now = Noticed::now();
             let mut control = Control::new(&config, &devices, writer, now, Instant::now);
             for event in inbox {

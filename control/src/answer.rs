@@ -125,6 +125,7 @@ impl<L: LpmWrite> Control<L> {
         let shown = ports.all().map(|id| {
             let reason = ports.down_reason(id);
             let own = ports.addresses().filter(|a| ports.of(a.0) == Some(id));
+            let hash = self.port_hash(id);
             Port {
                 name: ports.name(id).into(),
                 id: id.0,
@@ -136,6 +137,8 @@ impl<L: LpmWrite> Control<L> {
                 mtu: ports.mtu(id),
                 vlan: ports.vlan(id),
                 addresses: own.map(|(_, a, l)| format!("{a}/{l}")).collect(),
+                hash: hash.from,
+                hash_reason: hash.reason,
             }
         });
         shown.collect()

@@ -83,6 +83,7 @@ impl<L: LpmWrite> Control<L> {
             algorithm: base.choice().algorithm.name().into(),
             live: self.live(),
             profiles: profiles.collect(),
+            ports: self.plan.ports.all().map(|p| self.port_hash(p)).collect(),
         }
     }
 
@@ -156,7 +157,10 @@ impl<L: LpmWrite> Control<L> {
         });
         if next != self.hashing && !request.dry_run {
             self.hashing = next;
-            self.plan.dplane.set_policy(self.hashing.policy());
+            let policy = self.hashing.policy();
+            // In one commit: nobody takes a value for settings that it was not made by.
+            self.nics.retarget(&policy);
+            self.plan.dplane.set_policy(policy);
             let object = profile.map_or("hash".into(), |p| format!("hash profile {p}"));
             let what: Vec<String> = match pinned {
                 true => vec!["settings as they are made its own".into()],

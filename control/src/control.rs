@@ -9,6 +9,7 @@ use crate::failover::{Log, Times};
 use crate::group::Groups;
 use crate::hash::Hashing;
 use crate::nexthop::{Key, State};
+use crate::nic::Nics;
 use crate::object::Objects;
 use crate::plan::Plan;
 use crate::port::{Device, Ports, directed_broadcast, is_link_local};
@@ -61,13 +62,14 @@ pub struct Control<L: LpmWrite> {
     pub(crate) hashing_at_start: Hashing,
     pub(crate) log: Log,
     pub(crate) times: Times,
+    pub(crate) nics: Nics,
     /// Counted since the start.
     pub counters: Counters,
     /// Routes of zebra that a resync is judged by, and how many of them it has brought.
     pub(crate) fpm_routes: u64,
     pub(crate) fpm_fresh: u64,
     pub(crate) known: Option<Known>,
-    actions: VecDeque<Action>,
+    pub(crate) actions: VecDeque<Action>,
     gleaned: HashMap<IpAddr, Instant>,
     retry_at: Option<Instant>,
     /// So many next hops or sets call for [`Control::collect`].
@@ -106,6 +108,7 @@ impl<L: LpmWrite> Control<L> {
             backlog: Backlog::default(),
             config: config.clone(),
             hashing_at_start: hashing.clone(),
+            nics: Nics::new(devices, &hashing.policy()),
             hashing,
             log: Log::default(),
             times: Times::default(),
@@ -139,8 +142,9 @@ impl<L: LpmWrite> Control<L> {
     }
 
     /// What `workers` forward is kept in the book from now on, by group and bucket, and samples of
-    /// what comes in.
+    /// what comes in; their progress decides when the hash of a NIC may be taken.
     pub fn watch(&mut self, workers: &[Arc<WorkerStats>], now: Instant) {
+        self.nics.watch(workers);
         self.activity = Activity::new(workers);
         self.activity.read(&self.plan.groups, now);
         self.samples = Samples::new(workers);
@@ -227,6 +231,10 @@ impl<L: LpmWrite> Control<L> {
             Event::Fpm(event) => self.fpm(event, now),
             Event::PortCarrier { port, up, noticed } => self.port_carrier(port, up, noticed, now),
             Event::Glean { port, address } => self.glean(port, address, now),
+            Event::HashProgrammed { port, ticket, done } => {
+                let step = self.nics.programmed(port, ticket, done, now);
+                self.hash_steps(step, now);
+            }
             Event::Request(request, reply) => {
                 let answer = self.answer(&request, now);
                 // Who asked may have gone away meanwhile.
@@ -240,6 +248,8 @@ impl<L: LpmWrite> Control<L> {
     pub fn tick(&mut self, now: Instant) {
         self.work_off(now);
         self.judge(now);
+        let steps = self.nics.tick(now);
+        self.hash_steps(steps, now);
         if self.retry_at.is_some_and(|at| now >= at) {
             self.retry_at = None;
             let failed = self.rib.iter().filter(|(_, e)| e.failed.is_some());
@@ -277,12 +287,15 @@ impl<L: LpmWrite> Control<L> {
 
     /// Publishes what is pending.
     pub(crate) fn commit(&mut self, now: Instant) {
+        self.nic_facts();
         let (refused, actions) = self.plan.commit(now);
         let changes = self.plan.groups.take_changes();
         self.activity.follow(&self.plan.groups, &changes, now);
         self.plan_easing(now);
         self.collect();
         self.actions.extend(actions);
+        let steps = self.nics.published();
+        self.hash_steps(steps, now);
         if std::mem::take(&mut self.plan.short_of_room) {
             self.retry_at.get_or_insert(now + RETRY);
         }

@@ -7,6 +7,7 @@
 use crate::api::{Reply, Request};
 use crate::fpm::FpmEvent;
 use crossbeam::channel::Sender;
+use fastpath::hash::Rss;
 use fastpath::table::PortId;
 use std::net::IpAddr;
 use std::time::{Instant, SystemTime};
@@ -195,6 +196,15 @@ pub enum Event {
         /// The destination.
         address: IpAddr,
     },
+    /// What came of [`Action::ProgramHash`].
+    HashProgrammed {
+        /// The port.
+        port: PortId,
+        /// As in the action.
+        ticket: u64,
+        /// Done, or why not.
+        done: Result<(), String>,
+    },
     /// A question of the api, and where the answer goes.
     Request(Request, Sender<Reply>),
 }
@@ -229,6 +239,15 @@ pub enum Action {
         address: IpAddr,
         /// Appeared, or went.
         add: bool,
+    },
+    /// Make the NIC of a port hash so; answered by [`Event::HashProgrammed`].
+    ProgramHash {
+        /// The port.
+        port: PortId,
+        /// What the NIC is to hash by.
+        rss: Rss,
+        /// For the answer.
+        ticket: u64,
     },
     /// Bytes for zebra.
     FpmReply {

@@ -39,6 +39,7 @@ mod moves;
 pub mod neighbor;
 pub mod netlink;
 pub mod nexthop;
+pub mod nic;
 pub mod object;
 pub mod plan;
 pub mod port;

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What a port's device says of itself; used where neither configuration nor netdev says more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {
     /// Its MAC address.
     pub mac: Mac,
@@ -20,8 +20,11 @@ pub struct Device {
     pub mtu: u16,
     /// Frames for other MAC addresses are routed too: replay of a capture from elsewhere.
     pub any_mac: bool,
-    /// What it hashes packets by (`Settings::rss_id`), when it tells the value with each; else 0.
-    pub nic_hash: u64,
+    /// What it says that it hashes packets by (`Settings::rss_id`), telling the value with each; or
+    /// why it does not.
+    pub nic: Result<u64, String>,
+    /// Descriptors of each of its receive queues.
+    pub ring: u32,
 }
 
 impl Default for Device {
@@ -30,7 +33,8 @@ impl Default for Device {
             mac: [0; 6],
             mtu: 1500,
             any_mac: false,
-            nic_hash: 0,
+            nic: Err("its packets do not come from a NIC".into()),
+            ring: 0,
         }
     }
 }
@@ -42,6 +46,8 @@ struct Port {
     device: Device,
     ifindex: Option<u32>,
     device_up: bool,
+    /// `PortFacts::nic_hash` and `PortFacts::nic_compare`.
+    nic: (u64, u64),
 }
 
 /// The last address of an IPv4 subnet that has one to spare (RFC 3021: a /31 has none).
@@ -95,9 +101,10 @@ impl Ports {
                 Kernel::Tap => Some(config.name.clone()),
                 Kernel::None => None,
             },
-            device: devices.get(i).copied().unwrap_or_default(),
+            device: devices.get(i).cloned().unwrap_or_default(),
             ifindex: None,
             device_up: true,
+            nic: (0, 0),
         };
         Ports {
             ports: configured
@@ -261,6 +268,13 @@ impl Ports {
         }
     }
 
+    /// Whose hash is taken on a port, and whose is compared ([`crate::nic::Nics::facts`]).
+    pub fn set_nic(&mut self, port: PortId, nic: (u64, u64)) {
+        if let Some(p) = self.ports.get_mut(usize::from(port.0)) {
+            p.nic = nic;
+        }
+    }
+
     /// The kernel's interface indexes.
     pub fn links(&self) -> impl Iterator<Item = &Link> {
         self.links.values()
@@ -305,6 +319,7 @@ impl Ports {
         let (router4, router6) = self.sources(|_| true);
         for (port, fact) in self.all().zip(&mut facts) {
             let (own4, own6) = self.sources(|ifindex| self.of(ifindex) == Some(port));
+            let nic = self.get(port).map_or((0, 0), |p| p.nic);
             *fact = PortFacts {
                 present: true,
                 mac: self.mac(port),
@@ -316,7 +331,8 @@ impl Ports {
                     .is_some_and(|p| p.config.kernel == Kernel::Tap),
                 source4: own4.or(router4),
                 source6: own6.or(router6),
-                nic_hash: self.get(port).map_or(0, |p| p.device.nic_hash),
+                nic_hash: nic.0,
+                nic_compare: nic.1,
             };
         }
         facts

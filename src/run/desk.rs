@@ -1,7 +1,7 @@
 //! The control thread's desk: events in, actions out, and what has no event of its own.
 
 use super::feeds::Feeds;
-use super::ports::{Ports, Side};
+use super::ports::{self, Ports, Side};
 use control::control::Control;
 use control::event::{Action, Event, KernelSync};
 use crossbeam::channel::{Receiver, RecvTimeoutError};
@@ -59,11 +59,19 @@ impl<'d, 'p> Desk<'d, 'p> {
             }
             let now = Instant::now();
             control.tick(now);
+            let mut answers = Vec::new();
             for action in control.actions() {
                 match action {
                     Action::OwnAddress { address, add } => self.ports.own_address(address, add),
+                    Action::ProgramHash { port, rss, ticket } => {
+                        let done = ports::program_hash(sides, port, rss);
+                        answers.push(Event::HashProgrammed { port, ticket, done });
+                    }
                     other => self.feeds.act(&other),
                 }
+            }
+            for answer in answers {
+                control.handle(answer, Instant::now());
             }
             if synced {
                 // Only now are all own addresses in the maps.

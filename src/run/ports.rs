@@ -1,5 +1,6 @@
 //! The opened ports, the kernel's side of each, and what their links say.
 
+use crate::nic;
 use crate::output::Failure;
 use crate::plane::{self, Planned};
 use control::config::{Config, Kernel};
@@ -7,7 +8,7 @@ use control::event::{Event, Link, Mac, Noticed};
 use control::port::Device;
 use crossbeam::channel::Sender;
 use fastpath::dpdk::{LinkChanged, Pool, Port};
-use fastpath::hash::Settings;
+use fastpath::hash::{Rss, Settings};
 use fastpath::software::push::Role;
 use fastpath::steal::{KernelTap, OwnAddresses};
 use fastpath::table::{PortId, Tables};
@@ -77,10 +78,15 @@ impl<'p> Ports<'p> {
                 all.polled.push((plan.port, true));
             }
             port.start()?;
+            let nic = nic::opened(&port, hash);
+            if let (Err(reason), Some(_)) = (&nic, hash.rss()) {
+                log::info!("port {}: hashes are computed: {reason}", wanted.name);
+            }
             all.devices.push(Device {
                 mac: port.mac(),
                 mtu: port.mtu(),
-                nic_hash: plane::nic_hash(&port, hash),
+                nic,
+                ring: port.rx_descriptors().into(),
                 ..Device::default()
             });
             if wanted.kernel == Kernel::Tap {
@@ -175,6 +181,17 @@ impl<'p> Ports<'p> {
             }
         }
     }
+}
+
+/// Makes the NIC of `port` hash by `rss`, while it is running.
+///
+/// # Errors
+/// Why it does not.
+pub fn program_hash(sides: &[Side<'_>], port: PortId, rss: Rss) -> Result<(), String> {
+    let mut sides = sides.iter();
+    let side = sides.find(|(id, role, _)| *id == port && *role == Role::Network);
+    let (_, _, port) = side.ok_or("it has no device")?;
+    nic::program(port, rss)
 }
 
 /// What a device's link-state interrupt does: workers first, then control.

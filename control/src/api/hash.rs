@@ -174,6 +174,22 @@ pub struct Hash {
     /// Settings of their own for some destinations.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub profiles: Vec<HashProfile>,
+    /// Whose hash is used, port by port.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<PortHash>,
+}
+
+/// Where the hashes of packets that come in on a port are from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PortHash {
+    /// The port.
+    pub port: String,
+    /// `nic` or `software`.
+    pub from: String,
+    /// Why they are computed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// Settings for some destinations, as in force: what is not its own is that of the hash.

@@ -4,7 +4,7 @@
 
 pub use super::drain::*;
 pub use super::failover::{AtMost, Failover, Times};
-pub use super::hash::{Hash, HashChange, HashChanged, HashProfile, SetHash};
+pub use super::hash::{Hash, HashChange, HashChanged, HashProfile, PortHash, SetHash};
 pub use super::trace::*;
 pub use super::view::*;
 

@@ -267,6 +267,12 @@ pub struct Port {
     pub vlan: u16,
     /// Its addresses, `ADDRESS/LENGTH`.
     pub addresses: Vec<String>,
+    /// Where the hashes of its packets are from: `nic` or `software`.
+    #[serde(default)]
+    pub hash: String,
+    /// Why they are computed by software.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash_reason: Option<String>,
 }
 
 /// Packet counters, summed over workers. At rest, over all ports:

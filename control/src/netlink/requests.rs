@@ -130,7 +130,9 @@ impl Requests {
             Action::Resolve { ifindex, address } => self.resolve(ifindex, address),
             Action::Release { ifindex, address } => self.release(ifindex, address),
             Action::Probe { ifindex, address } => self.probe(ifindex, address),
-            Action::OwnAddress { .. } | Action::FpmReply { .. } => return,
+            Action::OwnAddress { .. } | Action::FpmReply { .. } | Action::ProgramHash { .. } => {
+                return;
+            }
         };
         if let Err(error) = done {
             let key = match error {

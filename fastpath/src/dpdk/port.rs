@@ -34,7 +34,9 @@ pub struct Port<'p> {
     mtu: u16,
     queues: (u16, u16),
     rss: bool,
-    pub(super) nic_hash: Option<RssOptions>,
+    pub(super) nic_hash: Cell<Option<RssOptions>>,
+    /// Of each receive queue.
+    rx_descriptors: u16,
     /// It was configured to tell its hash with each packet.
     pub(super) hash_told: bool,
     promiscuous: bool,
@@ -85,7 +87,8 @@ impl<'p> Port<'p> {
             mtu: 0,
             queues: (options.rx_queues, options.tx_queues),
             rss: false,
-            nic_hash: None,
+            nic_hash: Cell::new(None),
+            rx_descriptors: 0,
             hash_told: false,
             promiscuous: options.promiscuous,
             all_multicast: options.all_multicast,
@@ -160,7 +163,7 @@ impl<'p> Port<'p> {
             conf.rxmode.offloads |= caps::RSS_HASH;
             conf.rx_adv_conf.rss_conf = rss::record(hash);
             self.rss = options.rx_queues > 1;
-            self.nic_hash = Some(*hash);
+            self.nic_hash.set(Some(*hash));
             self.hash_told = true;
         }
         if lsc && self.caps.link_interrupt {
@@ -181,9 +184,10 @@ impl<'p> Port<'p> {
         Ok(())
     }
 
-    fn set_up_rx(&self, pool: &Pool, options: &PortOptions, queue: u16) -> Result<(), Error> {
+    fn set_up_rx(&mut self, pool: &Pool, options: &PortOptions, queue: u16) -> Result<(), Error> {
         let object = || Object::RxQueue(options.name.clone(), queue);
         let (descriptors, _) = self.descriptors(options)?;
+        self.rx_descriptors = descriptors;
         // SAFETY: the port is configured with that queue; it borrows the pool, so that lives on.
         check(unsafe {
             dpdk_sys::rte_eth_rx_queue_setup(
@@ -264,11 +268,11 @@ impl<'p> Port<'p> {
         // SAFETY: the port is configured and all its queues are set up.
         check(unsafe { dpdk_sys::rte_eth_dev_start(self.index) }).at(object, "start")?;
         self.started = true;
-        if let Some(options) = self.nic_hash {
+        if let Some(options) = self.nic_hash.get() {
             // Without it the hash is computed, which is slower and the same.
             if let Err(error) = self.check_rss(&options) {
                 log::warn!("{error}");
-                self.nic_hash = None;
+                self.nic_hash.set(None);
             }
         }
         if self.promiscuous {
@@ -336,6 +340,11 @@ impl<'p> Port<'p> {
     /// The L3 MTU, bytes.
     pub fn mtu(&self) -> u16 {
         self.mtu
+    }
+
+    /// Descriptors of each receive queue: the most packets that wait there.
+    pub fn rx_descriptors(&self) -> u16 {
+        self.rx_descriptors
     }
 
     /// Whether several receive queues are spread over by RSS.

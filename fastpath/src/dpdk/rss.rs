@@ -121,8 +121,8 @@ impl Caps {
 impl Port<'_> {
     /// What the device hashes by, when it does as [`super::PortOptions::rss`] asked and tells the value
     /// with each packet. [`Caps::lacks_rss`] says why it does not.
-    pub fn nic_hash(&self) -> Option<&RssOptions> {
-        self.nic_hash.as_ref()
+    pub fn nic_hash(&self) -> Option<RssOptions> {
+        self.nic_hash.get()
     }
 
     /// Makes the started device hash as `options` say, and asks it whether it does. Packets that it
@@ -131,9 +131,9 @@ impl Port<'_> {
     /// # Errors
     /// What the device lacks, what the driver says, or that it says one thing and does another; then
     /// [`Port::nic_hash`] is none.
-    pub fn set_rss(&mut self, options: &RssOptions) -> Result<(), Error> {
+    pub fn set_rss(&self, options: &RssOptions) -> Result<(), Error> {
         let operation = "set the RSS hash";
-        self.nic_hash = None;
+        self.nic_hash.set(None);
         let missing = self.caps.lacks_hash(options);
         if !missing.is_empty() {
             let cause = Cause::Missing(missing);
@@ -142,7 +142,7 @@ impl Port<'_> {
         update(self.index, options).at(|| self.object(), operation)?;
         self.check_rss(options)?;
         // How the packets' values get out was settled when the port was configured.
-        self.nic_hash = Some(*options).filter(|_| self.hash_told);
+        self.nic_hash.set(Some(*options).filter(|_| self.hash_told));
         Ok(())
     }
 

@@ -4,9 +4,11 @@
 //! are those the NIC was given. NICs differ in what they do with the rest: extension headers,
 //! fragments, tags, the packets inside tunnels, headers cut short.
 
-use super::burst::Frame;
-use crate::hash::{Rest, Settings, toeplitz};
-use crate::table::PortFacts;
+use super::burst::{Burst, Frame};
+use super::parse::hash_told;
+use crate::hash::{Policy, Rest, Settings, toeplitz};
+use crate::table::stats::NicCompared;
+use crate::table::{PortFacts, PortId};
 use crate::wire::tunnel::{PORT_GENEVE, PORT_GTPU, PORT_VXLAN, PORT_VXLAN_GPE};
 
 /// Bytes of a TCP header without options, and of a UDP header.
@@ -42,6 +44,40 @@ pub(super) fn value(
 ) -> Option<u32> {
     let told = told?;
     (told.by == settings.rss_id() && is_certain(segment, rest)).then_some(told.value)
+}
+
+/// Compares what the NIC told with each packet of `burst`, where it would be taken, with what is
+/// computed; `facts` say what it should hash by. The way of every packet is the one of the stage,
+/// three times: computed, with the value, and with another value, which only a packet whose value
+/// is looked at tells from the other two.
+#[cold]
+#[inline(never)]
+pub(super) fn compare<F: Frame>(
+    burst: &Burst<F>,
+    port: PortId,
+    facts: &PortFacts,
+    policy: &Policy,
+) -> NicCompared {
+    let mut found = NicCompared::default();
+    for frame in burst.iter() {
+        let Some(value) = frame.rss_hash() else {
+            continue;
+        };
+        let by = facts.nic_compare;
+        let with = |value| {
+            let told = Some(Told { value, by });
+            hash_told(frame.bytes(), told, port, facts, policy)
+        };
+        let (taken, flipped) = (with(value), with(!value));
+        if taken == flipped {
+            continue;
+        }
+        match taken == hash_told(frame.bytes(), None, port, facts, policy) {
+            true => found.alike += 1,
+            false => found.other += 1,
+        }
+    }
+    found
 }
 
 #[inline(always)]

@@ -100,8 +100,7 @@ fn one<const KIND: Kind>(
 ) -> Result<Verdict, Verdict> {
     let header = link(bytes, facts)?;
     let packet = bytes.get(header.len..).unwrap_or_default();
-    // Not every NIC looks behind every tag.
-    let told = told.filter(|_| header.len == ethernet::HEADER);
+    let told = usable(told, &header);
     let i = i & (super::burst::BURST - 1);
     lanes.l3[i] = header.len as u8;
     match header.ethertype {
@@ -172,6 +171,33 @@ pub fn describe(
         len,
         hash,
     })
+}
+
+/// The hash of one frame, by the code of the stage, when a NIC told `told` with it.
+///
+/// # Errors
+/// What becomes of a frame that is not to be routed.
+pub(super) fn hash_told(
+    frame: &[u8],
+    told: Option<Told>,
+    port: PortId,
+    facts: &PortFacts,
+    policy: &Policy,
+) -> Result<u32, Verdict> {
+    let header = link(frame, facts)?;
+    let packet = frame.get(header.len..).unwrap_or_default();
+    let told = usable(told, &header);
+    match header.ethertype {
+        ethernet::IPV4 => Ok(hash4::<ANY>(&check4(packet)?, told, port, policy).0),
+        ethernet::IPV6 => Ok(hash6::<ANY>(&check6(packet)?, told, port, policy).0),
+        _ => Err(Verdict::Punt),
+    }
+}
+
+/// Not every NIC looks behind every tag.
+#[inline(always)]
+fn usable(told: Option<Told>, header: &ethernet::Header) -> Option<Told> {
+    told.filter(|_| header.len == ethernet::HEADER)
 }
 
 #[cold]

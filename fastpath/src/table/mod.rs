@@ -179,6 +179,9 @@ pub struct PortFacts {
     /// What the NIC hashes by ([`crate::hash::Settings::rss_id`]): with settings of that number its
     /// value is taken instead of computing it. 0: nothing is known of the value, it is not looked at.
     pub nic_hash: u64,
+    /// What the NIC should hash by: its values are compared with computed ones, of all packets while
+    /// none is taken, of some as long as they are. 0: there is nothing to compare.
+    pub nic_compare: u64,
 }
 
 /// What changes as a whole between two bursts.
@@ -208,6 +211,7 @@ impl PortFacts {
         source4: None,
         source6: None,
         nic_hash: 0,
+        nic_compare: 0,
     };
 }
 

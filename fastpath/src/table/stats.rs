@@ -38,6 +38,13 @@ struct PortCounters {
     kernel_bytes: Counter,
 }
 
+/// Values of one port's NIC that were compared; seldom written.
+#[derive(Debug, Default)]
+struct NicCounters {
+    alike: Counter,
+    other: Counter,
+}
+
 /// The counters of one worker. All methods that count are for that worker alone.
 #[derive(Debug)]
 #[repr(align(128))]
@@ -54,6 +61,7 @@ pub struct WorkerStats {
     turns: Counter,
     buckets: BucketCounters,
     samples: Samples,
+    nic: [NicCounters; MAX_PORTS],
 }
 
 impl Default for WorkerStats {
@@ -71,6 +79,7 @@ impl Default for WorkerStats {
             turns: Counter::default(),
             buckets: BucketCounters::default(),
             samples: Samples::new(1),
+            nic: std::array::from_fn(|_| NicCounters::default()),
         }
     }
 }
@@ -182,6 +191,28 @@ impl WorkerStats {
         self.turns.add(1);
     }
 
+    /// How many turns have ended.
+    #[inline]
+    pub fn turns(&self) -> u64 {
+        self.turns.get()
+    }
+
+    /// The hash that came with packets of `port` was compared with the computed one.
+    pub fn compared(&self, port: PortId, compared: NicCompared) {
+        let nic = &self.nic[usize::from(port.0) & (MAX_PORTS - 1)];
+        nic.alike.add(compared.alike);
+        nic.other.add(compared.other);
+    }
+
+    /// What [`WorkerStats::compared`] was told of `port` in all.
+    pub fn nic(&self, port: PortId) -> NicCompared {
+        let nic = &self.nic[usize::from(port.0) & (MAX_PORTS - 1)];
+        NicCompared {
+            alike: nic.alike.get(),
+            other: nic.other.get(),
+        }
+    }
+
     /// The counters now. While the worker runs, each is exact and they are not of one instant.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
@@ -207,6 +238,15 @@ impl WorkerStats {
             turns: self.turns.get(),
         }
     }
+}
+
+/// Hashes that came with packets, compared with those that were computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NicCompared {
+    /// The same.
+    pub alike: u64,
+    /// Another one.
+    pub other: u64,
 }
 
 /// One port's counters at a time.
