@@ -46,14 +46,14 @@ pub fn program(port: &Port<'_>, rss: Rss) -> Result<(), String> {
         let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
         return Err(format!("the device lacks {}", missing.join(", ")));
     }
-    port.set_rss(&options)
-        .map_err(|error| error.cause.to_string())?;
-    match port.nic_hash() {
-        Some(_) => Ok(()),
-        None => {
-            Err("the port was opened without its NIC's hash; a restart asks the NIC for it".into())
-        }
+    if !port.tells_hash() {
+        // Programming it would only deal packets to other workers.
+        return Err(
+            "the port was opened without its NIC's hash; a restart asks the NIC for it".into(),
+        );
     }
+    port.set_rss(&options)
+        .map_err(|error| error.cause.to_string())
 }
 
 /// Where hashes are from and why, and the ports of which that is true, in their order.

@@ -125,6 +125,12 @@ impl Port<'_> {
         self.nic_hash.get()
     }
 
+    /// Whether the device was opened so that it tells a hash with each packet; that cannot be changed
+    /// while it runs.
+    pub fn tells_hash(&self) -> bool {
+        self.hash_told
+    }
+
     /// Makes the started device hash as `options` say, and asks it whether it does. Packets that it
     /// received before, and some while this goes on, carry the value of the old settings.
     ///
