@@ -2,12 +2,14 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "wrapper.h"
 
 #include <rte_cpuflags.h>
 #include <rte_cycles.h>
 #include <rte_dev.h>
+#include <rte_thash.h>
 #include <rte_vect.h>
 
 #if RTE_VERSION < RTE_VERSION_NUM(24, 11, 0, 0)
@@ -131,6 +133,37 @@ uint64_t evenpath_rss_types(bool ports)
 		return addresses;
 	return addresses | RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_NONFRAG_IPV4_UDP |
 	       RTE_ETH_RSS_NONFRAG_IPV6_TCP | RTE_ETH_RSS_NONFRAG_IPV6_UDP;
+}
+
+void evenpath_softrss(const uint8_t *key, const struct evenpath_rss_tuple *of, uint32_t *found)
+{
+	uint32_t original[10], converted[10], words[RTE_THASH_V6_L4_LEN];
+	union rte_thash_tuple tuple = {0};
+	struct rte_ipv6_hdr header = {0};
+	uint32_t length;
+
+	memcpy(original, key, sizeof(original));
+	rte_convert_rss_key(original, converted, sizeof(original));
+	if (of->v6) {
+		memcpy(&header.src_addr, of->src, sizeof(of->src));
+		memcpy(&header.dst_addr, of->dst, sizeof(of->dst));
+		rte_thash_load_v6_addrs(&header, &tuple);
+		tuple.v6.sport = of->sport;
+		tuple.v6.dport = of->dport;
+		length = of->ports ? RTE_THASH_V6_L4_LEN : RTE_THASH_V6_L3_LEN;
+	} else {
+		memcpy(&tuple.v4.src_addr, of->src + 12, sizeof(tuple.v4.src_addr));
+		memcpy(&tuple.v4.dst_addr, of->dst + 12, sizeof(tuple.v4.dst_addr));
+		tuple.v4.src_addr = rte_be_to_cpu_32(tuple.v4.src_addr);
+		tuple.v4.dst_addr = rte_be_to_cpu_32(tuple.v4.dst_addr);
+		tuple.v4.sport = of->sport;
+		tuple.v4.dport = of->dport;
+		length = of->ports ? RTE_THASH_V4_L4_LEN : RTE_THASH_V4_L3_LEN;
+	}
+	/* Ports are written as halves of a word. */
+	memcpy(words, &tuple, sizeof(words));
+	found[0] = rte_softrss(words, length, (const uint8_t *)original);
+	found[1] = rte_softrss_be(words, length, (const uint8_t *)converted);
 }
 
 uint16_t evenpath_port_of_device(const char *devargs)

@@ -50,6 +50,16 @@ struct evenpath_link {
 	bool full_duplex;
 };
 
+/* Addresses (of IPv4 the last four bytes) in wire order and ports of a flow, hashed or not. */
+struct evenpath_rss_tuple {
+	bool v6;
+	bool ports;
+	uint8_t src[16];
+	uint8_t dst[16];
+	uint16_t sport;
+	uint16_t dport;
+};
+
 /* Receives one log message: its level (1 emergency to 8 debug), its bytes, their number. */
 typedef void (*evenpath_log_fn)(uint32_t level, const char *message, size_t length);
 
@@ -76,6 +86,8 @@ unsigned int evenpath_max_ports(void);
 uint64_t evenpath_rss_flow_types(void);
 /* The same without IPv6 extension headers; without ports by addresses alone. */
 uint64_t evenpath_rss_types(bool ports);
+/* For tests: what rte_softrss and rte_softrss_be find for `of`, with a key of 40 bytes. */
+void evenpath_softrss(const uint8_t *key, const struct evenpath_rss_tuple *of, uint32_t *found);
 /* First port of the device that `devargs` names, RTE_MAX_ETHPORTS when there is none. */
 uint16_t evenpath_port_of_device(const char *devargs);
 /*

@@ -64,6 +64,8 @@ mod port;
 mod port_options;
 mod queue;
 mod rss;
+#[cfg(test)]
+mod rss_reference;
 
 pub use caps::{Caps, Missing, Wanted};
 pub use eal::{Eal, Handle, Memory, Options, Registered, free_hugepages_mib};
