@@ -178,38 +178,6 @@ fn practical_flows_spread_evenly_for_every_seed() {
     }
 }
 
-#[test]
-fn every_input_bit_flips_every_output_bit_half_the_time() {
-    let mut random = Random(4);
-    let settings = new(Fields::default(), false, 99);
-    const ROUNDS: u32 = 4_000;
-    for bit in 0..(128 + 128 + 8 + 32 + 20_usize) {
-        let mut flips = [0_u32; 32];
-        for _ in 0..ROUNDS {
-            let mut key = random.key();
-            key.outer.v6 = true;
-            let before = settings.hash(&key);
-            match bit {
-                0..128 => key.outer.src[bit / 8] ^= 1 << (bit % 8),
-                128..256 => key.outer.dst[bit / 8 - 16] ^= 1 << (bit % 8),
-                256..264 => key.outer.protocol ^= 1 << (bit % 8),
-                264..280 => key.outer.sport ^= 1 << (bit - 264),
-                280..296 => key.outer.dport ^= 1 << (bit - 280),
-                _ => key.outer.label ^= 1 << (bit - 296),
-            }
-            let difference = before ^ settings.hash(&key);
-            for (i, flip) in flips.iter_mut().enumerate() {
-                *flip += difference >> i & 1;
-            }
-        }
-        for (i, flip) in flips.iter().enumerate() {
-            let share = f64::from(*flip) / f64::from(ROUNDS);
-            // Six standard deviations of a fair coin are 0.047.
-            assert!((share - 0.5).abs() < 0.06, "in {bit} out {i}: {share}");
-        }
-    }
-}
-
 /// Two routers in a row, eight members each: the second must use all of its members for the flows
 /// that the first sends to any one member, for every pair of seeds.
 #[test]
