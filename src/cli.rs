@@ -175,6 +175,8 @@ pub enum Show {
     Hash,
     /// How long repairs took after links, ports and neighbors went or came, part by part.
     Failover,
+    /// The rules of groups: buckets, timers, room.
+    Resilient,
     /// What happened lately.
     Events,
 }
@@ -229,6 +231,7 @@ impl Show {
             Show::Fpm => Request::ShowFpm,
             Show::Hash => Request::ShowHash,
             Show::Failover => Request::ShowFailover,
+            Show::Resilient => Request::ShowResilient,
             Show::Events => Request::ShowEvents,
         }
     }

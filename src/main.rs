@@ -10,6 +10,7 @@ mod nic;
 mod output;
 mod plane;
 mod replay;
+mod resilient;
 mod run;
 mod set;
 mod show;

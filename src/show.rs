@@ -37,6 +37,7 @@ pub fn print(response: &Response, as_json: bool) -> Done {
         Response::Fpm(fpm) => output::json(fpm),
         Response::Hash(hash) => output::json(hash),
         Response::Failover(failover) => output::json(failover),
+        Response::Resilient(resilient) => output::json(resilient),
         Response::Events(events) => output::json(events),
         Response::Calc(calc) => output::json(calc),
         Response::SetHash(changed) => output::json(changed),
@@ -59,6 +60,7 @@ pub fn words(response: &Response) -> String {
         Response::Fpm(fpm) => self::fpm(fpm),
         Response::Hash(hash) => self::hash(hash),
         Response::Failover(failover) => crate::failover::words(failover),
+        Response::Resilient(resilient) => crate::resilient::words(resilient),
         Response::Events(events) => self::events(events),
         Response::Calc(calc) => format!("{}\n", calc.port),
         Response::SetHash(changed) => crate::set::words(changed),
@@ -183,6 +185,7 @@ fn balance(group: &Group) -> String {
     if group.surplus > 0 {
         notes.push(format!("{} buckets to move when idle", group.surplus));
     }
+    notes.extend(crate::resilient::notes(&group.dealt));
     if let Some(balance) = group.balance.as_ref().filter(|b| b.flows > 0) {
         let Balance {
             window_s, flows, ..

@@ -80,6 +80,7 @@ fn groups_show_how_buckets_are_dealt() {
             member("169.254.0.1", "up1", 1, "up", Some(64)),
             member("fe80::3", "up2", 1, "unresolved", Some(0)),
         ],
+        dealt: Default::default(),
         fpm_ids: vec![34],
         weight_error: 0.015625,
         surplus: 3,

@@ -38,6 +38,7 @@ impl<L: LpmWrite> Control<L> {
             Request::ShowHash => Ok(Response::Hash(self.show_hash())),
             Request::ShowFailover => Ok(Response::Failover(Box::new(self.show_failover()))),
             Request::ShowEvents => Ok(Response::Events(self.log.all())),
+            Request::ShowResilient => Ok(Response::Resilient(self.show_resilient())),
             Request::Calc(flow) => self.calc(flow).map(Response::Calc),
             Request::SetHash(wanted) => self.set_hash(wanted, now).map(Response::SetHash),
             Request::Trace(query) => self.trace(query).map(|t| Response::Trace(Box::new(t))),

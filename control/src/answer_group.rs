@@ -34,6 +34,7 @@ impl<L: LpmWrite> Control<L> {
                     routes: group.routes,
                     plane: "software".into(),
                     members: self.members(group.set, Some(g)),
+                    dealt: self.dealt(group, now),
                     fpm_ids,
                     weight_error: self.weight_error(group) as f64 / 1e6,
                     surplus: group.surplus as u32,

@@ -43,6 +43,12 @@ impl Arena {
         self.used
     }
 
+    /// How many blocks of `1 << order` buckets are free.
+    pub fn room(&self, order: u32) -> u32 {
+        let larger = (order as usize..ORDERS).map(|o| self.free[o].len() << (o - order as usize));
+        u32::try_from(larger.sum::<usize>()).unwrap_or(u32::MAX)
+    }
+
     /// Takes a block of `1 << order` buckets; where it starts. Nothing when there is none left.
     pub fn take(&mut self, order: u32) -> Option<u32> {
         let order = order as usize;
@@ -98,6 +104,7 @@ mod tests {
         }
         assert_eq!(arena.take(9), Some(0), "512 in one piece again");
         assert_eq!((arena.take(9), arena.used()), (None, 512));
+        assert_eq!(arena.room(6), (1000 - 512) / 64);
     }
 
     #[test]

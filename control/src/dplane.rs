@@ -171,6 +171,12 @@ impl<L: LpmWrite> Dplane<L> {
         (self.arena.used(), self.arena.capacity())
     }
 
+    /// How many more groups of `1 << order` buckets there is room for.
+    pub fn room(&self, order: u32) -> u32 {
+        let ids = self.groups.end - self.groups.next + self.groups.back.len() as u32;
+        self.arena.room(order).min(ids)
+    }
+
     /// The group that always does this.
     pub fn fixed(&self, fixed: Fixed) -> GroupId {
         self.fixed[fixed as usize]

@@ -17,6 +17,7 @@ pub mod activity;
 mod answer;
 mod answer_group;
 mod answer_hash;
+mod answer_resilient;
 mod answer_route;
 pub mod api;
 pub mod arena;

@@ -5,6 +5,7 @@
 pub use super::drain::*;
 pub use super::failover::{AtMost, Failover, Times};
 pub use super::hash::{Hash, HashChange, HashChanged, HashProfile, PortHash, SetHash};
+pub use super::resilient::*;
 pub use super::trace::*;
 pub use super::view::*;
 
@@ -35,6 +36,8 @@ pub enum Request {
     ShowHash,
     /// How long repairs took.
     ShowFailover,
+    /// The rules of groups in force.
+    ShowResilient,
     /// What happened lately.
     ShowEvents,
     /// Which way a flow takes.
@@ -131,6 +134,8 @@ pub enum Response {
     Fpm(Fpm),
     /// To [`Request::ShowHash`].
     Hash(Hash),
+    /// To [`Request::ShowResilient`].
+    Resilient(Resilient),
     /// To [`Request::SetHash`].
     SetHash(HashChanged),
     /// To [`Request::ShowFailover`].

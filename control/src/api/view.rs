@@ -1,6 +1,7 @@
 //! What answers hold: routes, groups, ports and the rest, as `--json` prints them.
 
 use super::failover::Failover;
+use super::resilient::Dealt;
 use crate::prefix::Prefix;
 use fastpath::table::DropReason;
 use fastpath::table::stats::Snapshot;
@@ -88,6 +89,9 @@ pub struct Group {
     pub plane: String,
     /// Its members.
     pub members: Vec<Member>,
+    /// What else there is to know of how its buckets are dealt.
+    #[serde(flatten)]
+    pub dealt: Dealt,
     /// zebra's nexthop-group ids that stand for it now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fpm_ids: Vec<u32>,

@@ -243,6 +243,16 @@ pub enum DealBy {
     Rendezvous,
 }
 
+impl DealBy {
+    /// The name in the configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            DealBy::RoundRobin => "round-robin",
+            DealBy::Rendezvous => "rendezvous",
+        }
+    }
+}
+
 impl Resilient {
     /// The rules of groups; `hash_seed` is that of the start.
     pub fn rules(&self, hash_seed: u32) -> Rules {

@@ -1,6 +1,6 @@
 //! The commented file of `evenpath config default`, made from the defaults themselves.
 
-use super::{Config, Cores, DealBy, Hugepages, Seed};
+use super::{Config, Cores, Hugepages, Seed};
 use fastpath::hash::Field;
 use std::fmt::Write;
 
@@ -170,13 +170,9 @@ impl Sections<'_> {
             percent,
             "percent, 0.01..100; of a share, if not enabled",
         );
-        let deal = match c.resilient.deal {
-            DealBy::RoundRobin => "round-robin",
-            DealBy::Rendezvous => "rendezvous",
-        };
         self.line(
             "deal",
-            quoted(deal),
+            quoted(c.resilient.deal.name()),
             "round-robin | rendezvous: the same buckets on all routers",
         );
         if let Some(seed) = c.resilient.deal_seed {

@@ -54,7 +54,7 @@ impl Group {
     }
 
     /// Who takes part as things are.
-    pub(super) fn party(&self, members: &Members, nexthops: &impl Known) -> Party {
+    pub(crate) fn party(&self, members: &Members, nexthops: &impl Known) -> Party {
         Party::of(members, &self.parked, &self.effective, nexthops)
     }
 

@@ -1,6 +1,7 @@
 //! The router of the recordings: three ports, two leaves, over naive tables.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub mod bench;
 pub mod flat;
 
 use control::api::message::{Group, Route, RouteQuery, Routes};
