@@ -2,12 +2,13 @@
 ROOT := docker/root
 CARGO := $(ROOT) cargo
 
-.PHONY: build demo test bench lint image shell clean
+.PHONY: build demo test bench failover lint image shell clean
 build: ; @$(CARGO) build --release
 demo: build ; @$(ROOT) docker/lab/demo
 test: ; @$(ROOT) .ci/steps all
 lint: ; @$(ROOT) .ci/steps lint
 bench: build ; @$(ROOT) perf/run
+failover: build ; @$(ROOT) perf/failover
 image: ; @docker/image
 shell: ; @$(ROOT) bash
 clean: ; rm -rf --one-file-system target

@@ -15,7 +15,7 @@ use crate::nexthop::{Key, Nexthops, Sets};
 use crate::plan::Repair;
 use crate::rib::Target;
 use fastpath::table::LpmWrite;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -28,6 +28,8 @@ pub const QUIET: Duration = Duration::from_secs(3);
 pub const LIMIT: Duration = Duration::from_secs(190);
 /// Repairs for which updates are waited for at once; beyond, the oldest is closed.
 const OPEN: usize = 64;
+/// So many different changes of routes are kept in mind while updates are waited for.
+const SAME: usize = 4096;
 
 /// What happened lately.
 #[derive(Debug, Default)]
@@ -84,8 +86,8 @@ pub struct Times {
     fpm_lag: Histogram,
     fpm_none: u64,
     open: VecDeque<Open>,
-    /// What the latest change concerns of `open`: thousands of routes change alike.
-    same: Option<(Change, Vec<usize>)>,
+    /// What changes concern of `open`: thousands of routes change alike.
+    same: HashMap<Change, Vec<usize>>,
 }
 
 impl Times {
@@ -94,17 +96,19 @@ impl Times {
         if self.open.is_empty() || change.0 == change.1 {
             return;
         }
-        let concerned = match self.same.take() {
-            Some((before, concerned)) if before == change => concerned,
-            _ => self.concerned(change, sets, nexthops),
-        };
-        for &i in &concerned {
+        if !self.same.contains_key(&change) {
+            let concerned = self.concerned(change, sets, nexthops);
+            if self.same.len() >= SAME {
+                self.same.clear();
+            }
+            self.same.insert(change, concerned);
+        }
+        for &i in self.same.get(&change).into_iter().flatten() {
             if let Some(open) = self.open.get_mut(i) {
                 open.latest = Some(now);
                 open.prefixes += 1;
             }
         }
-        self.same = Some((change, concerned));
     }
 
     /// Which of `open` are about next hops that the change takes out or brings in.
@@ -126,7 +130,7 @@ impl Times {
 
     /// Sets may have other numbers now.
     pub fn renumbered(&mut self) {
-        self.same = None;
+        self.same.clear();
     }
 
     /// When the first of the waits is over.
@@ -215,7 +219,7 @@ impl<L: LpmWrite> Control<L> {
             latest: None,
             prefixes: 0,
         });
-        self.times.same = None;
+        self.times.same.clear();
     }
 
     /// Ends the wait for those of which FRR has said the last, as far as can be told.
@@ -227,7 +231,7 @@ impl<L: LpmWrite> Control<L> {
 
     fn close_if(&mut self, over: impl Fn(&Open) -> bool) {
         let all = std::mem::take(&mut self.times.open);
-        self.times.same = None;
+        self.times.same.clear();
         for open in all {
             if !over(&open) {
                 self.times.open.push_back(open);
