@@ -4,8 +4,8 @@
 //!   rtnetlink stamps when the kernel has handed the datagram over, the driver's link-state
 //!   interrupt when it is called. What the kernel or the NIC needed before that carries no stamp.
 //! * `repair`: from there until every bucket is right. The down mask is set first.
-//! * `fpm-lag`: from there until control takes FRR's last update that adds the next hops concerned
-//!   to a route or takes them out. Nothing forwards better for it: it is how long we were ahead.
+//! * `fpm-lag`: from there until control takes FRR's last update of a route that had or has one of
+//!   the next hops. Nothing forwards better for it: it is how long we were ahead.
 
 use crate::api::message::{Failover, Happening};
 use crate::control::Control;
@@ -71,7 +71,7 @@ struct Open {
     keys: BTreeSet<Key>,
     done: Instant,
     latest: Option<Instant>,
-    /// Prefixes whose next hops FRR has changed so far.
+    /// Routes that FRR has sent so far.
     prefixes: u64,
 }
 
@@ -91,9 +91,10 @@ pub struct Times {
 }
 
 impl Times {
-    /// FRR has changed the next hops of a route.
+    /// FRR has spoken of a route: what it was, and what it is now, perhaps the same. zebra 10 goes on
+    /// naming a next hop whose link is dead until BGP has withdrawn it, so that counts, too.
     pub fn follow(&mut self, change: Change, sets: &Sets, nexthops: &Nexthops, now: Instant) {
-        if self.open.is_empty() || change.0 == change.1 {
+        if self.open.is_empty() {
             return;
         }
         if !self.same.contains_key(&change) {
@@ -111,7 +112,7 @@ impl Times {
         }
     }
 
-    /// Which of `open` are about next hops that the change takes out or brings in.
+    /// Which of `open` are about next hops that the route had or has.
     fn concerned(&self, (from, to): Change, sets: &Sets, nexthops: &Nexthops) -> Vec<usize> {
         let keys = |target: Option<Target>| -> BTreeSet<Key> {
             let Some(Target::Set(set)) = target else {
@@ -122,8 +123,7 @@ impl Times {
             keys.map(|n| n.key).collect()
         };
         let (from, to) = (keys(from), keys(to));
-        let differ: Vec<&Key> = from.symmetric_difference(&to).collect();
-        let is_it = |open: &Open| differ.iter().any(|key| open.keys.contains(key));
+        let is_it = |open: &Open| from.union(&to).any(|key| open.keys.contains(key));
         let all = self.open.iter().enumerate();
         all.filter(|(_, o)| is_it(o)).map(|(i, _)| i).collect()
     }

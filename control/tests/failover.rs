@@ -171,8 +171,8 @@ fn without_an_update_there_is_no_lag() {
     let mut bench = Bench::new();
     bench.leaf(0, false);
     bench.pass(LIMIT);
-    // About others only: leaf 2, and routes as they were.
-    bench.routes(0..50, &[0, 1]);
+    // By the other leaf only.
+    bench.routes(200..250, &[1]);
     assert_eq!(bench.detail("fpm-lag").as_deref(), Some("pending"));
     bench.pass(MS);
     assert_eq!(bench.detail("fpm-lag").as_deref(), Some("none"));
@@ -188,10 +188,11 @@ fn updates_about_other_next_hops_do_not_count() {
     let mut bench = Bench::new();
     bench.leaf(0, false);
     bench.pass(10 * MS);
-    bench.routes(0..10, &[0]);
+    bench.routes(200..210, &[1]);
     bench.pass(QUIET);
     assert_eq!(bench.detail("fpm-lag").as_deref(), Some("pending"));
-    bench.routes(0..10, &[1]);
+    // As they were: zebra goes on naming the dead for a while.
+    bench.routes(0..10, &[0, 1]);
     bench.pass(QUIET);
     let lag = format!("{}.9", 10 + QUIET.as_millis() - 1);
     assert_eq!(bench.detail("fpm-lag-ms"), Some(lag));
@@ -308,5 +309,26 @@ fn a_repair_writes_the_buckets_of_the_dead_in_each_group_and_no_other() {
         let writes = flat.writes(|flat| flat.up(true));
         let back = latest(&mut flat.lab, TOLD);
         assert_eq!((writes, back), (0, [groups, groups, moved]));
+    }
+}
+
+#[test]
+fn recorded_updates_of_every_frr_end_the_wait() {
+    for frr in ["8.4.4", "10.3", "10.7.1"] {
+        let mut lab = Lab::dpu();
+        lab.connect();
+        for part in ["01-connect-empty", "02-initial-sync"] {
+            lab.feed_frames(&lab::stream(&format!("{frr}-{part}")));
+        }
+        lab.carrier(P0, false);
+        lab.pass(100 * MS);
+        lab.feed_frames(&lab::stream(&format!("{frr}-03-leaf1-link-flap-down")));
+        lab.pass(QUIET + 100 * MS);
+        let Response::Events(events) = lab.ask(&Request::ShowEvents) else {
+            panic!("events");
+        };
+        let gone = events.iter().filter(|e| e.what == "gone");
+        let timed = gone.filter(|e| e.details.contains_key("fpm-lag-ms"));
+        assert!(timed.count() >= 2, "{frr}: an IPv4 and an IPv6 next hop");
     }
 }
