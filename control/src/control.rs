@@ -19,6 +19,7 @@ use crate::rib::{Rib, Target};
 use crate::routes::drive;
 use crate::samples::Samples;
 use crate::session::Session;
+use crate::warm::Keeping;
 use crate::zebra::Backlog;
 use fastpath::table::stats::WorkerStats;
 use fastpath::table::{LpmWrite, PortId, Writer};
@@ -80,6 +81,7 @@ pub struct Control<L: LpmWrite> {
     snapshot: Option<Box<dyn Fn() -> fastpath::table::stats::Snapshot + Send>>,
     pub(crate) activity: Activity,
     pub(crate) samples: Samples,
+    pub(crate) keeping: Keeping,
 }
 
 impl<L: LpmWrite> Control<L> {
@@ -124,6 +126,7 @@ impl<L: LpmWrite> Control<L> {
             snapshot: None,
             activity: Activity::default(),
             samples: Samples::default(),
+            keeping: Keeping::default(),
             started: now,
         };
         // Whoever made the view may have left the profiles to us.
@@ -261,6 +264,7 @@ impl<L: LpmWrite> Control<L> {
         self.release_and_ease(now);
         self.close_repairs(now);
         self.commit(now);
+        self.keep(now);
         if self.activity.due().is_some_and(|due| now >= due) {
             self.activity.read(&self.plan.groups, now);
             self.samples.take(now);
@@ -276,6 +280,7 @@ impl<L: LpmWrite> Control<L> {
             self.activity.due(),
             self.next_ease(),
             self.times.due(),
+            self.keeping.due(),
         ];
         dues.into_iter().flatten().min()
     }
@@ -291,6 +296,9 @@ impl<L: LpmWrite> Control<L> {
         let (refused, actions) = self.plan.commit(now);
         let changes = self.plan.groups.take_changes();
         self.activity.follow(&self.plan.groups, &changes, now);
+        if !changes.is_empty() {
+            self.keeping.touch(now);
+        }
         self.plan_easing(now);
         self.collect();
         self.actions.extend(actions);
@@ -377,6 +385,9 @@ impl<L: LpmWrite> Control<L> {
             }
         }
         let moved = self.plan.ports.of(ifindex) != before;
+        if moved {
+            self.take_up_again(now);
+        }
         if is_up != was_up || repair.done.is_some() {
             if let Some(port) = port {
                 let reason = self.plan.ports.down_reason(port);

@@ -25,15 +25,15 @@ const LONGEST: u32 = 86_400;
 #[derive(Clone, Debug)]
 pub struct Spared {
     /// Its address.
-    via: IpAddr,
+    pub(crate) via: IpAddr,
     /// On this port only.
-    port: Option<PortId>,
+    pub(crate) port: Option<PortId>,
     /// What is left then is moved by force.
-    until: Instant,
+    pub(crate) until: Instant,
     /// How long it had.
-    over: Duration,
+    pub(crate) over: Duration,
     /// That is done, or nothing was left to do.
-    done: bool,
+    pub(crate) done: bool,
 }
 
 impl Spared {
@@ -327,7 +327,9 @@ impl<L: LpmWrite> Control<L> {
             let spared = self.plan.spared[i].clone();
             let members = self.spared(spared.via, spared.port);
             let (left, _) = self.plan.buckets_of(&members);
-            if now < spared.until && left > 0 {
+            // After a start what it has may yet come back.
+            let is_empty = left == 0 && self.plan.groups.past().is_none();
+            if now < spared.until && !is_empty {
                 continue;
             }
             self.plan.spared[i].done = true;

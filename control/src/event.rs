@@ -249,6 +249,8 @@ pub enum Action {
         /// For the answer.
         ticket: u64,
     },
+    /// What the state directory is to hold of the tables: [`crate::warm::file::store`].
+    Keep(String),
     /// Bytes for zebra.
     FpmReply {
         /// Which connection; bytes for an earlier one are to be thrown away.

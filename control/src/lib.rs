@@ -9,6 +9,7 @@
 //! * [`hash`]: how flows are hashed, and changes of it.
 //! * [`plan`], [`dplane`], [`arena`]: the tables, repairs, commits.
 //! * [`failover`], [`histogram`]: how long repairs took.
+//! * [`warm`]: restarts that move no flow.
 //! * [`netlink`]: the kernel's links, addresses and neighbors.
 //! * [`api`]: the unix socket of `show` and `calc`.
 #![forbid(unsafe_code)]
@@ -52,4 +53,5 @@ pub mod rib;
 mod routes;
 pub mod samples;
 pub mod session;
+pub mod warm;
 mod zebra;

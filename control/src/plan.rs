@@ -9,9 +9,11 @@ use crate::group::Groups;
 use crate::neighbor::Neighbors;
 use crate::nexthop::{Hold, Key, Nexthops, SetId, Sets, State, look, resolvable};
 use crate::port::Ports;
+use crate::prefix::Prefix;
 use crate::rendezvous;
 use fastpath::table::{AdjacencyId, GroupId, LpmWrite, PortId};
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 /// What all routers call `key`.
@@ -60,6 +62,8 @@ pub struct Plan<L: LpmWrite> {
     held: BTreeSet<Member>,
     /// Next hops that the operator spares.
     pub(crate) spared: Vec<Spared>,
+    /// Next hops that were to wait before the start: gateway, port, until when.
+    pub(crate) held_before: Vec<(IpAddr, PortId, Instant)>,
     /// A route found no room since somebody last looked here.
     pub short_of_room: bool,
     pub(crate) clock: fn() -> Instant,
@@ -78,6 +82,7 @@ impl<L: LpmWrite> Plan<L> {
             dirty: BTreeSet::new(),
             held: BTreeSet::new(),
             spared: Vec::new(),
+            held_before: Vec::new(),
             short_of_room: false,
             clock,
         }
@@ -93,23 +98,39 @@ impl<L: LpmWrite> Plan<L> {
     ///
     /// # Errors
     /// A table is full.
-    pub fn enter(&mut self, from: GroupId, set: SetId, now: Instant) -> Result<GroupId, Full> {
-        let group = self.find_group(from, set, now);
+    pub fn enter(
+        &mut self,
+        from: GroupId,
+        (prefix, set): (Prefix, SetId),
+        now: Instant,
+    ) -> Result<GroupId, Full> {
+        let group = self.prepare_all(set, now).and_then(|()| {
+            let tables = (&mut self.nexthops, &self.sets, &mut self.dplane);
+            self.groups.enter(from, (prefix, set), now, tables)
+        });
         self.short_of_room |= group.is_err();
         group
     }
 
-    fn find_group(&mut self, from: GroupId, set: SetId, now: Instant) -> Result<GroupId, Full> {
-        let members = self.sets.members(set);
-        for &(member, _) in members.iter() {
-            self.prepare(member)?;
-        }
+    /// The group of the table of before the start, if the route in `from` can take one up.
+    pub(crate) fn take_up(
+        &mut self,
+        from: GroupId,
+        (prefix, set): (Prefix, SetId),
+        now: Instant,
+    ) -> Option<GroupId> {
+        self.prepare_all(set, now).ok()?;
         let tables = (&mut self.nexthops, &self.sets, &mut self.dplane);
-        self.groups.enter(from, set, now, tables)
+        self.groups.take_up(from, (prefix, set), now, tables)
+    }
+
+    fn prepare_all(&mut self, set: SetId, now: Instant) -> Result<(), Full> {
+        let members = self.sets.members(set);
+        members.iter().try_for_each(|m| self.prepare(m.0, now))
     }
 
     /// Gives a next hop that no group has had its outlook and adjacency.
-    fn prepare(&mut self, member: Member) -> Result<(), Full> {
+    fn prepare(&mut self, member: Member, now: Instant) -> Result<(), Full> {
         let Some(nexthop) = self.nexthops.get_mut(member) else {
             return Ok(());
         };
@@ -127,12 +148,29 @@ impl<L: LpmWrite> Plan<L> {
             nexthop.outlook = outlook;
         }
         nexthop.title = title(&nexthop.key, &self.ports);
-        let key = nexthop.key;
         self.dirty.insert(member);
-        if let (Some(hold), Some(nexthop)) = (self.wish_for(&key), self.nexthops.get_mut(member)) {
-            nexthop.hold = hold;
-        }
+        self.hold_as_wished(member, now);
         Ok(())
+    }
+
+    /// What holds a next hop whose port has just become known.
+    fn hold_as_wished(&mut self, member: Member, now: Instant) {
+        let Some(nexthop) = self.nexthops.get(member) else {
+            return;
+        };
+        let (key, port) = (nexthop.key, nexthop.outlook.port);
+        let was_held = |h: &&(IpAddr, PortId, Instant)| {
+            (key.gateway, port) == (Some(h.0), Some(h.1)) && !key.host && h.2 > now
+        };
+        let before = self.held_before.iter().find(was_held);
+        let before = before.map(|&(_, _, until)| Hold::Down(until));
+        let hold = self.wish_for(&key).or(before);
+        if let (Some(hold), Some(nexthop)) = (hold, self.nexthops.get_mut(member)) {
+            nexthop.hold = hold;
+            if matches!(hold, Hold::Down(_)) {
+                self.held.insert(member);
+            }
+        }
     }
 
     /// Looks again at next hops `among`, and repairs the groups of those that changed.
@@ -173,6 +211,12 @@ impl<L: LpmWrite> Plan<L> {
             };
             affected.extend(nexthop.groups.iter().copied());
             let was = std::mem::replace(&mut nexthop.outlook, outlook);
+            if was.port.is_none() && outlook.port.is_some() {
+                self.hold_as_wished(member, now);
+            }
+            let Some(nexthop) = self.nexthops.get_mut(member) else {
+                continue;
+            };
             if was.adjacency == outlook.adjacency {
                 continue;
             }
@@ -269,6 +313,15 @@ impl<L: LpmWrite> Plan<L> {
         repair.done = Some((self.clock)());
         self.groups.reconsider();
         repair
+    }
+
+    /// Nothing of before the start is taken up any more.
+    pub(crate) fn forget_past(&mut self, now: Instant) {
+        for id in self.groups.forget_past(&self.nexthops) {
+            self.groups
+                .rebalance(id, now, &self.nexthops, &self.sets, &self.dplane);
+        }
+        self.groups.reconsider();
     }
 
     /// Numbers of next hops on any of `interfaces`.

@@ -139,7 +139,7 @@ fn point<L: LpmWrite>(
     let group = match won {
         None => GroupId::NONE,
         Some((_, Target::Fixed(fixed))) => plan.dplane.fixed(fixed),
-        Some((_, Target::Set(set))) => match plan.enter(entry.group, set, now) {
+        Some((_, Target::Set(set))) => match plan.enter(entry.group, (prefix, set), now) {
             Ok(group) => group,
             Err(full) => {
                 if !again {
@@ -155,5 +155,24 @@ fn point<L: LpmWrite>(
         plan.groups.detach(entry.group);
         entry.group = group;
         plan.dplane.point(prefix, group);
+    }
+}
+
+/// Points `prefix` to the table that it had before the start, if there is one and it has none yet.
+pub fn take_up<L: LpmWrite>(plan: &mut Plan<L>, rib: &mut Rib, prefix: Prefix, now: Instant) {
+    let Some(entry) = rib.get_mut(prefix) else {
+        return;
+    };
+    let Some((_, Target::Set(set))) = entry.won else {
+        return;
+    };
+    match plan.take_up(entry.group, (prefix, set), now) {
+        Some(group) if group != entry.group => {
+            plan.groups.attach(group);
+            plan.groups.detach(entry.group);
+            entry.group = group;
+            plan.dplane.point(prefix, group);
+        }
+        _ => {}
     }
 }

@@ -1,6 +1,7 @@
 //! The control thread's desk: events in, actions out, and what has no event of its own.
 
 use super::feeds::Feeds;
+use super::keeper::Keeper;
 use super::ports::{self, Ports, Side};
 use control::control::Control;
 use control::event::{Action, Event, KernelSync};
@@ -24,6 +25,7 @@ const EVENTS_AT_ONCE: usize = 256;
 pub struct Desk<'d, 'p> {
     inbox: Receiver<Event>,
     feeds: Feeds,
+    keeper: Keeper,
     ports: &'d mut Ports<'p>,
     gleans: &'d Gleans,
 }
@@ -33,12 +35,14 @@ impl<'d, 'p> Desk<'d, 'p> {
     pub fn new(
         inbox: Receiver<Event>,
         feeds: Feeds,
+        keeper: Keeper,
         ports: &'d mut Ports<'p>,
         gleans: &'d Gleans,
     ) -> Self {
         Desk {
             inbox,
             feeds,
+            keeper,
             ports,
             gleans,
         }
@@ -67,6 +71,7 @@ impl<'d, 'p> Desk<'d, 'p> {
                         let done = ports::program_hash(sides, port, rss);
                         answers.push(Event::HashProgrammed { port, ticket, done });
                     }
+                    Action::Keep(body) => self.keeper.keep(body),
                     other => self.feeds.act(&other),
                 }
             }
@@ -83,6 +88,7 @@ impl<'d, 'p> Desk<'d, 'p> {
             }
         }
         self.ports.disable();
+        self.keeper.keep(control.image(Instant::now()).body());
     }
 
     /// Handles what has come in, and waits if nothing has. True when the kernel's state is complete.

@@ -2,6 +2,7 @@
 
 mod desk;
 mod feeds;
+mod keeper;
 mod ports;
 mod team;
 
@@ -11,12 +12,14 @@ use crate::plane;
 use control::config::{Config, Kernel};
 use control::control::Control;
 use control::event::Noticed;
+use control::warm;
 use crossbeam::channel::unbounded;
 use desk::Desk;
 use fastpath::dpdk::{Fib, Pool};
 use fastpath::software::push::Gleans;
 use fastpath::table::stats::WorkerStats;
 use feeds::Feeds;
+use keeper::Keeper;
 use ports::Ports;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::process::ExitCode;
@@ -86,6 +89,14 @@ pub fn run(arguments: &Run) -> Done {
         Instant::now,
     );
     control.watch(&stats, Instant::now());
+    let kept = warm::file::path(&config);
+    match warm::file::load(&kept) {
+        Ok(Some(image)) => control.resume(&image, Instant::now()),
+        Ok(None) => {}
+        Err(unusable) => log::warn!("{unusable}"),
+    }
+    control.keep_tables();
+    let keeper = Keeper::start(kept)?;
     let feeds = Feeds::start(&config, &tables, &stats, events, &stop)?;
     let sides = ports.take_sides();
     let shares = plane::share(&sides, workers);
@@ -106,7 +117,7 @@ pub fn run(arguments: &Run) -> Done {
         let started = team.start(scope, shares);
         if started.is_ok() {
             log::info!("running: {}, {workers} worker(s)", config.summary());
-            Desk::new(inbox, feeds, &mut ports, &gleans).serve(&mut control, &sides, &stop);
+            Desk::new(inbox, feeds, keeper, &mut ports, &gleans).serve(&mut control, &sides, &stop);
         }
         stop.store(true, Ordering::Relaxed);
         halt.store(true, Ordering::Relaxed);

@@ -7,15 +7,18 @@
 //! A group has two tables: `home`, as if every member were usable, and `effective`, what is written.
 
 mod table;
+pub mod take_up;
 
 use crate::bucket::{Member, Terms, derive, is_minimal, settle, widened};
 use crate::deal::{Party, Recovery, Rules};
 use crate::dplane::{Dplane, Full};
 use crate::nexthop::{Known, Members, Nexthops, SetId, Sets};
+use crate::prefix::Prefix;
 use fastpath::table::{GroupId, GroupWord, LpmWrite};
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
-use table::{Draft, deal};
+use table::{Draft, deal, renamed};
+use take_up::Past;
 
 /// How many tables of groups that are gone are remembered, and for how long.
 const REMEMBERED: usize = 4096;
@@ -48,6 +51,18 @@ pub struct Group {
     pub word: GroupWord,
     /// Prefixes that point to it.
     pub routes: u64,
+    /// Its table is one of before the start, or follows from one.
+    is_heir: bool,
+    /// That table, until all who had buckets have been usable.
+    awaited: Option<Box<Awaited>>,
+}
+
+/// What a group was before the start.
+#[derive(Clone, Debug)]
+pub(crate) struct Awaited {
+    pub home: Vec<Member>,
+    pub effective: Vec<Member>,
+    pub parked: Vec<Member>,
 }
 
 #[derive(Debug)]
@@ -98,6 +113,8 @@ pub struct Groups {
     most: usize,
     /// Groups out of balance.
     uneasy: BTreeSet<GroupId>,
+    /// Tables of before the start, as long as they can be taken up.
+    past: Option<Box<Past>>,
 }
 
 impl Groups {
@@ -113,6 +130,7 @@ impl Groups {
             rules,
             most: 1 << GroupWord::MAX_LOG2,
             uneasy: BTreeSet::new(),
+            past: None,
         }
     }
 
@@ -172,7 +190,7 @@ impl Groups {
     pub fn enter<L: LpmWrite>(
         &mut self,
         from: GroupId,
-        set: SetId,
+        (prefix, set): (Prefix, SetId),
         now: Instant,
         (nexthops, sets, dplane): (&mut Nexthops, &Sets, &mut Dplane<L>),
     ) -> Result<GroupId, Full> {
@@ -182,13 +200,19 @@ impl Groups {
         } else {
             GroupId::NONE
         };
-        if let Some(&known) = self.memo.get(&(from, set)) {
+        let is_special = |past: &Past| past.exceptions.contains_key(&prefix);
+        let is_special = self.past.as_deref().is_some_and(is_special);
+        if let Some(&known) = self.memo.get(&(from, set)).filter(|_| !is_special) {
             return Ok(known);
         }
         let (used, capacity) = dplane.buckets();
         self.most = ((capacity - used) as usize / PART_OF_FREE).max(1);
         let members = sets.members(set);
-        let mut id = self.find_or_create(from, set, &members, now, (nexthops, sets, dplane));
+        let taken_up = self.take_up(from, (prefix, set), now, (nexthops, sets, dplane));
+        let mut id = taken_up.map_or_else(
+            || self.find_or_create(from, set, &members, now, (nexthops, sets, dplane)),
+            Ok,
+        );
         if matches!(id, Err(Full::Buckets { .. })) {
             // Rather a coarser table than none.
             self.most = 1;
@@ -198,7 +222,9 @@ impl Groups {
         if from != GroupId::NONE && from != id {
             self.changes.moved.push((from, id));
         }
-        self.memo.insert((from, set), id);
+        if !is_special {
+            self.memo.insert((from, set), id);
+        }
         Ok(id)
     }
 
@@ -211,12 +237,15 @@ impl Groups {
         (nexthops, sets, dplane): (&mut Nexthops, &Sets, &mut Dplane<L>),
     ) -> Result<GroupId, Full> {
         let origin = self.all.get(&from).map(|g| (g, sets.members(g.set)));
-        let draft = Draft::new(&self.surroundings(), origin, set, members, &*nexthops);
+        let is_heir = origin.as_ref().is_some_and(|o| o.0.is_heir);
+        let mut draft = Draft::new(&self.surroundings(), origin, set, members, &*nexthops);
+        draft.is_heir = is_heir;
         let same = self.by_set.get(&(draft.lineage, set)).and_then(|ids| {
             ids.iter().copied().find(|id| {
                 self.all.get(id).is_some_and(|g| {
                     (&g.home, &g.parked) == (&draft.home, &draft.parked)
                         && (g.alive, &g.effective) == (draft.alive, &draft.effective)
+                        && g.is_heir == is_heir
                 })
             })
         });
@@ -267,6 +296,9 @@ impl Groups {
     ) -> Result<GroupId, Full> {
         let (id, word) = dplane.group(draft.home.len().max(1).ilog2())?;
         let mut group = Group::of(draft, set, word);
+        if group.awaited.is_some() {
+            group.follow(members, &*nexthops, &self.rules);
+        }
         let party = group.party(members, &*nexthops);
         group.choose_seconds(&party, &self.rules, &*nexthops);
         group.weigh(&party, &self.rules, now);
@@ -362,6 +394,9 @@ impl Groups {
     pub fn unpark(&mut self, members: &[Member]) {
         for group in self.all.values_mut() {
             group.parked.retain(|p| !members.contains(p));
+            if let Some(before) = &mut group.awaited {
+                before.parked.retain(|p| !members.contains(p));
+            }
         }
     }
 
@@ -411,6 +446,9 @@ impl Groups {
             dplane.retire_group(id, group.word);
             self.changes.gone.push(id);
             self.uneasy.remove(&id);
+            if let Some(past) = &mut self.past {
+                past.lose(id);
+            }
         }
         self.forget(now);
         touched
@@ -439,24 +477,6 @@ impl Groups {
     /// Members, or what is usable, has changed: what was decided before holds no longer.
     pub fn reconsider(&mut self) {
         self.memo.clear();
-    }
-}
-
-impl Group {
-    fn of(draft: Draft, set: SetId, word: GroupWord) -> Self {
-        Group {
-            set,
-            lineage: draft.lineage,
-            seconds: Vec::new(),
-            home: draft.home,
-            effective: draft.effective,
-            parked: draft.parked,
-            alive: draft.alive,
-            surplus: 0,
-            unbalanced: None,
-            word,
-            routes: 0,
-        }
     }
 }
 
@@ -555,25 +575,8 @@ impl Surroundings<'_> {
             effective,
             parked,
             alive,
+            is_heir: false,
+            awaited: None,
         }
     }
-}
-
-/// Members of `old` that stand in `new` under another name: the same neighbor on the same port. So
-/// it is when zebra writes a fake IPv4 gateway in one mode and the IPv6 next hop in the other.
-fn renamed(old: &Members, new: &Members, nexthops: &impl Known) -> HashMap<Member, Member> {
-    let only_in = |a: &Members, b: &Members| -> Vec<Member> {
-        let other = |m: &Member| b.binary_search_by_key(m, |x| x.0).is_err();
-        a.iter().map(|m| m.0).filter(other).collect()
-    };
-    let place = |m: Member| {
-        let outlook = &nexthops.known(m)?.outlook;
-        Some((outlook.port?, outlook.mac?))
-    };
-    let (gone, came) = (only_in(old, new), only_in(new, old));
-    let pairs = gone.into_iter().filter_map(|g| {
-        let same = came.iter().copied().find(|&c| place(c) == place(g))?;
-        place(g).map(|_| (g, same))
-    });
-    pairs.collect()
 }

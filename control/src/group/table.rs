@@ -1,11 +1,12 @@
 //! The table of one group: what it becomes when its members come, go, or are drained.
 
-use super::{Group, Surroundings};
+use super::{Awaited, Group, Surroundings};
 use crate::bucket::{self, Member, Terms, is_minimal, second_choices, settle};
 use crate::deal::{Deal, Party, Recovery, Rules, by_rendezvous};
 use crate::dplane::Dplane;
-use crate::nexthop::{Known, Members, Nexthops, Standing, State};
-use fastpath::table::{AdjacencyId, LpmWrite};
+use crate::nexthop::{Known, Members, Nexthops, SetId, Standing, State};
+use fastpath::table::{AdjacencyId, GroupWord, LpmWrite};
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 /// A newcomer gets nothing so soon: routes of one batch that follow others into its group would end
@@ -13,8 +14,30 @@ use std::time::{Duration, Instant};
 const SETTLE: Duration = Duration::from_secs(3);
 
 impl Group {
+    pub(super) fn of(draft: Draft, set: SetId, word: GroupWord) -> Self {
+        Group {
+            set,
+            lineage: draft.lineage,
+            seconds: Vec::new(),
+            home: draft.home,
+            effective: draft.effective,
+            parked: draft.parked,
+            alive: draft.alive,
+            surplus: 0,
+            unbalanced: None,
+            word,
+            routes: 0,
+            is_heir: draft.is_heir,
+            awaited: draft.awaited,
+        }
+    }
+
     /// What follows from the state of its `members` as `nexthops` know it.
     pub fn follow(&mut self, members: &Members, nexthops: &impl Known, rules: &Rules) {
+        if let Some(before) = self.awaited.clone() {
+            self.resume(&before, members, nexthops, rules);
+            return;
+        }
         self.park(members, nexthops, rules);
         let party = self.party(members, nexthops);
         if party.last_resort {
@@ -78,14 +101,14 @@ impl Group {
     }
 
     /// Where buckets are is where they belong, unless they are to return.
-    fn take_home(&mut self, party: &Party, rules: &Rules) {
+    pub(super) fn take_home(&mut self, party: &Party, rules: &Rules) {
         if party.complete || rules.recovery != Recovery::Immediate {
             self.home.clone_from(&self.effective);
         }
     }
 
     /// Deals by rank; of those leaving only what `may_move`.
-    fn rank(
+    pub(super) fn rank(
         &mut self,
         party: &Party,
         seed: u32,
@@ -134,6 +157,10 @@ impl Group {
     ) -> usize {
         let party = self.party(members, nexthops);
         self.weigh(&party, rules, now);
+        if self.awaited.is_some() {
+            // What may move is known when all are back.
+            return 0;
+        }
         let Some(since) = self.unbalanced.filter(|_| party.is_alive()) else {
             return 0;
         };
@@ -222,7 +249,7 @@ impl Group {
     }
 }
 
-fn is_out(nexthops: &impl Known, member: Member) -> bool {
+pub(super) fn is_out(nexthops: &impl Known, member: Member) -> bool {
     nexthops.standing(member) == Standing::Out
 }
 
@@ -243,11 +270,13 @@ pub(super) fn deal(
 
 /// What a new group would be.
 pub(super) struct Draft {
-    pub lineage: crate::nexthop::SetId,
+    pub lineage: SetId,
     pub home: Vec<Member>,
     pub effective: Vec<Member>,
     pub parked: Vec<Member>,
     pub alive: bool,
+    pub is_heir: bool,
+    pub awaited: Option<Box<Awaited>>,
 }
 
 impl Draft {
@@ -256,7 +285,7 @@ impl Draft {
     pub fn new(
         around: &Surroundings<'_>,
         origin: Option<(&Group, Members)>,
-        set: crate::nexthop::SetId,
+        set: SetId,
         members: &Members,
         nexthops: &impl Known,
     ) -> Draft {
@@ -277,6 +306,8 @@ impl Draft {
             effective,
             parked: Vec::new(),
             alive: party.is_alive(),
+            is_heir: false,
+            awaited: None,
         };
         if let Deal::Rendezvous(seed) = rules.deal {
             let home = by_rendezvous(members, size, seed, nexthops).0;
@@ -314,4 +345,27 @@ impl Draft {
             }
         }
     }
+}
+
+/// Members of `old` that stand in `new` under another name: the same neighbor on the same port. So
+/// it is when zebra writes a fake IPv4 gateway in one mode and the IPv6 next hop in the other.
+pub(super) fn renamed(
+    old: &Members,
+    new: &Members,
+    nexthops: &impl Known,
+) -> HashMap<Member, Member> {
+    let only_in = |a: &Members, b: &Members| -> Vec<Member> {
+        let other = |m: &Member| b.binary_search_by_key(m, |x| x.0).is_err();
+        a.iter().map(|m| m.0).filter(other).collect()
+    };
+    let place = |m: Member| {
+        let outlook = &nexthops.known(m)?.outlook;
+        Some((outlook.port?, outlook.mac?))
+    };
+    let (gone, came) = (only_in(old, new), only_in(new, old));
+    let pairs = gone.into_iter().filter_map(|g| {
+        let same = came.iter().copied().find(|&c| place(c) == place(g))?;
+        place(g).map(|_| (g, same))
+    });
+    pairs.collect()
 }

@@ -130,9 +130,10 @@ impl Requests {
             Action::Resolve { ifindex, address } => self.resolve(ifindex, address),
             Action::Release { ifindex, address } => self.release(ifindex, address),
             Action::Probe { ifindex, address } => self.probe(ifindex, address),
-            Action::OwnAddress { .. } | Action::FpmReply { .. } | Action::ProgramHash { .. } => {
-                return;
-            }
+            Action::OwnAddress { .. }
+            | Action::Keep(_)
+            | Action::FpmReply { .. }
+            | Action::ProgramHash { .. } => return,
         };
         if let Err(error) = done {
             let key = match error {

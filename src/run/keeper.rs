@@ -1,0 +1,65 @@
+//! The thread that keeps tables in the state directory: control never waits for a disk.
+
+use crate::output::Failure;
+use control::warm::file;
+use crossbeam::channel::{Sender, unbounded};
+use std::path::PathBuf;
+use std::thread::{Builder, JoinHandle};
+
+/// The running thread.
+pub struct Keeper {
+    /// What is to be kept; nothing once the thread is to end.
+    bodies: Option<Sender<String>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Keeper {
+    /// Keeps in `path` what it is given.
+    pub fn start(path: PathBuf) -> Result<Self, Failure> {
+        let (bodies, asked) = unbounded::<String>();
+        let work = move || {
+            let mut warned = false;
+            for body in &asked {
+                // Only the latest counts.
+                let body = asked.try_iter().last().unwrap_or(body);
+                match file::store(&path, &body) {
+                    Ok(()) => warned = false,
+                    Err(_) if warned => {}
+                    Err(cause) => {
+                        warned = true;
+                        log::warn!(
+                            "{}: keep tables: {cause}; flows may move at the next restart: make \
+                             the directory writable, or set [state] directory",
+                            path.display()
+                        );
+                    }
+                }
+            }
+        };
+        let thread = Builder::new().name("keeper".into()).spawn(work);
+        let thread = thread
+            .map_err(|cause| Failure::run("thread keeper", "start", cause.to_string(), None))?;
+        Ok(Keeper {
+            bodies: Some(bodies),
+            thread: Some(thread),
+        })
+    }
+
+    /// Keeps this instead of what was kept before.
+    pub fn keep(&mut self, body: String) {
+        if let Some(bodies) = &self.bodies {
+            // Its thread ends after this one.
+            let _ = bodies.send(body);
+        }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.bodies = None;
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has said so itself.
+            let _ = thread.join();
+        }
+    }
+}
