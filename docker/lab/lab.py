@@ -243,7 +243,9 @@ class Lab:
                 file.write(f'[[port]]\nname = "{port}"\ndevice = "{device}"\nkernel = "{kernel}"\n\n')
             # small tables and no huge pages leave those to others; a fixed seed makes a restart keep every flow's way
             file.write(f'[eal]\ncores = "{self.cores}"\nhugepages = "never"\n\n'
-                       '[tables]\nroutes-ipv4 = 10000\nroutes-ipv6 = 10000\n\n[hash]\n' + self.hash)
+                       '[tables]\nroutes-ipv4 = 10000\nroutes-ipv6 = 10000\n\n'
+                       + ("" if "[state]" in self.hash else f'[state]\ndirectory = "{self.logs}/state"\n\n')
+                       + "[hash]\n" + self.hash)
         # with the priority that the service has: a busy machine must not keep a dead link unnoticed. Not on all cores:
         # FRR would hardly run.
         nice = ("nice", "-n", "-10") if self.cores == "auto" else ()
