@@ -256,6 +256,19 @@ pub enum Set {
         #[arg(long)]
         dry_run: bool,
     },
+    /// The rules of groups: buckets, timers, recovery; several at once change together.
+    #[command(after_help = "Examples:
+  evenpath set resilient buckets 1024 --dry-run
+  evenpath set resilient enable on active-timer 60 unbalanced-timer never")]
+    Resilient {
+        /// enable on|off, buckets N, active-timer S, unbalanced-timer S|never, recovery NAME,
+        /// hold-down S, weight-error PERCENT.
+        #[arg(required = true, num_args = 2.., allow_negative_numbers = true, value_names = ["SETTING", "VALUE"])]
+        settings: Vec<String>,
+        /// Change nothing; say what would move.
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 /// `evenpath drain`.

@@ -1,7 +1,85 @@
 //! `evenpath show resilient`, and what `show group` says of deals that are off.
 
-use control::api::message::{Dealt, Resilient};
+use crate::output::{Done, Failure};
+use control::api::Request;
+use control::api::client::Client;
+use control::api::message::{Dealt, Resilient, ResilientChanged, SetResilient};
+use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::path::Path;
+
+/// `evenpath set resilient`.
+pub fn set(settings: &[String], dry_run: bool, socket: &Path, as_json: bool) -> Done {
+    let settings = pairs(settings).map_err(|cause| {
+        let remedy = "evenpath set resilient --help shows the forms";
+        Failure::run("resilient", "set", cause, Some(remedy))
+    })?;
+    let request = Request::SetResilient(SetResilient { settings, dry_run });
+    crate::show::print(&Client::connect(socket)?.ask(&request)?, as_json)
+}
+
+fn pairs(words: &[String]) -> Result<BTreeMap<String, String>, String> {
+    let mut settings = BTreeMap::new();
+    for pair in words.chunks(2) {
+        let [name, value] = pair else {
+            return Err(format!("{} has no value", pair.concat()));
+        };
+        if settings.insert(name.clone(), value.clone()).is_some() {
+            return Err(format!("{name}: it is there twice; give it one value"));
+        }
+    }
+    Ok(settings)
+}
+
+/// What a change did, for people.
+pub fn changed(changed: &ResilientChanged) -> String {
+    let c = changed;
+    let mut text = String::new();
+    let (would, moved) = match c.dry_run {
+        true => ("would go from", "would move"),
+        false => ("from", "moved"),
+    };
+    // Writing to a String cannot fail, here and below.
+    for each in &c.changes {
+        let _ = writeln!(
+            text,
+            "{}: {would} {} to {}",
+            each.setting, each.from, each.to
+        );
+    }
+    if c.changes.is_empty() {
+        text.push_str("it is so already: nothing changes\n");
+        return text;
+    }
+    for note in &c.notes {
+        text.push_str(note);
+        text.push('\n');
+    }
+    let active = c
+        .active_buckets_moved
+        .map(|n| format!(", {n} of them active"));
+    let _ = writeln!(
+        text,
+        "\n{} groups get another table; {} of {} buckets {moved}{}",
+        c.groups_resized,
+        c.buckets_moved,
+        c.buckets,
+        active.unwrap_or_default()
+    );
+    let _ = writeln!(
+        text,
+        "sampled: {} of {} flows {moved}",
+        c.flows_moved, c.flows
+    );
+    if c.surplus > 0 {
+        let _ = writeln!(
+            text,
+            "{} buckets are left to move as they fall idle",
+            c.surplus
+        );
+    }
+    text
+}
 
 /// `resilient` for people.
 pub fn words(resilient: &Resilient) -> String {

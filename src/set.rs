@@ -12,11 +12,16 @@ use std::path::Path;
 
 /// `evenpath set`.
 pub fn set(what: &cli::Set, socket: &Path, as_json: bool) -> Done {
-    let cli::Set::Hash {
-        settings,
-        profile,
-        dry_run,
-    } = what;
+    let (settings, profile, dry_run) = match what {
+        cli::Set::Hash {
+            settings,
+            profile,
+            dry_run,
+        } => (settings, profile, dry_run),
+        cli::Set::Resilient { settings, dry_run } => {
+            return crate::resilient::set(settings, *dry_run, socket, as_json);
+        }
+    };
     let (change, draw_seed) = change(settings).map_err(|cause| {
         let remedy = "evenpath set hash --help shows the forms";
         Failure::run("hash", "set", cause, Some(remedy))

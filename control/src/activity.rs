@@ -157,6 +157,29 @@ impl Activity {
         }
     }
 
+    /// `group` has other buckets, and no worker uses those that it had: what these counted is read
+    /// for the last time, and parted or added up over the new ones.
+    pub fn resized(&mut self, id: GroupId, group: &Group, now: Instant) {
+        if self.workers.is_empty() {
+            return;
+        }
+        self.judge();
+        let Some(mut old) = self.pages.remove(&id) else {
+            return;
+        };
+        old.read(&mut self.workers, now);
+        let mut new = Page {
+            word: group.word,
+            since: old.since,
+            owners: group.effective.clone(),
+            buckets: vec![Bucket::default(); group.word.size() as usize],
+            members: BTreeMap::new(),
+            heirs: std::mem::take(&mut old.heirs),
+        };
+        new.inherit(&old, true);
+        self.pages.insert(id, new);
+    }
+
     /// How long the bucket `bucket` of `group` has forwarded nothing: since it was last found
     /// active or, if it never was, since the group is watched. `None`: there is no such bucket, or
     /// nobody counts.

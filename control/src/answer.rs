@@ -41,6 +41,9 @@ impl<L: LpmWrite> Control<L> {
             Request::ShowResilient => Ok(Response::Resilient(self.show_resilient())),
             Request::Calc(flow) => self.calc(flow).map(Response::Calc),
             Request::SetHash(wanted) => self.set_hash(wanted, now).map(Response::SetHash),
+            Request::SetResilient(wanted) => {
+                self.set_resilient(wanted, now).map(Response::SetResilient)
+            }
             Request::Trace(query) => self.trace(query).map(|t| Response::Trace(Box::new(t))),
             Request::Traces(all) => self.traces(all).map(Response::Traces),
             Request::Drain(wanted) => self.drain(wanted, now).map(Response::Drain),

@@ -1,11 +1,16 @@
 //! Answers about the rules of groups, and how groups fare by them.
 
-use crate::api::message::{Dealt, Resilient};
+use crate::activity;
+use crate::answer_group::LATELY;
+use crate::api::message::{Dealt, Error, Resilient, ResilientChanged, SetResilient};
+use crate::api::resilient::{differences, refused};
 use crate::bucket::size_for;
 use crate::config::DealBy;
 use crate::control::Control;
 use crate::deal::{Deal, Rules};
+use crate::dplane::Full;
 use crate::group::Group;
+use crate::group::resize::Adoption;
 use crate::quota::{self, Ppm, quotas, size_within};
 use fastpath::table::{GroupWord, LpmWrite};
 use std::time::Instant;
@@ -45,7 +50,7 @@ impl<L: LpmWrite> Control<L> {
                 Deal::RoundRobin => None,
                 Deal::Rendezvous(seed) => Some(seed),
             },
-            live: Vec::new(),
+            live: self.live_rules(),
             buckets_total: total,
             buckets_in_use: used,
             groups_in_use: groups,
@@ -74,6 +79,117 @@ impl<L: LpmWrite> Control<L> {
             parked: parked.collect(),
         }
     }
+}
+
+impl<L: LpmWrite> Control<L> {
+    /// What differs from what a restart would take.
+    fn live_rules(&self) -> Vec<String> {
+        let changed = differences(&self.config.resilient, &self.resilient);
+        changed.into_iter().map(|c| c.setting).collect()
+    }
+
+    /// Changes the rules of groups, or says what a change would do.
+    pub(crate) fn set_resilient(
+        &mut self,
+        request: &SetResilient,
+        now: Instant,
+    ) -> Result<ResilientChanged, Error> {
+        if request.settings.is_empty() {
+            let remedy = Some("name a setting and its value");
+            return Err(refused("", "nothing is to change".into(), remedy));
+        }
+        let next = request.apply(&self.resilient)?;
+        let changes = differences(&self.resilient, &next);
+        let mut rules = next.rules(0);
+        rules.deal = self.plan.groups.rules().deal;
+        // As of now, not of the last reading.
+        self.activity.read(&self.plan.groups, now);
+        self.samples.take(now);
+        let plan = &mut self.plan;
+        let activity = &self.activity;
+        let worth = |id, bucket: usize| {
+            let page = activity.buckets(id);
+            let b = page.get(bucket).copied().unwrap_or_default();
+            (is_active(&b, now), b.traffic.packets)
+        };
+        let around = (&plan.nexthops, &plan.sets, &plan.dplane);
+        let adoption = plan.groups.plan(&rules, worth, around).map_err(no_room)?;
+        let mut changed = self.judged(&adoption, now);
+        changed.changes = changes;
+        changed.dry_run = request.dry_run;
+        if request.dry_run || changed.changes.is_empty() {
+            return Ok(changed);
+        }
+        let plan = &mut self.plan;
+        let activity = &mut self.activity;
+        let around = (&plan.nexthops, &plan.sets, &mut plan.dplane);
+        let follow = |id, group: &Group| activity.resized(id, group, now);
+        let adopted = plan.groups.adopt(adoption, now, around, follow);
+        self.resilient = next;
+        let noticed = self.wall(now);
+        let what = changed.changes.iter();
+        let what: Vec<String> = what.map(|c| format!("{} {}", c.setting, c.to)).collect();
+        let details = vec![
+            ("groups-resized", changed.groups_resized.to_string()),
+            ("buckets-moved", changed.buckets_moved.to_string()),
+            ("flows-moved", changed.flows_moved.to_string()),
+            ("flows-sampled", changed.flows.to_string()),
+        ];
+        self.happening("resilient".into(), what.join(", "), details, noticed);
+        adopted.map_err(no_room)?;
+        let until = "it holds until evenpath ends; a restart takes what the configuration says";
+        changed.notes.push(until.into());
+        changed.buckets_in_use = self.plan.dplane.buckets().0;
+        Ok(changed)
+    }
+
+    /// What `adoption` moves.
+    fn judged(&self, adoption: &Adoption, now: Instant) -> ResilientChanged {
+        let plan = &self.plan;
+        let mut sum = ResilientChanged {
+            buckets_in_use: plan.dplane.buckets().0,
+            ..ResilientChanged::default()
+        };
+        let mut active = 0;
+        for (id, next) in &adoption.groups {
+            let Some(group) = plan.groups.get(*id) else {
+                continue;
+            };
+            let (old, new) = (group.effective.len(), next.effective.len());
+            sum.groups_resized += u64::from(old != new);
+            sum.buckets_in_use = (sum.buckets_in_use + new as u32).saturating_sub(old as u32);
+            sum.buckets += old.max(new) as u64;
+            let page = self.activity.buckets(*id);
+            for b in 0..old.max(new) {
+                if group.effective[b % old] != next.effective[b % new] {
+                    sum.buckets_moved += 1;
+                    active += u64::from(page.get(b % old).is_some_and(|b| is_active(b, now)));
+                }
+            }
+            let party = next.party(&plan.sets.members(next.set), &plan.nexthops);
+            sum.surplus += party.surplus(&next.effective) as u64;
+        }
+        sum.active_buckets_moved = self.activity.is_watching().then_some(active);
+        for (id, hash) in self.hashes(now) {
+            sum.flows += 1;
+            let (Some(group), Some(next)) = (plan.groups.get(id), adoption.groups.get(&id)) else {
+                continue;
+            };
+            let owner = |table: &[u32]| table.get(hash as usize & (table.len() - 1)).copied();
+            sum.flows_moved += u64::from(owner(&group.effective) != owner(&next.effective));
+        }
+        sum
+    }
+}
+
+fn is_active(bucket: &activity::Bucket, now: Instant) -> bool {
+    let age = |at| now.saturating_duration_since(at);
+    bucket.active.is_some_and(|at| age(at) <= LATELY)
+}
+
+fn no_room(full: Full) -> Error {
+    let cause = format!("{full}, and tables are made before the old ones go");
+    refused("", cause, None)
 }
 
 /// Why the shares of those due, of `all` members, miss the bound.

@@ -2,7 +2,7 @@
 
 use crate::activity::Activity;
 use crate::bucket::Member;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Resilient};
 use crate::dplane::{Dplane, Fixed};
 use crate::event::{Action, Event, Link, Neighbor, Noticed, configured};
 use crate::failover::{Log, Times};
@@ -60,6 +60,8 @@ pub struct Control<L: LpmWrite> {
     pub(crate) config: Config,
     /// The hash settings, and those of the start.
     pub(crate) hashing: Hashing,
+    /// The rules of groups in force; those of the start are in `config`.
+    pub(crate) resilient: Resilient,
     pub(crate) hashing_at_start: Hashing,
     pub(crate) log: Log,
     pub(crate) times: Times,
@@ -111,6 +113,7 @@ impl<L: LpmWrite> Control<L> {
             config: config.clone(),
             hashing_at_start: hashing.clone(),
             nics: Nics::new(devices, &hashing.policy()),
+            resilient: config.resilient.clone(),
             hashing,
             log: Log::default(),
             times: Times::default(),

@@ -213,6 +213,26 @@ impl<L: LpmWrite> Dplane<L> {
         Ok((GroupId(id), GroupWord::new(base, order)))
     }
 
+    /// Who has which part of the buckets.
+    pub fn arena(&self) -> &Arena {
+        &self.arena
+    }
+
+    /// Other buckets for a group that there is: fill them, then [`Dplane::publish`].
+    pub fn block(&mut self, order: u32) -> Result<GroupWord, Full> {
+        let base = self.arena.take(order).ok_or(Full::Buckets {
+            wanted: 1 << order,
+            used: self.arena.used(),
+            capacity: self.arena.capacity(),
+        })?;
+        Ok(GroupWord::new(base, order))
+    }
+
+    /// Takes back buckets that no group's word has named since before a grace period.
+    pub fn give_block(&mut self, word: GroupWord) {
+        self.arena.give(word.base(), word.log2());
+    }
+
     /// Writes the bucket `index` of a group; true when its first choice changed.
     pub fn set_bucket(
         &self,

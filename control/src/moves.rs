@@ -27,6 +27,8 @@ struct Way {
 
 /// One flow of the samples.
 struct Seen {
+    /// Its hash now.
+    hash: u32,
     before: Way,
     after: Way,
     packets: u64,
@@ -144,6 +146,14 @@ impl<L: LpmWrite> Control<L> {
         flows
     }
 
+    /// The flows sampled lately, by group and hash.
+    pub(crate) fn hashes(&self, now: Instant) -> Vec<(GroupId, u32)> {
+        let policy = self.plan.dplane.view().hash.clone();
+        let flows = self.seen_flows(&policy, now, &mut Moves::default());
+        let all = flows.into_iter().map(|((id, _), seen)| (id, seen.hash));
+        all.collect()
+    }
+
     /// What would move if packets were hashed by `next`.
     pub(crate) fn moves(&self, next: &Policy, now: Instant) -> Moves {
         let mut moves = Moves {
@@ -239,6 +249,7 @@ impl<L: LpmWrite> Control<L> {
                 taken: select::member(tables, id, hash).ok(),
             };
             let seen = flows.entry((id, key)).or_insert_with(|| Seen {
+                hash: old.hash,
                 before: way(old.hash),
                 after: way(new.hash),
                 packets: 0,

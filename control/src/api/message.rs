@@ -44,6 +44,8 @@ pub enum Request {
     Calc(Flow),
     /// Change the hash, or say what a change would do.
     SetHash(SetHash),
+    /// Change the rules of groups, or say what a change would do.
+    SetResilient(SetResilient),
     /// Which way a flow or a packet takes, what if, and why.
     Trace(Box<Trace>),
     /// The same of many packets.
@@ -136,6 +138,8 @@ pub enum Response {
     Hash(Hash),
     /// To [`Request::ShowResilient`].
     Resilient(Resilient),
+    /// To [`Request::SetResilient`].
+    SetResilient(ResilientChanged),
     /// To [`Request::SetHash`].
     SetHash(HashChanged),
     /// To [`Request::ShowFailover`].

@@ -10,7 +10,7 @@ mod failover;
 pub mod hash;
 pub mod message;
 pub mod moves;
-mod resilient;
+pub mod resilient;
 pub mod server;
 mod trace;
 mod view;

@@ -6,6 +6,7 @@
 //!
 //! A group has two tables: `home`, as if every member were usable, and `effective`, what is written.
 
+pub mod resize;
 mod table;
 pub mod take_up;
 

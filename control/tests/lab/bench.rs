@@ -28,7 +28,11 @@ impl Bench {
     pub fn new(rules: Resilient) -> Self {
         let mut config = super::config();
         config.resilient = rules;
-        let mut lab = Lab::new(&config);
+        Bench::over(Lab::new(&config))
+    }
+
+    /// The same over a lab that has seen nothing yet.
+    pub fn over(mut lab: Lab) -> Self {
         let stats = Arc::new(WorkerStats::with_buckets(65_536));
         lab.control.watch(&[Arc::clone(&stats)], lab.now);
         lab.connect();
