@@ -143,10 +143,14 @@ fn point<L: LpmWrite>(
             Ok(group) => group,
             Err(full) => {
                 if !again {
-                    log::warn!("route {prefix}: {full}");
+                    log::error!("route {prefix}: {full}");
                 }
                 entry.failed = Some(full.to_string().into());
-                GroupId::NONE
+                // Rather the next hops of before, as long as one of them is still meant, than none.
+                match plan.shares_a_member(entry.group, set) {
+                    true => entry.group,
+                    false => GroupId::NONE,
+                }
             }
         },
     };

@@ -448,8 +448,18 @@ fn too_many_buckets_are_refused_and_nothing_else_suffers() {
         why.contains("64 buckets") && why.contains("of 256"),
         "{why}"
     );
+    // What is installed goes on by the next hops that it has, when its update finds no room.
+    bgp(&mut lab, "10.3.0.0/16", pair(4, 5));
+    assert!(note(&mut lab, "10.3.0.0/16").contains("of 256"));
+    assert_eq!(lab.spread("10.3.0.1"), spread(&[(Some(0), 64)]));
+    // Unless none of them is meant any more.
+    bgp(&mut lab, "10.2.0.0/16", pair(7, 8));
+    assert_eq!(lab.lookup(ip("10.2.0.1")), GroupId::NONE);
+    bgp(&mut lab, "10.2.0.0/16", pair(2, 3));
     // Room again: tried again.
     say(&mut lab, vec![Message::DelRoute(prefix("10.1.0.0/16"))]);
+    lab.pass(Duration::from_secs(11));
+    assert_eq!(note(&mut lab, "10.3.0.0/16"), "", "its old group goes now");
     lab.pass(Duration::from_secs(11));
     assert_eq!(note(&mut lab, "10.4.0.0/16"), "");
     assert_eq!(lab.spread("10.4.0.1"), spread(&[(Some(0), 64)]));
