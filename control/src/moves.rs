@@ -75,27 +75,9 @@ fn masked(key: &FlowKey, fields: Fields) -> FlowKey {
             label: if label { t.label } else { 0 },
         }
     };
-    let [outer, inner] = [
-        [
-            Field::IpProtocol,
-            Field::SourceIp,
-            Field::DestinationIp,
-            Field::SourcePort,
-            Field::DestinationPort,
-            Field::Ipv6Label,
-        ],
-        [
-            Field::InnerIpProtocol,
-            Field::InnerSourceIp,
-            Field::InnerDestinationIp,
-            Field::InnerSourcePort,
-            Field::InnerDestinationPort,
-            Field::InnerIpv6Label,
-        ],
-    ];
-    let is_deep = inner.into_iter().any(has);
+    let is_deep = Field::INNER.into_iter().any(has);
     FlowKey {
-        outer: tuple(&key.outer, outer),
+        outer: tuple(&key.outer, Field::OUTER),
         ingress: if has(Field::IngressInterface) {
             key.ingress
         } else {
@@ -103,7 +85,10 @@ fn masked(key: &FlowKey, fields: Fields) -> FlowKey {
         },
         teid: key.teid.filter(|_| has(Field::GtpTeid)),
         qp: key.qp.filter(|_| has(Field::RoceQp)),
-        inner: key.inner.filter(|_| is_deep).map(|i| tuple(&i, inner)),
+        inner: key
+            .inner
+            .filter(|_| is_deep)
+            .map(|i| tuple(&i, Field::INNER)),
     }
 }
 

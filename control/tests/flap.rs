@@ -4,22 +4,8 @@
 mod lab;
 
 use fastpath::table::PortId;
-use lab::{Lab, P0, STREAMS, stream};
-use std::collections::{BTreeMap, BTreeSet};
-
-/// Where each of 64 flows to the first address of a prefix goes.
-type Flows = BTreeMap<String, Vec<Option<PortId>>>;
-
-fn flows(lab: &mut Lab) -> Flows {
-    let mut all = Flows::new();
-    for route in lab.routes() {
-        if route.source == "fpm" && route.nexthops.iter().any(|n| n.via.is_some()) {
-            let address = route.prefix.address().to_string();
-            all.insert(route.prefix.to_string(), lab.ports(&address));
-        }
-    }
-    all
-}
+use lab::{Flows, Lab, P0, STREAMS, stream};
+use std::collections::BTreeSet;
 
 /// Flows moved only off ports that are gone or onto ports that came.
 fn assert_steady(before: &Flows, after: &Flows, when: &str) {
@@ -70,14 +56,14 @@ fn converse(version: &str, set: &str, feed: fn(&mut Lab, &[u8])) {
     let mut restored = 0;
     for name in names(version, set) {
         let (name, connect) = name.split_once(' ').expect("two words");
-        let before = flows(&mut lab);
+        let before = lab.fpm_flows();
         if connect == "true" {
             lab.connect();
         }
         let is = |what: &str| name.contains(what);
         if is("link-down") || is("flap-down") {
             lab.carrier(P0, false);
-            let repaired = flows(&mut lab);
+            let repaired = lab.fpm_flows();
             assert_steady(&before, &repaired, &format!("{name}: carrier lost"));
             for (prefix, flows) in &repaired {
                 let alive = flows.iter().all(|p| *p == Some(PortId(1)));
@@ -85,20 +71,20 @@ fn converse(version: &str, set: &str, feed: fn(&mut Lab, &[u8])) {
             }
             feed(&mut lab, &stream(name));
             // zebra's own update, later, finds nothing left to move.
-            assert_eq!(repaired, flows(&mut lab), "{name}: after zebra");
+            assert_eq!(repaired, lab.fpm_flows(), "{name}: after zebra");
         } else if is("link-up") || is("flap-up") {
             lab.carrier(P0, true);
-            let repaired = flows(&mut lab);
+            let repaired = lab.fpm_flows();
             assert_steady(&before, &repaired, &format!("{name}: carrier back"));
             feed(&mut lab, &stream(name));
-            assert_steady(&repaired, &flows(&mut lab), &format!("{name}: after zebra"));
+            assert_steady(&repaired, &lab.fpm_flows(), &format!("{name}: after zebra"));
         } else {
             feed(&mut lab, &stream(name));
             if !is("weight-change") {
-                assert_steady(&before, &flows(&mut lab), name);
+                assert_steady(&before, &lab.fpm_flows(), name);
             }
         }
-        let now = flows(&mut lab);
+        let now = lab.fpm_flows();
         let whole = now.len() == 250
             && now
                 .values()

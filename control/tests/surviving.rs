@@ -7,23 +7,9 @@ mod lab;
 
 use control::config::Resilient;
 use fastpath::table::PortId;
-use lab::{Lab, P0, STREAMS, stream};
-use std::collections::{BTreeMap, BTreeSet};
+use lab::{Flows, Lab, P0, STREAMS, stream};
+use std::collections::BTreeSet;
 use std::time::Duration;
-
-/// Where each of 64 flows to the first address of a prefix goes.
-type Flows = BTreeMap<String, Vec<Option<PortId>>>;
-
-fn flows(lab: &mut Lab) -> Flows {
-    let mut all = Flows::new();
-    for route in lab.routes() {
-        if route.source == "fpm" && route.nexthops.iter().any(|n| n.via.is_some()) {
-            let address = route.prefix.address().to_string();
-            all.insert(route.prefix.to_string(), lab.ports(&address));
-        }
-    }
-    all
-}
 
 /// What became of the flows of prefixes that are there before and after.
 #[derive(Default)]
@@ -102,9 +88,9 @@ fn replay(resilient: bool) -> Count {
         }
         let is = |what: &str| name.contains(what);
         let mut count = Count::default();
-        let mut before = flows(&mut lab);
+        let mut before = lab.fpm_flows();
         let mut step = |lab: &mut Lab| {
-            let after = flows(lab);
+            let after = lab.fpm_flows();
             count.add(&before, &after);
             before = after;
         };

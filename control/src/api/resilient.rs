@@ -148,8 +148,8 @@ impl SetResilient {
                     on.is_none().then_some("on, off")
                 }
                 "buckets" => {
-                    let n = number(64..=4096).filter(|n| n.is_power_of_two());
-                    to.buckets = n.map_or(to.buckets, |n| n as u32);
+                    let n = number(0..=u64::MAX).and_then(config::Resilient::buckets_of);
+                    to.buckets = n.unwrap_or(to.buckets);
                     n.is_none().then_some("64, 128, 256, 512, 1024, 2048, 4096")
                 }
                 "active-timer" => {
@@ -165,9 +165,7 @@ impl SetResilient {
                     (!known).then_some("1..4294967294 seconds, never")
                 }
                 "recovery" => {
-                    let all = Recovery::ALL.into_iter().map(Some).chain([None]);
-                    let named = |r: &Option<Recovery>| r.map_or("auto", Recovery::name) == value;
-                    let found = all.into_iter().find(named);
+                    let found = config::Resilient::recovery_of(value);
                     to.recovery = found.unwrap_or(to.recovery);
                     found.is_none().then_some("auto, immediate, idle, never")
                 }
@@ -177,9 +175,8 @@ impl SetResilient {
                     timer.is_none().then_some("0..65535 seconds")
                 }
                 "weight-error" => {
-                    let percent = value.parse::<f64>().ok();
-                    let percent = percent.filter(|p| (0.01..=100.0).contains(p));
-                    let ppm = percent.map(|p| (p * 10_000.0).round() as u64);
+                    let percent = value.parse().ok();
+                    let ppm = percent.and_then(config::Resilient::weight_error_of);
                     to.weight_error = ppm.unwrap_or(to.weight_error);
                     ppm.is_none().then_some("0.01..100 percent")
                 }

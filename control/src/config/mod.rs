@@ -254,6 +254,25 @@ impl DealBy {
 }
 
 impl Resilient {
+    /// `n` buckets, if so many are allowed: a power of two from 64 to 4096.
+    pub fn buckets_of(n: u64) -> Option<u32> {
+        let allowed = n.is_power_of_two() && (64..=4096).contains(&n);
+        u32::try_from(n).ok().filter(|_| allowed)
+    }
+
+    /// What `recovery` calls `name`; `auto`: none.
+    pub fn recovery_of(name: &str) -> Option<Option<Recovery>> {
+        let all = Recovery::ALL.into_iter().map(Some).chain([None]);
+        all.into_iter()
+            .find(|r| r.map_or("auto", Recovery::name) == name)
+    }
+
+    /// A bound of `percent`, if that is allowed: 0.01 to 100.
+    pub fn weight_error_of(percent: f64) -> Option<Ppm> {
+        let allowed = (0.01..=100.0).contains(&percent);
+        allowed.then(|| (percent * 10_000.0).round() as Ppm)
+    }
+
     /// The rules of groups; `hash_seed` is that of the start.
     pub fn rules(&self, hash_seed: u32) -> Rules {
         let default = match self.enable {

@@ -6,8 +6,6 @@ use super::{
     Api, Config, Cores, DealBy, Eal, Fpm, Hash, Hugepages, Icmp, Port, Resilient, State, Tables,
     check, port, profile,
 };
-use crate::deal::Recovery;
-use crate::quota::Ppm;
 use fastpath::hash::{Field, Fields};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -238,10 +236,7 @@ fn resilient(s: &Section<'_, '_>, out: &mut Findings<'_>) -> Resilient {
     s.only(RESILIENT, out);
     let default = Resilient::default();
     let words = "64, 128, 256, 512, 1024, 2048 or 4096";
-    let buckets = s.get("buckets", words, out, |v| {
-        let buckets = u32::try_from(number(v)?).ok()?;
-        (buckets.is_power_of_two() && (64..=4096).contains(&buckets)).then_some(buckets)
-    });
+    let buckets = s.get("buckets", words, out, |v| Resilient::buckets_of(number(v)?));
     let never = u64::from(u32::MAX);
     let active = default.active_timer.as_secs();
     let active = s.number("active-timer", 1..=65_535, "1..65535 seconds", active, out);
@@ -249,10 +244,7 @@ fn resilient(s: &Section<'_, '_>, out: &mut Findings<'_>) -> Resilient {
     let unbalanced = default.unbalanced_timer.map_or(never, |t| t.as_secs());
     let unbalanced = s.number("unbalanced-timer", 1..=never, words, unbalanced, out);
     let recovery = s.get("recovery", "auto, immediate, idle or never", out, |v| {
-        let name = v.as_str()?;
-        let all = Recovery::ALL.into_iter().map(Some).chain([None]);
-        all.into_iter()
-            .find(|r| r.map_or("auto", Recovery::name) == name)
+        Resilient::recovery_of(v.as_str()?)
     });
     let hold_down = default.hold_down.as_secs();
     let hold_down = s.number("hold-down", 0..=65_535, "0..65535 seconds", hold_down, out);
@@ -261,8 +253,7 @@ fn resilient(s: &Section<'_, '_>, out: &mut Findings<'_>) -> Resilient {
             Some(float) => float.as_str().replace('_', "").parse::<f64>().ok()?,
             None => u32::try_from(number(v)?).ok()?.into(),
         };
-        let allowed = (0.01..=100.0).contains(&percent);
-        allowed.then(|| (percent * 10_000.0).round() as Ppm)
+        Resilient::weight_error_of(percent)
     });
     let deal = s.get("deal", "round-robin or rendezvous", out, |v| {
         match v.as_str()? {

@@ -30,18 +30,6 @@ pub const SETTLE: Duration = Duration::from_millis(100);
 /// So many values must be those of software, and none another one, before any is taken.
 pub const ALIKE: u64 = 256;
 
-/// Fields that a packet has behind its ports; with one of them on, all packets are read by software.
-const TUNNELS: [Field; 8] = [
-    Field::GtpTeid,
-    Field::InnerIpProtocol,
-    Field::InnerSourceIp,
-    Field::InnerDestinationIp,
-    Field::InnerSourcePort,
-    Field::InnerDestinationPort,
-    Field::InnerIpv6Label,
-    Field::RoceQp,
-];
-
 /// What a NIC is to hash by, for the settings whose number is `id`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -110,7 +98,9 @@ pub fn target(settings: &Settings) -> Result<Target, Why> {
     if settings.choice().algorithm != Algorithm::Toeplitz {
         return Err(Why::Algorithm(settings.choice().algorithm));
     }
-    let tunnels: Vec<_> = TUNNELS.into_iter().filter(|f| has(*f)).collect();
+    // A packet has them behind its ports: software reads all packets then.
+    let tunnels = Field::ALL.into_iter().filter(|f| f.is_deep() && has(*f));
+    let tunnels: Vec<_> = tunnels.collect();
     if !tunnels.is_empty() {
         return Err(Why::Tunnels(tunnels.into_iter().map(Field::name).collect()));
     }

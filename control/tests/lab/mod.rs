@@ -44,6 +44,9 @@ pub const LEAVES: [(u32, &[&str]); 2] = [
     (P1, &["169.254.0.2", "fd00:254:0:1::a", "fe80::ff:fe00:102"]),
 ];
 
+/// Where each of 64 flows to a prefix goes, by prefix.
+pub type Flows = BTreeMap<String, Vec<Option<PortId>>>;
+
 pub struct Lab<L: LpmWrite = NaiveLpm> {
     pub control: Control<L>,
     pub tables: Arc<Tables>,
@@ -383,6 +386,18 @@ impl<L: LpmWrite> Lab<L> {
             .into_iter()
             .map(|id| facts(id).is_forward().then(|| facts(id).port()))
             .collect()
+    }
+
+    /// Where each of 64 flows to the first address of each of zebra's prefixes goes.
+    pub fn fpm_flows(&mut self) -> Flows {
+        let mut all = Flows::new();
+        for route in self.routes() {
+            if route.source == "fpm" && route.nexthops.iter().any(|n| n.via.is_some()) {
+                let address = route.prefix.address().to_string();
+                all.insert(route.prefix.to_string(), self.ports(&address));
+            }
+        }
+        all
     }
 
     /// How many of the flows leave by each port.

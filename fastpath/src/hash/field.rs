@@ -56,6 +56,31 @@ impl Field {
         Field::RoceQp,
     ];
 
+    /// Those of the outer packet's IP header and ports: protocol, ends, ports, label.
+    pub const OUTER: [Field; 6] = [
+        Field::IpProtocol,
+        Field::SourceIp,
+        Field::DestinationIp,
+        Field::SourcePort,
+        Field::DestinationPort,
+        Field::Ipv6Label,
+    ];
+
+    /// The same of the inner packet.
+    pub const INNER: [Field; 6] = [
+        Field::InnerIpProtocol,
+        Field::InnerSourceIp,
+        Field::InnerDestinationIp,
+        Field::InnerSourcePort,
+        Field::InnerDestinationPort,
+        Field::InnerIpv6Label,
+    ];
+
+    /// True when a packet has it behind its ports, in a tunnel or in what UDP carries.
+    pub const fn is_deep(self) -> bool {
+        self as u8 > Field::IngressInterface as u8
+    }
+
     /// The name of the configuration and of `show hash`.
     pub const fn name(self) -> &'static str {
         match self {

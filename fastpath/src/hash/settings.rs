@@ -39,18 +39,6 @@ pub struct Settings {
     pub(super) inner4_high: u64,
 }
 
-/// Fields that are not of the packet's own IP header and ports.
-const DEEP: [Field; 8] = [
-    Field::GtpTeid,
-    Field::InnerIpProtocol,
-    Field::InnerSourceIp,
-    Field::InnerDestinationIp,
-    Field::InnerSourcePort,
-    Field::InnerDestinationPort,
-    Field::InnerIpv6Label,
-    Field::RoceQp,
-];
-
 const fn all64(on: bool) -> u64 {
     (on as u64).wrapping_neg()
 }
@@ -62,7 +50,7 @@ impl Settings {
         let alike = PAIRS.iter().all(|(a, b)| fields.has(*a) == fields.has(*b));
         let algorithm = choice.algorithm;
         let on = |field| all64(fields.has(field));
-        let deep = DEEP.iter().any(|f| fields.has(*f));
+        let deep = Field::ALL.iter().any(|f| f.is_deep() && fields.has(*f));
         let linear = match algorithm {
             Algorithm::Mix => None,
             Algorithm::Toeplitz => Some(toeplitz::tables(&toeplitz::key(choice.seed))),

@@ -166,6 +166,7 @@ impl<F: Frame> Fragments<F> {
         let until_ns = (self.now)().saturating_add(WINDOW_NS);
         if self.waiting.is_empty() {
             self.next_ns = until_ns;
+            self.was_late = false;
         }
         let waiting = Waiting {
             frame,
