@@ -5,7 +5,8 @@
 //! Next hops come back one by one: until all that had buckets have been usable, a group's table is
 //! what follows from the one of before and from who is usable now, in whatever order they came.
 
-use super::{Awaited, Draft, Group, Groups};
+use super::table::{Draft, deal};
+use super::{Awaited, Group, Groups};
 use crate::bucket::{Member, is_minimal, widened};
 use crate::deal::{Deal, Recovery, Rules, by_rendezvous};
 use crate::dplane::Dplane;
@@ -252,7 +253,7 @@ impl Group {
                     let leaves = party.leaving.binary_search(&effective[b]).is_ok();
                     !leaves && (theirs || !rules.is_patient())
                 };
-                self.effective = super::deal(effective, &party, Some(home), may_move);
+                self.effective = deal(effective, &party, Some(home), may_move);
             }
             self.choose_seconds(&party, rules, nexthops);
         }
