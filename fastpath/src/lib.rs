@@ -9,6 +9,7 @@
 //! * [`table`]: what control writes and workers read. Every fact is one atomic word; entry 0 drops.
 //! * [`rcu`]: two copies of a value, swapped under running readers.
 //! * [`hash`]: the one hash, used by both planes and by `evenpath calc`.
+//! * [`hardware`]: what a NIC is asked to forward by itself.
 //! * [`software`]: the workers and their stages.
 //! * [`wire`]: header layouts.
 //! * `steal` (feature `dpdk`): which packets of a kernel netdev are ours.
@@ -17,6 +18,7 @@
 
 #[cfg(feature = "dpdk")]
 pub mod dpdk;
+pub mod hardware;
 pub mod hash;
 pub mod rcu;
 pub mod software;
