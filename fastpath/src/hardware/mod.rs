@@ -8,6 +8,7 @@
 //!
 //! * [`program`]: tables, rules, actions, operations, as rte_flow's template API has them.
 //! * [`crc`]: which row of a table of rows a packet takes.
+//! * [`sim`]: an e-switch that executes programs on packet bytes.
 //! * [`Steering`]: who executes a program: rules go in asynchronously, and each may fail late.
 //!
 //! Software is complete without hardware, and hardware never decides otherwise: every packet either
@@ -30,6 +31,7 @@
 
 pub mod crc;
 pub mod program;
+pub mod sim;
 
 use program::{IndirectId, Operation, RuleId, Table, TableId};
 use std::borrow::Cow;

@@ -1,0 +1,241 @@
+//! Operations: taken, pushed, executed, completed.
+
+use super::super::program::{Action, Does, Insertion, Operation, Place, RuleId};
+use super::super::{Completion, Error};
+use super::Sim;
+use super::table::{Held, Stage, wrong_row};
+use std::collections::{BTreeSet, VecDeque};
+
+/// What goes wrong, by ordinal number: 1 is the first since the faults were set.
+#[derive(Clone, Debug, Default)]
+pub struct Faults {
+    /// Operations that are refused when they are enqueued.
+    pub refused: BTreeSet<u64>,
+    /// Operations that complete with an error.
+    pub late: BTreeSet<u64>,
+    /// Tables that are not made.
+    pub tables: BTreeSet<u64>,
+    /// How many operations a call of pull completes at most; `None`: all that were pushed.
+    pub pace: Option<usize>,
+    /// How many more operations a queue seems to hold than it does: it is full the sooner.
+    pub ballast: u32,
+}
+
+/// What was asked of a NIC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Tables.
+    pub tables: u64,
+    /// Operations enqueued, refused ones included but for a full queue.
+    pub operations: u64,
+    /// Rules inserted.
+    pub inserted: u64,
+    /// Rules updated.
+    pub updated: u64,
+    /// Rules destroyed.
+    pub destroyed: u64,
+    /// Indirect actions inserted, updated, destroyed.
+    pub indirect: u64,
+    /// Completed with an error.
+    pub failed: u64,
+    /// Refused since the queue was full.
+    pub busy: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    operation: Operation,
+    cookie: u64,
+    fails: bool,
+}
+
+/// One flow queue.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    waiting: VecDeque<Entry>,
+    /// How many of them, from the front, were given to the NIC.
+    pushed: usize,
+}
+
+impl Queue {
+    pub(super) fn push(&mut self) {
+        self.pushed = self.waiting.len();
+    }
+}
+
+/// Whether a rule that does this has a counter.
+pub(super) fn counts(does: &Does) -> bool {
+    does.actions.contains(&Action::Count)
+}
+
+impl Sim {
+    /// Takes one operation into a queue, or refuses it.
+    pub(super) fn take(
+        &mut self,
+        queue: u32,
+        operation: &Operation,
+        cookie: u64,
+    ) -> Result<(), Error> {
+        let depth = self
+            .profile
+            .capabilities
+            .depth
+            .saturating_sub(self.faults.ballast);
+        let Some(held) = self.queues.get(queue as usize) else {
+            return self.misuse(format!("flow queue {queue}: there is none"));
+        };
+        if held.waiting.len() >= depth.max(1) as usize {
+            self.tally.busy += 1;
+            return Err(Error::new(Error::BUSY, "the flow queue is full"));
+        }
+        self.tally.operations += 1;
+        let nth = self.tally.operations;
+        if self.faults.refused.contains(&nth) {
+            return Err(Error::new(Error::NO_MEMORY, "injected: refused"));
+        }
+        self.admit(queue, operation)?;
+        let entry = Entry {
+            operation: operation.clone(),
+            cookie,
+            fails: self.faults.late.contains(&nth),
+        };
+        if let Some(held) = self.queues.get_mut(queue as usize) {
+            held.waiting.push_back(entry);
+        }
+        Ok(())
+    }
+
+    /// Executes what was pushed, in order.
+    pub(super) fn complete(&mut self, queue: u32, done: &mut Vec<Completion>) -> Result<(), Error> {
+        let Some(held) = self.queues.get_mut(queue as usize) else {
+            return self.misuse(format!("flow queue {queue}: pull: there is none"));
+        };
+        let n = held.pushed.min(self.faults.pace.unwrap_or(usize::MAX));
+        held.pushed -= n;
+        let entries: Vec<Entry> = held.waiting.drain(..n).collect();
+        for entry in entries {
+            let succeeded = self.execute(&entry.operation, entry.fails);
+            self.tally.failed += u64::from(!succeeded);
+            done.push(Completion {
+                cookie: entry.cookie,
+                done: succeeded,
+            });
+        }
+        Ok(())
+    }
+
+    fn execute(&mut self, operation: &Operation, fails: bool) -> bool {
+        match operation {
+            Operation::Insert(rule) => {
+                self.tally.inserted += 1;
+                let Some(made) = self.tables.get_mut(&rule.table.0) else {
+                    return false;
+                };
+                // allow_duplicate_pattern = 0: the second of two equal rules fails.
+                let fails = fails || made.is_taken(&rule.place);
+                if !fails {
+                    made.put(&rule.place, rule.id);
+                }
+                if let Some(held) = self.rules.get_mut(&rule.id) {
+                    held.stage = if fails { Stage::Failed } else { Stage::Ready };
+                    held.busy = false;
+                }
+                !fails
+            }
+            Operation::Update(id, does) => {
+                self.tally.updated += 1;
+                let Some(held) = self.rules.get_mut(id) else {
+                    return false;
+                };
+                held.busy = false;
+                if fails {
+                    self.count_out(does);
+                    return false;
+                }
+                let old = std::mem::replace(&mut held.does, does.clone());
+                let (table, pool) = (held.table, held.pool);
+                self.count_out(&old);
+                self.misplace(*id, old, table, pool);
+                true
+            }
+            Operation::Destroy(id) => {
+                self.tally.destroyed += 1;
+                if fails {
+                    if let Some(held) = self.rules.get_mut(id) {
+                        held.busy = false;
+                    }
+                    return false;
+                }
+                let Some(held) = self.rules.remove(id) else {
+                    return false;
+                };
+                if let Some(made) = self.tables.get_mut(&held.table) {
+                    made.rules -= 1;
+                    if held.stage == Stage::Ready {
+                        made.take(&held.place, *id);
+                    }
+                }
+                self.count_out(&held.does);
+                true
+            }
+            Operation::InsertIndirect(indirect) => {
+                self.tally.indirect += 1;
+                if !fails {
+                    self.unfinished.remove(&indirect.id);
+                }
+                !fails
+            }
+            Operation::UpdateIndirect(id, action) => {
+                self.tally.indirect += 1;
+                if let Some(indirect) = self.indirects.get_mut(id).filter(|_| !fails) {
+                    indirect.action = action.clone();
+                }
+                !fails
+            }
+            Operation::DestroyIndirect(id) => {
+                self.tally.indirect += 1;
+                if !fails {
+                    self.indirects.remove(id);
+                    self.unfinished.remove(id);
+                }
+                !fails
+            }
+        }
+    }
+
+    /// The bug: the updated rule is written to another row, and is found there from now on; its own
+    /// row does what it did.
+    fn misplace(&mut self, id: RuleId, old: Does, table: u32, pool: u32) {
+        let Some(made) = self.tables.get_mut(&table) else {
+            return;
+        };
+        if !matches!(made.spec.insertion, Insertion::Index(_)) {
+            return;
+        }
+        let nth = if made.spec.actions.iter().any(|a| a.modifies()) {
+            // With headers to rewrite the number is a fresh one.
+            made.pooled += 1;
+            made.pooled - 1
+        } else {
+            pool
+        };
+        let row = wrong_row(nth, made.spec.size);
+        made.set_row(row, Some(id));
+        let strays = self.rules.len() as u64;
+        let Some(held) = self.rules.get_mut(&id) else {
+            return;
+        };
+        let own = std::mem::replace(&mut held.place, Place::Index(row));
+        if own != held.place {
+            // Nobody knows it any more; a number from the far end.
+            let stray = RuleId(u64::MAX - strays);
+            let left = Held {
+                does: old,
+                place: own.clone(),
+                ..held.clone()
+            };
+            made.put(&own, stray);
+            self.rules.insert(stray, left);
+        }
+    }
+}
