@@ -4,7 +4,7 @@ use crate::activity::Activity;
 use crate::bucket::Member;
 use crate::config::{self, Config, Resilient};
 use crate::dplane::{Dplane, Fixed};
-use crate::event::{Action, Event, Link, Neighbor, Noticed, configured};
+use crate::event::{Action, Event, Link, Neighbor, NeighborState, Noticed, configured};
 use crate::failover::{Log, Times};
 use crate::group::Groups;
 use crate::hash::Hashing;
@@ -73,7 +73,7 @@ pub struct Control<L: LpmWrite> {
     pub(crate) fpm_fresh: u64,
     pub(crate) known: Option<Known>,
     pub(crate) actions: VecDeque<Action>,
-    gleaned: HashMap<IpAddr, Instant>,
+    gleaned: HashMap<(u32, IpAddr), Instant>,
     retry_at: Option<Instant>,
     /// So many next hops or sets call for [`Control::collect`].
     pub(crate) collect_at: usize,
@@ -183,7 +183,7 @@ impl<L: LpmWrite> Control<L> {
                 ifindex: configured(n.port),
                 address: n.address,
                 mac: Some(n.mac),
-                state: crate::event::NeighborState::Permanent,
+                state: NeighborState::Permanent,
                 zebra: false,
             };
             self.neighbor(&neighbor, noticed, noticed.at);
@@ -485,6 +485,11 @@ impl<L: LpmWrite> Control<L> {
         }
         self.plan.neighbors.upsert(neighbor);
         let members = self.plan.resolved_by(ifindex, address);
+        let given_up = neighbor.state == NeighborState::Failed && self.is_asked(ifindex, address);
+        if given_up && self.may_ask(ifindex, address, now) {
+            // Who replaces an entry ends its being kept resolved, and old kernels cannot do that.
+            self.plan.forgotten(members.iter().copied());
+        }
         let repair = self.plan.refresh(members, now);
         let state = neighbor.state.name();
         self.repaired_neighbor((ifindex, address), state, &repair, noticed, now);
@@ -532,21 +537,33 @@ impl<L: LpmWrite> Control<L> {
         let Some(ifindex) = self.plan.ports.netdev(port) else {
             return;
         };
-        if self.gleaned.len() >= GLEANS {
-            self.gleaned
-                .retain(|_, at| now.saturating_duration_since(*at) < GLEAN_INTERVAL);
-        }
         // The kernel is at it already, and asking once would end that.
-        let wanted = |n: &crate::nexthop::Nexthop| n.asked == Some((ifindex, address));
-        if self.plan.nexthops.iter().any(|(_, n)| wanted(n)) {
+        if self.is_asked(ifindex, address) {
             return;
         }
-        let asked = self.gleaned.get(&address);
-        let lately = asked.is_some_and(|at| now.saturating_duration_since(*at) < GLEAN_INTERVAL);
-        if !lately && self.gleaned.len() < GLEANS && self.plan.ports.is_up(port) {
-            self.gleaned.insert(address, now);
+        if self.plan.ports.is_up(port) && self.may_ask(ifindex, address, now) {
             self.actions.push_back(Action::Probe { ifindex, address });
         }
+    }
+
+    /// The kernel was asked to keep this neighbor resolved.
+    fn is_asked(&self, ifindex: u32, address: IpAddr) -> bool {
+        let mut nexthops = self.plan.nexthops.iter();
+        nexthops.any(|(_, n)| n.asked == Some((ifindex, address)))
+    }
+
+    /// The kernel has not been asked for this neighbor lately; from now on it has.
+    fn may_ask(&mut self, ifindex: u32, address: IpAddr, now: Instant) -> bool {
+        let is_late = |at: &Instant| now.saturating_duration_since(*at) >= GLEAN_INTERVAL;
+        if self.gleaned.len() >= GLEANS {
+            self.gleaned.retain(|_, at| !is_late(at));
+        }
+        let key = (ifindex, address);
+        let may = self.gleaned.get(&key).is_none_or(is_late) && self.gleaned.len() < GLEANS;
+        if may {
+            self.gleaned.insert(key, now);
+        }
+        may
     }
 
     /// Next hops that cannot be used though routes want them, by state.
