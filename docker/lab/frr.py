@@ -8,6 +8,7 @@ NODES = ("dpu", "leaf1", "leaf2", "server")
 DAEMONS = ("mgmtd", "zebra", "bgpd")  # mgmtd first: zebra looks for it
 SENTINEL = "fec0::ffff/128"  # the last route of every FPM resync, by which evenpath knows that it is over
 BIN = "/usr/lib/frr"
+TIMERS = "1 3"  # of BGP: keepalive, hold time, seconds
 
 # AS, router id, {neighbor address or interface: remote AS}, networks it announces
 BGP = {
@@ -65,7 +66,7 @@ def _bgpd(node, unnumbered):
         " bgp bestpath as-path multipath-relax",  # the leaves' AS numbers differ
         " bgp fast-external-failover",
         " coalesce-time 0",
-        " timers bgp 1 3",
+        f" timers bgp {TIMERS}",
     ]
     active = {4: [], 6: []}
     for device, (address4, address6, remote) in neighbors.items():

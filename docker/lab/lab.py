@@ -76,13 +76,13 @@ class Lab:
 
     `plane`: "xdp" or "tap" run evenpath on ports of that kind; "exclusive" on devices that it has to itself, with taps of
     the ports' names for the kernel; "kernel" lets the dpu's kernel forward, for comparison. `cores`: as in `[eal]`. `hash`:
-    the lines of `[hash]` and the tables behind it.
+    the lines of `[hash]` and the tables behind it. `tables`: more lines of `[tables]`.
     """
 
     def __init__(self, plane="xdp", unnumbered=False, fabric_mtu=1500, nexthop_groups=True, cores="auto",
-                 hash="seed = 1\n"):
+                 hash="seed = 1\n", tables=""):
         self.plane, self.unnumbered, self.nexthop_groups, self.cores = plane, unnumbered, nexthop_groups, cores
-        self.hash = hash
+        self.hash, self.tables = hash, tables
         self.daemons = {}  # (node, name) -> Popen
         self.logs = "/run/lab"
         os.makedirs(self.logs)
@@ -243,7 +243,7 @@ class Lab:
                 file.write(f'[[port]]\nname = "{port}"\ndevice = "{device}"\nkernel = "{kernel}"\n\n')
             # small tables and no huge pages leave those to others; a fixed seed makes a restart keep every flow's way
             file.write(f'[eal]\ncores = "{self.cores}"\nhugepages = "never"\n\n'
-                       '[tables]\nroutes-ipv4 = 10000\nroutes-ipv6 = 10000\n\n'
+                       f'[tables]\nroutes-ipv4 = 10000\nroutes-ipv6 = 10000\n{self.tables}\n'
                        + ("" if "[state]" in self.hash else f'[state]\ndirectory = "{self.logs}/state"\n\n')
                        + "[hash]\n" + self.hash)
         # with the priority that the service has: a busy machine must not keep a dead link unnoticed. Not on all cores:
