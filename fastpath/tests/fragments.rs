@@ -26,12 +26,16 @@ fn ethernet(is_v6: bool, packet: &[u8]) -> Vec<u8> {
 
 /// The whole packet of flow `n`, and a datagram of it in three fragments, the first one first.
 fn datagram(is_v6: bool, n: u16, id: u32) -> (Vec<u8>, [Vec<u8>; 3]) {
-    let data = udp(10_000 + n, 53, 400);
+    carrying(is_v6, &udp(10_000 + n, 53, 400), id)
+}
+
+/// The same of the 408 bytes `data`, UDP.
+fn carrying(is_v6: bool, data: &[u8], id: u32) -> (Vec<u8>, [Vec<u8>; 3]) {
     let cut = [(0, 160, 1), (160, 320, 1), (320, 408, 0)];
     if is_v6 {
         let packet = v6("fd00:f4::10", "2001:db8::5");
         let whole = V6 {
-            payload: data.clone(),
+            payload: data.to_vec(),
             ..packet.clone()
         };
         let pieces = cut.map(|(from, to, more)| {
@@ -53,7 +57,7 @@ fn datagram(is_v6: bool, n: u16, id: u32) -> (Vec<u8>, [Vec<u8>; 3]) {
             ..v4("10.244.1.10", "10.9.9.9")
         };
         let whole = V4 {
-            payload: data.clone(),
+            payload: data.to_vec(),
             ..packet.clone()
         };
         let pieces = cut.map(|(from, to, more)| {
@@ -412,6 +416,66 @@ fn fragments_inside_a_tunnel_take_their_inner_flow_s_path() {
         (counted.fragments_matched, counted.fragments_by_addresses),
         (600, 300)
     );
+}
+
+/// GTP-U or RoCEv2 inside a tunnel: only the first fragment says which tunnel it is once more.
+#[test]
+fn fragments_of_a_tunnel_inside_a_tunnel() {
+    let inner = [Field::InnerSourcePort, Field::InnerDestinationPort];
+    let [teid, qp] = [[Field::GtpTeid], [Field::RoceQp]];
+    // All fields that are on, UDP port, whether flows differ in ports.
+    let cases: [(&[&[Field]], u16, bool); 6] = [
+        (&[&inner], 3000, true),
+        (&[&inner], 2152, true),
+        (&[&inner, &teid], 2152, false),
+        (&[&teid], 2152, false),
+        (&[&inner, &qp], 4791, false),
+        (&[&qp], 4791, false),
+    ];
+    for (on, dport, by_ports) in cases {
+        let fields = on
+            .concat()
+            .iter()
+            .fold(Fields::EMPTY, |all, f| all.with(*f, true));
+        NOW.set(1_000_000_000);
+        let mut router = Router::new(Options {
+            settings: Settings::new(Choice {
+                fields: fields.with(Field::SourceIp, true),
+                symmetric: false,
+                ..Choice::default()
+            }),
+            joining: (ROOM, || NOW.get()),
+            ..Options::default()
+        });
+        let mut by = [0; 5];
+        for n in 0..40 {
+            let mut data = udp(if by_ports { 10_000 + n } else { 10_000 }, dport, 400);
+            let id = if by_ports { 0 } else { n as u8 };
+            match dport {
+                2152 => data[8..16].copy_from_slice(&[0x30, 255, 1, 136, 0, 0, 7, id]),
+                4791 => data[8..16].copy_from_slice(&[4, 0x40, 0xff, 0xff, 0, 0, 7, id]),
+                _ => {}
+            }
+            let (whole, pieces) = carrying(false, &data, u32::from(n));
+            let wanted = way(&mut router, &tunnelled(&whole));
+            by[wanted] += 1;
+            for i in [[0, 1, 2], [2, 0, 1]][usize::from(n % 2)] {
+                router.rx[0].put(&tunnelled(&pieces[i]));
+                router.worker.turn();
+            }
+            let ways = ports(&router.settle());
+            for piece in &pieces {
+                let way = ways.get(&name(&tunnelled(piece)));
+                assert_eq!(way, Some(&vec![wanted]), "{on:?} to {dport}, flow {n}");
+            }
+        }
+        assert!(by[1] > 9 && by[2] > 9, "both paths: {by:?}");
+        let counted = router.counters();
+        assert_eq!(
+            (counted.fragments_matched, counted.fragments_waited),
+            (80, 20)
+        );
+    }
 }
 
 #[test]

@@ -55,7 +55,7 @@ fn pieces(frame: &[u8]) -> Vec<(Name, bool)> {
         return Vec::new();
     };
     let outer = flow.key.outer;
-    let tunnel = Some((outer.src, outer.dst, flow.key.teid));
+    let tunnel = Some((outer.src, outer.dst, flow.tunnel_teid));
     let piece = |name, piece| match piece {
         Piece::Whole => None,
         Piece::First(datagram) => Some(((name, datagram), true)),

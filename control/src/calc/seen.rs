@@ -92,23 +92,17 @@ impl<L: LpmWrite> Control<L> {
             notes.push("an ICMP error: it follows the flow that it quotes, reversed".into());
         }
         let is_later = |p: Piece| matches!(p, Piece::Later(_));
-        let inside = is_later(described.flow.inner_piece);
+        let settings = settings(world, described.destination);
+        let inside =
+            is_later(described.flow.inner_piece) && described.flow.needs_inner_first(settings);
         let later = is_later(described.flow.piece) || inside;
         if later {
             let first = match &query.first {
                 Some(first) => describe(&bytes(first).ok_or_else(not_hex)?).ok(),
                 None => None,
             };
-            match first {
-                Some(first) if !is_later(described.flow.piece) => {
-                    // What the fast path remembers of a first fragment inside a tunnel.
-                    if let (Some(inner), Some(first)) = (&mut key.inner, first.flow.key.inner) {
-                        (inner.sport, inner.dport) = (first.sport, first.dport);
-                    }
-                    hash = settings(world, described.destination).hash(&key);
-                }
-                Some(first) => (key, hash) = (first.flow.key, first.hash),
-                None => {}
+            if let Some(first) = &first {
+                (key, hash) = (first.flow.key, first.hash);
             }
             notes.push(match first {
                 Some(_) => "a later fragment: it follows its first fragment".into(),

@@ -44,8 +44,19 @@ pub struct Flow {
     pub piece: Piece,
     /// Which part of its datagram the packet inside the tunnel is.
     pub inner_piece: Piece,
+    /// TEID of that tunnel itself, never of one inside it: all fragments that it carries have it.
+    pub tunnel_teid: Option<u32>,
     /// The fields are those of a packet quoted by an ICMP error.
     pub quoted: bool,
+}
+
+impl Flow {
+    /// The packet inside the tunnel is a fragment, and something matters that only the first of its
+    /// datagram has: ports, or what names a tunnel once more inside.
+    pub fn needs_inner_first(&self, settings: &Settings) -> bool {
+        let ids = settings.wants_ids() && self.tunnel_teid.is_none();
+        self.inner_piece != Piece::Whole && (settings.wants_inner_ports() || ids)
+    }
 }
 
 /// Reads an IPv4 `packet`, as long as its header says and with a valid header, that came in on
@@ -177,8 +188,8 @@ fn flow(outer: Layer<'_>, ingress: PortId, settings: &Settings) -> Flow {
         return Flow {
             key: flow.key.reversed(),
             piece: outer.piece,
-            inner_piece: Piece::Whole,
             quoted: true,
+            ..Flow::default()
         };
     }
     dig(outer, ingress, settings)
@@ -262,6 +273,7 @@ fn dig(outer: Layer<'_>, ingress: PortId, settings: &Settings) -> Flow {
     }
     let found = inside(&outer);
     (flow.key.teid, flow.key.qp) = (found.teid, found.qp);
+    flow.tunnel_teid = found.teid;
     let Some(inner) = found.packet.and_then(layer) else {
         return flow;
     };

@@ -49,7 +49,7 @@ struct Set([Entry; WAYS]);
 /// Which tunnel a datagram is in: its ends, and its TEID.
 type Tunnel = ([u8; 16], [u8; 16], Option<u32>);
 
-/// What the first fragments said: their hash; of those inside a tunnel their ports.
+/// What the first fragments said: their hash.
 #[derive(Debug)]
 struct Cache {
     sets: Box<[Set]>,
@@ -248,31 +248,24 @@ impl<F: Frame> Fragments<F> {
         now_s: u32,
         may_wait: bool,
     ) -> Found {
-        let Some((mut flow, settings)) = read(frame, i, lanes, port, policy) else {
+        let Some((flow, settings)) = read(frame, i, lanes, port, policy) else {
             return Found::Nothing;
         };
         let mut found = Found::Nothing;
-        if let Some(inner) = flow
-            .key
-            .inner
-            .as_mut()
-            .filter(|_| settings.wants_inner_ports())
-        {
+        if flow.needs_inner_first(settings) {
             // Tenants may use the same addresses: the tunnel is part of the name.
-            let tunnel = Some((flow.key.outer.src, flow.key.outer.dst, flow.key.teid));
+            let tunnel = Some((flow.key.outer.src, flow.key.outer.dst, flow.tunnel_teid));
             match flow.inner_piece {
                 Piece::First(datagram) => {
-                    let ports = u32::from(inner.sport) << 16 | u32::from(inner.dport);
                     let tag = self.cache.tag(&tunnel, &datagram);
-                    self.learn(tag, ports, now_s);
+                    self.learn(tag, lanes.hash[i], now_s);
                     found = Found::First;
                 }
                 Piece::Later(datagram) => {
                     let tag = self.cache.tag(&tunnel, &datagram);
                     found = match self.cache.get(tag, now_s) {
-                        Some(ports) => {
-                            (inner.sport, inner.dport) = ((ports >> 16) as u16, ports as u16);
-                            lanes.hash[i] = settings.hash(&flow.key);
+                        Some(hash) => {
+                            lanes.hash[i] = hash;
                             Found::Known
                         }
                         None if may_wait => return Found::Orphan(tag),
@@ -303,8 +296,8 @@ impl<F: Frame> Fragments<F> {
         }
     }
 
-    fn learn(&mut self, tag: u64, value: u32, now_s: u32) {
-        self.cache.insert(tag, value, now_s);
+    fn learn(&mut self, tag: u64, hash: u32, now_s: u32) {
+        self.cache.insert(tag, hash, now_s);
         self.news |= !self.waiting.is_empty();
     }
 }

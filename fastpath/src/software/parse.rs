@@ -224,9 +224,7 @@ pub(super) fn general6(
 
 /// The hash of a flow, and whether it is of a fragment or carries one.
 fn hash(flow: Flow, settings: &Settings) -> (u32, bool) {
-    // Of a fragment inside a tunnel nothing but ports can be missing.
-    let inner_matters = settings.wants_inner_ports() && flow.inner_piece != Piece::Whole;
-    let is_fragment = flow.piece != Piece::Whole || inner_matters;
+    let is_fragment = flow.piece != Piece::Whole || flow.needs_inner_first(settings);
     (settings.hash(&hashed(flow).key), is_fragment)
 }
 
