@@ -13,7 +13,7 @@ use super::link::{self, Callback, Link, LinkChanged};
 use super::pool::Pool;
 use super::port_options::{PortOptions, PortStats};
 use super::queue::{RxQueue, TxQueue};
-use super::rss::{self, RssOptions};
+use super::rss::{RssKey, RssOptions};
 
 /// Bytes of a frame beyond its MTU: MAC addresses, EtherType and two VLAN tags.
 const L2_OVERHEAD: u32 = 14 + 2 * 4;
@@ -35,6 +35,8 @@ pub struct Port<'p> {
     queues: (u16, u16),
     rss: bool,
     pub(super) nic_hash: Cell<Option<RssOptions>>,
+    /// DPDK's record of the device points to it: it goes after the device is closed (`drop`).
+    _rss_key: Option<RssKey>,
     /// Of each receive queue.
     rx_descriptors: u16,
     /// It was configured to tell its hash with each packet.
@@ -88,6 +90,7 @@ impl<'p> Port<'p> {
             queues: (options.rx_queues, options.tx_queues),
             rss: false,
             nic_hash: Cell::new(None),
+            _rss_key: None,
             rx_descriptors: 0,
             hash_told: false,
             promiscuous: options.promiscuous,
@@ -156,21 +159,22 @@ impl<'p> Port<'p> {
             conf.rxmode.mq_mode = mq::RTE_ETH_MQ_RX_RSS;
             conf.rx_adv_conf.rss_conf.rss_hf = spread;
         }
-        // Lives until the settings are copied.
-        let mut hash = options.rss;
-        if let Some(hash) = hash.as_mut().filter(|h| self.caps.lacks_rss(h).is_empty()) {
+        if let Some(hash) = options.rss.filter(|h| self.caps.lacks_rss(h).is_empty()) {
             conf.rxmode.mq_mode = mq::RTE_ETH_MQ_RX_RSS;
             conf.rxmode.offloads |= caps::RSS_HASH;
-            conf.rx_adv_conf.rss_conf = rss::record(hash);
+            // Drivers (ixgbe, i40e) read the key when the port starts, too.
+            let key = self._rss_key.insert(RssKey::new(&hash));
+            conf.rx_adv_conf.rss_conf = key.record(&hash);
             self.rss = options.rx_queues > 1;
-            self.nic_hash.set(Some(*hash));
+            self.nic_hash.set(Some(hash));
             self.hash_told = true;
         }
         if lsc && self.caps.link_interrupt {
             conf.intr_conf.set_lsc(1);
         }
         let (rx, tx) = self.queues;
-        // SAFETY: the port exists and is not started; the settings are copied.
+        // SAFETY: the port exists and is not started; the settings are copied, and the key that they
+        // point to is kept until the device is closed.
         check(unsafe { dpdk_sys::rte_eth_dev_configure(self.index, rx, tx, &conf) })
             .at(object, "configure")?;
         if self.mtu != device_mtu {

@@ -5,6 +5,7 @@ use dpdk_sys::{rte_eth_hash_function as function, rte_eth_rss_conf};
 use super::caps::{Caps, Missing};
 use super::error::{Cause, Errno, Error, Failed, check};
 use super::port::Port;
+use std::sync::Arc;
 
 /// Bytes of the key.
 pub const RSS_KEY: usize = 40;
@@ -173,20 +174,32 @@ impl Port<'_> {
     }
 }
 
-/// DPDK's record of `options`, which lends its key: it must outlive the record's use.
-pub(super) fn record(options: &mut RssOptions) -> rte_eth_rss_conf {
-    rte_eth_rss_conf {
-        rss_hf: options.flow_types(),
-        algorithm: options.algorithm.number(),
-        rss_key_len: RSS_KEY as u8,
-        rss_key: options.key.as_mut_ptr(),
+/// A key that DPDK points to and only reads. It stays where it is while this is moved, which a `Box`
+/// would forbid others to rely on.
+#[derive(Debug)]
+pub(super) struct RssKey(Arc<[u8; RSS_KEY]>);
+
+impl RssKey {
+    pub(super) fn new(options: &RssOptions) -> Self {
+        RssKey(Arc::new(options.key))
+    }
+
+    /// DPDK's record of `options`, with this as key, which must outlive the record's use: that ends
+    /// with the call, except that `rte_eth_dev_configure` keeps the record as long as the device.
+    pub(super) fn record(&self, options: &RssOptions) -> rte_eth_rss_conf {
+        rte_eth_rss_conf {
+            rss_hf: options.flow_types(),
+            algorithm: options.algorithm.number(),
+            rss_key_len: RSS_KEY as u8,
+            rss_key: Arc::as_ptr(&self.0).cast::<u8>().cast_mut(),
+        }
     }
 }
 
 /// Makes `port` hash as `options` say, from now on.
 pub(super) fn update(port: u16, options: &RssOptions) -> Result<(), Errno> {
-    let mut options = *options;
-    let mut conf = record(&mut options);
+    let key = RssKey::new(options);
+    let mut conf = key.record(options);
     // SAFETY: the caller has the port; the record and its key live as long as the call.
     check(unsafe { dpdk_sys::rte_eth_dev_rss_hash_update(port, &mut conf) })?;
     Ok(())
@@ -231,6 +244,26 @@ mod tests {
         change(&mut caps, &mut options);
         let missing = caps.lacks_rss(&options);
         missing.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_key_outlives_what_it_was_made_from_and_stays_in_its_place() {
+        let mut options = RssOptions {
+            key: std::array::from_fn(|i| i as u8 ^ 0x5a),
+            ports: true,
+            algorithm: RssAlgorithm::Toeplitz,
+        };
+        let (key, wanted) = (RssKey::new(&options), options.key);
+        let record = key.record(&options);
+        let moved = Box::new(Some(key));
+        options.key = [0; RSS_KEY];
+        // SAFETY: the key is alive in `moved`.
+        let read = unsafe { std::slice::from_raw_parts(record.rss_key, RSS_KEY) };
+        assert_eq!(
+            (read, usize::from(record.rss_key_len)),
+            (&wanted[..], RSS_KEY)
+        );
+        drop(moved);
     }
 
     #[test]
