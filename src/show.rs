@@ -365,12 +365,26 @@ fn fpm(fpm: &Fpm) -> String {
         ("routes", fpm.routes.to_string()),
         ("nexthops", fpm.nexthops.to_string()),
         ("parked", fpm.parked.to_string()),
+        ("restarts", fpm.restarts.to_string()),
         ("frames", fpm.frames.to_string()),
         ("malformed", fpm.malformed.to_string()),
     ] {
         table.row([name.into(), value]);
     }
     let mut text = table.text("");
+    if !fpm.kept.is_empty() {
+        let mut table = Table::new(["KEPT", "ROUTES", "BACK", "SECONDS LEFT"]);
+        table.right([1, 2, 3]);
+        for kept in &fpm.kept {
+            table.row([
+                kept.of.clone(),
+                kept.routes.to_string(),
+                kept.back.to_string(),
+                format!("{:.1}", kept.left_ms as f64 / 1000.0),
+            ]);
+        }
+        let _ = write!(text, "\n{}", table.text(""));
+    }
     for (title, kinds) in [("MESSAGE", &fpm.messages), ("SKIPPED", &fpm.skipped)] {
         if !kinds.is_empty() {
             let mut table = Table::new([title, "COUNT"]);

@@ -1,5 +1,5 @@
 use super::*;
-use control::api::message::{HashProfile, PortCounters, Routes};
+use control::api::message::{HashProfile, KeptRoutes, PortCounters, Routes};
 use std::collections::BTreeMap;
 
 fn member(via: &str, port: &str, weight: u32, state: &str, buckets: Option<u32>) -> Member {
@@ -171,9 +171,23 @@ fn a_held_resync_says_what_to_do() {
         connections: 2,
         sync: "held".into(),
         skipped: BTreeMap::from([("newneigh".into(), 4)]),
+        restarts: 3,
+        kept: vec![KeptRoutes {
+            of: "bgp IPv4".into(),
+            routes: 199,
+            back: 1,
+            left_ms: 3940,
+        }],
         ..Fpm::default()
     };
     let text = words(&Response::Fpm(fpm));
+    assert!(text.contains("restarts       3\n"), "{text}");
+    assert!(
+        text.contains(
+            "\nKEPT      ROUTES  BACK  SECONDS LEFT\nbgp IPv4     199     1           3.9\n"
+        ),
+        "{text}"
+    );
     assert!(
         text.contains("zebra          connected (2 connections so far)\n"),
         "{text}"

@@ -1,6 +1,6 @@
 //! Answers to the api: views of the control thread's state, as the messages of the socket.
 
-use crate::api::message::{Counters, Error, Fpm, Member, Neighbor, Nexthop, Port};
+use crate::api::message::{Counters, Error, Fpm, KeptRoutes, Member, Neighbor, Nexthop, Port};
 use crate::api::{Reply, Request, Response};
 use crate::bucket;
 use crate::control::Control;
@@ -34,7 +34,7 @@ impl<L: LpmWrite> Control<L> {
             Request::ShowNeighbor => Ok(Response::Neighbor(self.show_neighbor())),
             Request::ShowPort => Ok(Response::Port(self.show_port())),
             Request::ShowCounters => Ok(Response::Counters(self.show_counters())),
-            Request::ShowFpm => Ok(Response::Fpm(self.show_fpm())),
+            Request::ShowFpm => Ok(Response::Fpm(self.show_fpm(now))),
             Request::ShowHash => Ok(Response::Hash(self.show_hash())),
             Request::ShowFailover => Ok(Response::Failover(Box::new(self.show_failover()))),
             Request::ShowEvents => Ok(Response::Events(self.log.all())),
@@ -157,7 +157,7 @@ impl<L: LpmWrite> Control<L> {
         }
     }
 
-    fn show_fpm(&self) -> Fpm {
+    fn show_fpm(&self, now: Instant) -> Fpm {
         let (session, counts) = (&self.session, &self.session.counts);
         let messages = [
             ("newroute", counts.newroute),
@@ -174,7 +174,15 @@ impl<L: LpmWrite> Control<L> {
             skipped.insert("link-local".into(), session.ignored);
         }
         let waiting = self.objects.parked() + self.objects.waiting();
+        let kept = self.bridges.standing().map(|s| KeptRoutes {
+            of: s.origin.to_string(),
+            routes: s.kept,
+            back: s.back,
+            left_ms: s.until.saturating_duration_since(now).as_millis() as u64,
+        });
         Fpm {
+            kept: kept.collect(),
+            restarts: self.bridges.count,
             listen: self.config.fpm.listen.to_string(),
             connected: session.connected,
             connections: session.connections,

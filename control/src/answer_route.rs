@@ -2,6 +2,7 @@
 
 use crate::answer::error;
 use crate::api::message::{Calc, Error, Flow, ROUTES_PER_ANSWER, Route, RouteQuery, Routes};
+use crate::bridge::Origin;
 use crate::control::Control;
 use crate::dplane::Fixed;
 use crate::fpm::decode::RouteKind;
@@ -13,7 +14,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::net::IpAddr;
 
 /// The name of `rtm_protocol`, as zebra uses the numbers.
-fn protocol(number: u8) -> String {
+pub(crate) fn protocol(number: u8) -> String {
     let name = match number {
         2 => "kernel",
         3 => "boot",
@@ -142,7 +143,11 @@ impl<L: LpmWrite> Control<L> {
         if let Some(route) = routes.last_mut() {
             route.protocol = Some(protocol(fpm.protocol));
             let stale = fpm.generation != self.session.generation;
+            let origin = Origin::of(fpm.protocol, prefix);
             let note = match (fpm.waits, fpm.copy, stale) {
+                _ if self.bridges.keeps(origin, prefix) => {
+                    Some("deleted by zebra; kept for now".into())
+                }
                 (Some(id), ..) => Some(format!("nexthop group {id} unknown")),
                 (None, true, _) => Some("a copy; rtnetlink speaks for it".into()),
                 (None, false, true) => Some("not seen in the latest resync".into()),

@@ -1,6 +1,7 @@
 //! The control thread's state: every event goes in here, and nothing else changes the tables.
 
 use crate::activity::Activity;
+use crate::bridge::Bridges;
 use crate::bucket::Member;
 use crate::config::{self, Config, Resilient};
 use crate::dplane::{Dplane, Fixed};
@@ -57,6 +58,7 @@ pub struct Control<L: LpmWrite> {
     pub(crate) objects: Objects,
     pub(crate) session: Session,
     pub(crate) backlog: Backlog,
+    pub(crate) bridges: Bridges,
     pub(crate) config: Config,
     /// The hash settings, and those of the start.
     pub(crate) hashing: Hashing,
@@ -110,6 +112,7 @@ impl<L: LpmWrite> Control<L> {
             objects: Objects::default(),
             session: Session::new(&config.fpm, now.at),
             backlog: Backlog::default(),
+            bridges: Bridges::new(config.fpm.restart_hold),
             config: config.clone(),
             hashing_at_start: hashing.clone(),
             nics: Nics::new(devices, &hashing.policy()),
@@ -254,6 +257,7 @@ impl<L: LpmWrite> Control<L> {
     pub fn tick(&mut self, now: Instant) {
         self.work_off(now);
         self.judge(now);
+        self.bridge(now);
         let steps = self.nics.tick(now);
         self.hash_steps(steps, now);
         if self.retry_at.is_some_and(|at| now >= at) {
@@ -279,6 +283,7 @@ impl<L: LpmWrite> Control<L> {
         let dues = [
             self.backlog.since(),
             self.session.deadline(),
+            self.bridges.due(),
             self.retry_at,
             self.activity.due(),
             self.next_ease(),
@@ -295,6 +300,9 @@ impl<L: LpmWrite> Control<L> {
 
     /// Publishes what is pending.
     pub(crate) fn commit(&mut self, now: Instant) {
+        if std::mem::take(&mut self.plan.lost_some) {
+            self.let_dead_go(now);
+        }
         self.nic_facts();
         let (refused, actions) = self.plan.commit(now);
         let changes = self.plan.groups.take_changes();

@@ -23,6 +23,7 @@ mod answer_route;
 pub mod api;
 pub mod arena;
 mod balance;
+mod bridge;
 pub mod bucket;
 pub mod calc;
 mod collect;

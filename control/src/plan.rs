@@ -66,6 +66,8 @@ pub struct Plan<L: LpmWrite> {
     pub(crate) held_before: Vec<(IpAddr, PortId, Instant)>,
     /// A route found no room since somebody last looked here.
     pub short_of_room: bool,
+    /// A next hop can no longer be used since somebody last looked here.
+    pub lost_some: bool,
     pub(crate) clock: fn() -> Instant,
 }
 
@@ -84,6 +86,7 @@ impl<L: LpmWrite> Plan<L> {
             spared: Vec::new(),
             held_before: Vec::new(),
             short_of_room: false,
+            lost_some: false,
             clock,
         }
     }
@@ -269,6 +272,7 @@ impl<L: LpmWrite> Plan<L> {
             }
         }
         self.groups.reconsider();
+        self.lost_some |= repair.lost > 0;
         repair
     }
 

@@ -1,11 +1,13 @@
 //! What zebra says, applied: objects, routes, connections, sweeps.
 
+use crate::bridge::{Origin, Outcome};
 use crate::control::Control;
 use crate::dplane::Fixed;
 use crate::fpm::decode::{Route, RouteKind, Via};
 use crate::fpm::{Batch, FpmEvent};
 use crate::nexthop::Key;
 use crate::object::Resolved;
+use crate::plan::Plan;
 use crate::prefix::Prefix;
 use crate::rib::{FpmRoute, Target};
 use crate::routes::{PROTOCOL_KERNEL, drive, is_forwardable};
@@ -44,9 +46,8 @@ impl<L: LpmWrite> Control<L> {
         match event {
             FpmEvent::Connected { connection, peer } => {
                 // What the old connection said is older than anything the new one says.
-                while !self.backlog.is_empty() {
-                    self.work_off(now);
-                }
+                self.work_all_off(now);
+                self.bridges.leave();
                 self.session.connected(connection, self.fpm_routes, now);
                 self.fpm_fresh = 0;
                 // Ids mean something else to another zebra; routes keep what they had.
@@ -56,6 +57,9 @@ impl<L: LpmWrite> Control<L> {
             FpmEvent::Batch(batch) => self.batch(*batch, now),
             FpmEvent::Closed { connection, reason } => {
                 if connection == self.session.connection {
+                    // Who was about to lose its routes may come back with zebra: a resync tells.
+                    self.work_all_off(now);
+                    self.bridges.leave();
                     self.session.connected = false;
                     let routes = vec![("routes-kept", self.fpm_routes.to_string())];
                     self.fpm_happened(format!("closed: {reason}"), routes, now);
@@ -119,6 +123,12 @@ impl<L: LpmWrite> Control<L> {
         }
     }
 
+    fn work_all_off(&mut self, now: Instant) {
+        while !self.backlog.is_empty() {
+            self.work_off(now);
+        }
+    }
+
     /// Applies a slice of what waits.
     pub(crate) fn work_off(&mut self, now: Instant) {
         let count = self.backlog.routes.len().min(SLICE);
@@ -134,6 +144,7 @@ impl<L: LpmWrite> Control<L> {
             self.backlog.ticket = None;
             if count > 0 {
                 self.judge(now);
+                self.bridge(now);
             }
         }
     }
@@ -146,6 +157,10 @@ impl<L: LpmWrite> Control<L> {
         if !is_forwardable(prefix) {
             self.session.ignored += 1;
             return;
+        }
+        let origin = Origin::of(route.protocol, prefix);
+        for withdrawn in self.bridges.heard(origin, prefix, now) {
+            self.drop_route(withdrawn, now);
         }
         let generation = self.session.generation;
         let before = self.rib.entry(prefix).fpm.take();
@@ -195,6 +210,7 @@ impl<L: LpmWrite> Control<L> {
             self.fpm_routes += 1;
             self.fpm_fresh += 1;
         }
+        self.bridges.more(origin);
         let (change, plan) = ((had, fpm.target), &self.plan);
         self.times.follow(change, &plan.sets, &plan.nexthops, now);
         self.rib.entry(prefix).fpm = Some(fpm);
@@ -202,13 +218,91 @@ impl<L: LpmWrite> Control<L> {
     }
 
     fn fpm_route_gone(&mut self, prefix: Prefix, now: Instant) {
+        let entry = self.rib.get_mut(prefix);
+        let Some(route) = entry.and_then(|e| e.fpm.as_mut()) else {
+            return;
+        };
+        let origin = Origin::of(route.protocol, prefix);
+        if self.bridges.keeps(origin, prefix) {
+            return;
+        }
+        let (change, plan) = ((route.target, None), &self.plan);
+        self.times.follow(change, &plan.sets, &plan.nexthops, now);
+        if !is_of_use(plan, route.target) || !self.bridges.keep(origin, prefix, now) {
+            self.drop_route(prefix, now);
+            return;
+        }
+        // Whatever becomes of the id is no longer said of this route.
+        let waited = route.waits.take().is_some();
+        let fresh = route.generation == self.session.generation;
+        if let Some(id) = route.id.take().filter(|_| fresh) {
+            self.objects.unused(id);
+            if waited {
+                self.objects.stop_waiting(id, prefix);
+            }
+        }
+    }
+
+    /// zebra's route to `prefix` is no more.
+    fn drop_route(&mut self, prefix: Prefix, now: Instant) {
         let Some(route) = self.rib.get_mut(prefix).and_then(|e| e.fpm.take()) else {
             return;
         };
         self.let_go(prefix, &route);
-        let (change, plan) = ((route.target, None), &self.plan);
-        self.times.follow(change, &plan.sets, &plan.nexthops, now);
         drive(&mut self.plan, &mut self.rib, prefix, now);
+    }
+
+    /// Carries out what is decided about routes that were lost.
+    pub(crate) fn bridge(&mut self, now: Instant) {
+        if !self.backlog.is_empty() {
+            return;
+        }
+        for (origin, outcome) in self.bridges.look(now) {
+            let (what, details, gone) = match outcome {
+                Outcome::Withdrawn(gone) => {
+                    gone.into_iter().for_each(|p| self.drop_route(p, now));
+                    continue;
+                }
+                Outcome::Begun(routes) => {
+                    let seconds = self.config.fpm.restart_hold.as_secs();
+                    log::warn!("fpm: {origin}: all {routes} routes deleted; kept for {seconds} s");
+                    let details = vec![
+                        ("routes-kept", routes.to_string()),
+                        ("seconds", seconds.to_string()),
+                    ];
+                    (format!("{origin}: all routes deleted"), details, Vec::new())
+                }
+                Outcome::Over { back, gone } => {
+                    log::info!(
+                        "fpm: {origin}: {back} routes came back, {} went",
+                        gone.len()
+                    );
+                    let details = vec![
+                        ("routes-back", back.to_string()),
+                        ("routes-gone", gone.len().to_string()),
+                    ];
+                    (format!("{origin}: restart over"), details, gone)
+                }
+            };
+            for prefix in gone {
+                self.drop_route(prefix, now);
+            }
+            self.fpm_happened(what, details, now);
+        }
+    }
+
+    /// Next hops have died: routes that are only kept and can no longer be used go at once, since
+    /// there may be another way.
+    pub(crate) fn let_dead_go(&mut self, now: Instant) {
+        let dead = self.bridges.kept().filter(|(_, prefix)| {
+            let fpm = self.rib.get(*prefix).and_then(|e| e.fpm.as_ref());
+            !fpm.is_some_and(|f| is_of_use(&self.plan, f.target))
+        });
+        let dead: Vec<Prefix> = dead.map(|(_, prefix)| prefix).collect();
+        for prefix in dead {
+            self.drop_route(prefix, now);
+        }
+        self.bridge(now);
     }
 
     /// A route of zebra is replaced or gone.
@@ -218,6 +312,8 @@ impl<L: LpmWrite> Control<L> {
             self.fpm_routes -= 1;
             self.fpm_fresh -= u64::from(fresh);
         }
+        self.bridges
+            .less(Origin::of(route.protocol, prefix), prefix);
         if let Some(id) = route.id.filter(|_| fresh) {
             self.objects.unused(id);
             if route.waits.is_some() {
@@ -256,7 +352,7 @@ impl<L: LpmWrite> Control<L> {
             .filter(|(_, e)| e.fpm.as_ref().is_some_and(|f| f.generation != generation));
         let stale: Vec<Prefix> = stale.map(|(p, _)| p).collect();
         for prefix in &stale {
-            self.fpm_route_gone(*prefix, now);
+            self.drop_route(*prefix, now);
         }
         let swept = stale.len() as u64;
         self.counters.swept += swept;
@@ -275,6 +371,18 @@ impl<L: LpmWrite> Control<L> {
         }
         self.session.release();
         self.sweep(now)
+    }
+}
+
+/// A route to there does what it is meant to do: drops, or has a next hop that can be used.
+fn is_of_use<L: LpmWrite>(plan: &Plan<L>, target: Option<Target>) -> bool {
+    match target {
+        Some(Target::Set(set)) => {
+            let members = plan.sets.members(set);
+            members.iter().any(|m| plan.nexthops.is_up(m.0))
+        }
+        Some(Target::Fixed(_)) => true,
+        None => false,
     }
 }
 

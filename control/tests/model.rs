@@ -11,6 +11,7 @@ use control::prefix::Prefix;
 use fastpath::table::{Disposition, DropReason, PortId};
 use lab::{Lab, P0, P1, ip};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 struct Random(u64);
 
@@ -232,6 +233,8 @@ fn history(seed: u64) {
     let mut config = lab::config();
     // Every other history sees tables grow: 10 % of a share take up to 128 buckets here.
     config.resilient.weight_error = [1_000_000, 100_000][seed as usize % 2];
+    // The naive router keeps no route that is deleted: `bridge.rs` is about that.
+    config.fpm.restart_hold = Duration::ZERO;
     let mut lab = Lab::new(&config);
     let mut model = Model::default();
     let mut next = 100;

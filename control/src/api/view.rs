@@ -380,6 +380,12 @@ pub struct Fpm {
     pub nexthops: u64,
     /// Routes and groups that wait for an id that was never sent.
     pub parked: u64,
+    /// What a protocol has lost all at once and what is kept for now.
+    #[serde(default)]
+    pub kept: Vec<KeptRoutes>,
+    /// How often that has happened.
+    #[serde(default)]
+    pub restarts: u64,
     /// Frames received.
     pub frames: u64,
     /// Messages by kind, e.g. `newroute`.
@@ -388,6 +394,20 @@ pub struct Fpm {
     pub skipped: BTreeMap<String, u64>,
     /// Messages that could not be read.
     pub malformed: u64,
+}
+
+/// Routes that zebra has deleted and that are kept for their protocol to restart.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct KeptRoutes {
+    /// Whose: `bgp IPv4`.
+    pub of: String,
+    /// Still kept.
+    pub routes: u64,
+    /// Came back.
+    pub back: u64,
+    /// Milliseconds until those go that have not come back.
+    pub left_ms: u64,
 }
 
 /// Something that happened.

@@ -29,6 +29,7 @@ impl Default for Fpm {
             sentinel: "fec0::ffff/128".parse().ok(),
             settle: Duration::from_secs(10),
             hold_below_percent: 50,
+            restart_hold: Duration::from_secs(5),
         }
     }
 }

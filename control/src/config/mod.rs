@@ -169,6 +169,9 @@ pub struct Fpm {
     /// A resync that brings back less than this share of the routes, in percent, is held and not
     /// swept; 0: never held.
     pub hold_below_percent: u8,
+    /// Routes that a protocol has lost all at once are kept so long, for its restart to bring them
+    /// back: 0 to 3600 s; 0: not at all.
+    pub restart_hold: Duration,
 }
 
 /// The flow hash.

@@ -110,6 +110,8 @@ impl Sections<'_> {
         self.line("settle", c.fpm.settle.as_secs(), words);
         let words = "percent, 0..100: a resync that brings less of the routes is held, not swept";
         self.line("hold-below", c.fpm.hold_below_percent, words);
+        let words = "seconds, 0..3600: a protocol that loses all routes has so long to restart";
+        self.line("restart-hold", c.fpm.restart_hold.as_secs(), words);
 
         self.section(
             "hash",

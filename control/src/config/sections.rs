@@ -157,7 +157,14 @@ fn core_list(text: &str) -> Option<Cores> {
 
 fn fpm(s: &Section<'_, '_>, out: &mut Findings<'_>) -> Fpm {
     s.only(
-        &["enable", "listen", "sentinel", "settle", "hold-below"],
+        &[
+            "enable",
+            "listen",
+            "sentinel",
+            "settle",
+            "hold-below",
+            "restart-hold",
+        ],
         out,
     );
     let default = Fpm::default();
@@ -177,12 +184,15 @@ fn fpm(s: &Section<'_, '_>, out: &mut Findings<'_>) -> Fpm {
     );
     let hold = u64::from(default.hold_below_percent);
     let hold = s.number("hold-below", 0..=100, "0..100 percent", hold, out);
+    let restart = default.restart_hold.as_secs();
+    let restart = s.number("restart-hold", 0..=3600, "0..3600 seconds", restart, out);
     Fpm {
         enable: s.flag("enable", default.enable, out),
         listen: listen.map_or(default.listen, |at| at.value),
         sentinel,
         settle: Duration::from_secs(settle),
         hold_below_percent: u8::try_from(hold).unwrap_or(default.hold_below_percent),
+        restart_hold: Duration::from_secs(restart),
     }
 }
 

@@ -276,6 +276,14 @@ impl<L: LpmWrite> Lab<L> {
         }));
     }
 
+    /// zebra's connection ends.
+    pub fn close(&mut self) {
+        self.event(Event::Fpm(FpmEvent::Closed {
+            connection: self.connection,
+            reason: "closed by zebra".into(),
+        }));
+    }
+
     /// The bytes of a stream as one batch.
     pub fn feed(&mut self, bytes: &[u8]) {
         let mut frames = Frames::default();
