@@ -1,6 +1,7 @@
 //! `evenpath calc`: which way a flow takes. Called as `cl-ecmpcalc` it speaks as that does.
 
 mod capture;
+mod groups;
 mod many;
 mod packet;
 mod words;
@@ -18,6 +19,7 @@ use control::control::Control;
 use control::event::Noticed;
 use control::port::Device;
 use fastpath::table::naive::NaiveLpm;
+pub use groups::words as foreseen;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -81,6 +83,10 @@ pub fn calc(args: &cli::Calc, socket: &Path, as_json: bool) -> Done {
     for note in args.others.notes() {
         eprintln!("{}: note: {note}", name());
     }
+    if let Some(of) = args.groups {
+        let question = of.question(&args.what_if, args.buckets);
+        return groups::foresee(&mut asking(args, socket)?, question, as_json);
+    }
     let mut question = args.question()?;
     let mut packets = match (&args.pcap, &args.hex) {
         (Some(file), _) => packet::from_file(file, args.all)?,
@@ -135,7 +141,7 @@ pub fn calc(args: &cli::Calc, socket: &Path, as_json: bool) -> Done {
 
 /// Somebody to ask: the running evenpath, or control with the configuration alone.
 fn asking(args: &cli::Calc, socket: &Path) -> Result<Ask, Failure> {
-    let ingress = args.ingress.clone();
+    let ingress = args.ingress.clone().unwrap_or_default();
     let read = move |reply: Result<Response, ClientError>| match reply {
         Ok(response) => Ok(response),
         Err(ClientError::Refused(error)) if error.object == "flags" => {

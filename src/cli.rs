@@ -1,6 +1,8 @@
 //! The command line: what can be asked for, and its help.
 
 mod calc;
+mod groups;
+mod protocol;
 
 pub use calc::{Calc, arguments, is_ecmpcalc, wrong as calc_error};
 

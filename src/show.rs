@@ -45,6 +45,7 @@ pub fn print(response: &Response, as_json: bool) -> Done {
         Response::Trace(traced) => output::json(traced),
         Response::Traces(all) => output::json(all),
         Response::Drain(drained) => output::json(drained),
+        Response::WhatIf(foreseen) => output::json(foreseen),
         Response::Released(routes) => output::json(&serde_json::json!({ "swept": routes })),
     }
 }
@@ -67,6 +68,7 @@ pub fn words(response: &Response) -> String {
         Response::SetHash(changed) => crate::set::words(changed),
         Response::SetResilient(changed) => crate::resilient::changed(changed),
         Response::Drain(drained) => crate::drain::words(drained),
+        Response::WhatIf(foreseen) => crate::calc::foreseen(foreseen),
         Response::Trace(traced) => format!("{}\n", traced.now.outcome),
         Response::Traces(all) => format!("{} packets\n", all.len()),
         Response::Released(routes) => format!("{routes} routes swept\n"),

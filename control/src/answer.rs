@@ -46,6 +46,10 @@ impl<L: LpmWrite> Control<L> {
             }
             Request::Trace(query) => self.trace(query).map(|t| Response::Trace(Box::new(t))),
             Request::Traces(all) => self.traces(all).map(Response::Traces),
+            Request::WhatIf(query) => {
+                let foreseen = self.foresee(query, now);
+                foreseen.map(|f| Response::WhatIf(Box::new(f)))
+            }
             Request::Drain(wanted) => self.drain(wanted, now).map(Response::Drain),
             Request::FpmRelease => Ok(Response::Released(self.release(now))),
         };

@@ -5,7 +5,7 @@ use crate::answer_group::LATELY;
 use crate::api::message::{Dealt, Error, Resilient, ResilientChanged, SetResilient};
 use crate::api::resilient::{differences, refused};
 use crate::bucket::size_for;
-use crate::config::DealBy;
+use crate::config::{self, DealBy};
 use crate::control::Control;
 use crate::deal::{Deal, Rules};
 use crate::dplane::Full;
@@ -100,20 +100,10 @@ impl<L: LpmWrite> Control<L> {
         }
         let next = request.apply(&self.resilient)?;
         let changes = differences(&self.resilient, &next);
-        let mut rules = next.rules(0);
-        rules.deal = self.plan.groups.rules().deal;
         // As of now, not of the last reading.
         self.activity.read(&self.plan.groups, now);
         self.samples.take(now);
-        let plan = &mut self.plan;
-        let activity = &self.activity;
-        let worth = |id, bucket: usize| {
-            let page = activity.buckets(id);
-            let b = page.get(bucket).copied().unwrap_or_default();
-            (is_active(&b, now), b.traffic.packets)
-        };
-        let around = (&plan.nexthops, &plan.sets, &plan.dplane);
-        let adoption = plan.groups.plan(&rules, worth, around).map_err(no_room)?;
+        let adoption = self.planned(&next, now)?;
         let mut changed = self.judged(&adoption, now);
         changed.changes = changes;
         changed.dry_run = request.dry_run;
@@ -141,6 +131,24 @@ impl<L: LpmWrite> Control<L> {
         changed.notes.push(until.into());
         changed.buckets_in_use = self.plan.dplane.buckets().0;
         Ok(changed)
+    }
+
+    /// What the rules `next` would change: pure.
+    pub(crate) fn planned(
+        &self,
+        next: &config::Resilient,
+        now: Instant,
+    ) -> Result<Adoption, Error> {
+        let (plan, activity) = (&self.plan, &self.activity);
+        let mut rules = next.rules(0);
+        rules.deal = plan.groups.rules().deal;
+        let worth = |id, bucket: usize| {
+            let page = activity.buckets(id);
+            let b = page.get(bucket).copied().unwrap_or_default();
+            (is_active(&b, now), b.traffic.packets)
+        };
+        let around = (&plan.nexthops, &plan.sets, &plan.dplane);
+        plan.groups.plan(&rules, worth, around).map_err(no_room)
     }
 
     /// What `adoption` moves.

@@ -8,6 +8,7 @@ use crate::bucket::Member;
 use crate::control::Control;
 use crate::nexthop::{Hold, Key, Nexthop, Standing};
 use crate::plan::{Plan, Repair};
+use crate::port::Ports;
 use fastpath::table::{GroupId, LpmWrite, PortId};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -19,7 +20,7 @@ const EASE: Duration = Duration::from_secs(1);
 /// that is sooner than the active timer.
 const PART_OF_DRAIN: u32 = 4;
 /// The longest drain: a day.
-const LONGEST: u32 = 86_400;
+pub(crate) const LONGEST: u32 = 86_400;
 
 /// A next hop that the operator spares.
 #[derive(Clone, Debug)]
@@ -42,16 +43,34 @@ impl Spared {
     }
 }
 
+/// What the operator wants of the next hop `key` on `port`, if something.
+pub(crate) fn wish(spared: &[Spared], key: &Key, port: Option<PortId>) -> Option<Hold> {
+    let spared = spared.iter().find(|s| s.is(key, port))?;
+    Some(match spared.done {
+        true => Hold::Drained,
+        false => Hold::Draining,
+    })
+}
+
+/// After how long without packets a bucket of `owner` may move in the background, by the active
+/// timer of all and what drains there are.
+pub(crate) fn patience(
+    owner: Option<&Nexthop>,
+    spared: &[Spared],
+    ports: &Ports,
+    active: Duration,
+) -> Duration {
+    let drain = owner.filter(|n| n.hold == Hold::Draining).and_then(|n| {
+        let port = ports.of(n.key.ifindex);
+        spared.iter().find(|s| s.is(&n.key, port))
+    });
+    drain.map_or(active, |d| active.min(d.over / PART_OF_DRAIN))
+}
+
 impl<L: LpmWrite> Plan<L> {
     /// What the operator wants of a next hop.
     pub(crate) fn wish_for(&self, key: &Key) -> Option<Hold> {
-        let port = self.ports.of(key.ifindex);
-        let spared = self.spared.iter().find(|s| s.is(key, port))?;
-        Some(if spared.done {
-            Hold::Drained
-        } else {
-            Hold::Draining
-        })
+        wish(&self.spared, key, self.ports.of(key.ifindex))
     }
 
     /// How long what holds `nexthop` has yet to last.
@@ -283,14 +302,7 @@ impl<L: LpmWrite> Control<L> {
         let active = plan.groups.rules().active_timer;
         let (activity, nexthops, spared) = (&self.activity, &plan.nexthops, &plan.spared);
         let ports = &plan.ports;
-        let patience = |owner: Member| {
-            let nexthop = nexthops.get(owner);
-            let drain = nexthop.filter(|n| n.hold == Hold::Draining).and_then(|n| {
-                let port = ports.of(n.key.ifindex);
-                spared.iter().find(|s| s.is(&n.key, port))
-            });
-            drain.map_or(active, |d| active.min(d.over / PART_OF_DRAIN))
-        };
+        let patience = |owner: Member| patience(nexthops.get(owner), spared, ports, active);
         let idle = |id, bucket, owner| {
             let quiet = activity.idle_for(id, bucket, now);
             quiet.is_some_and(|q| q >= patience(owner))

@@ -119,12 +119,49 @@ impl Flows {
     }
 }
 
+/// A flow sampled lately.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sampled {
+    /// Its hash.
+    pub hash: u32,
+    /// Packets that the samples stand for.
+    pub packets: u64,
+    /// What is hashed of it.
+    pub key: FlowKey,
+}
+
+/// Which groups' flows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// Those with a choice of buckets.
+    Several,
+    /// Those of one bucket, too.
+    All,
+}
+
 impl<L: LpmWrite> Control<L> {
+    /// The flows sampled lately by group, those of groups of one bucket too.
+    pub(crate) fn flows_by_group(&self, now: Instant) -> HashMap<GroupId, Vec<Sampled>> {
+        let policy = self.plan.dplane.view().hash.clone();
+        let seen = self.seen_flows(&policy, now, &mut Moves::default(), Whose::All);
+        let mut flows: HashMap<GroupId, Vec<Sampled>> = HashMap::new();
+        for ((group, key), seen) in seen {
+            let Seen { hash, packets, .. } = seen;
+            flows
+                .entry(group)
+                .or_default()
+                .push(Sampled { hash, packets, key });
+        }
+        flows
+    }
+
     /// The flows sampled lately, as they are dealt now.
     pub(crate) fn sampled_flows(&self, now: Instant) -> Flows {
         let policy = self.plan.dplane.view().hash.clone();
         let mut flows = Flows::default();
-        for ((group, _), seen) in self.seen_flows(&policy, now, &mut Moves::default()) {
+        for ((group, _), seen) in
+            self.seen_flows(&policy, now, &mut Moves::default(), Whose::Several)
+        {
             let all = flows.0.entry(group).or_default();
             all.push((seen.before.bucket, seen.packets));
         }
@@ -134,7 +171,7 @@ impl<L: LpmWrite> Control<L> {
     /// The flows sampled lately, by group and hash.
     pub(crate) fn hashes(&self, now: Instant) -> Vec<(GroupId, u32)> {
         let policy = self.plan.dplane.view().hash.clone();
-        let flows = self.seen_flows(&policy, now, &mut Moves::default());
+        let flows = self.seen_flows(&policy, now, &mut Moves::default(), Whose::Several);
         let all = flows.into_iter().map(|((id, _), seen)| (id, seen.hash));
         all.collect()
     }
@@ -147,7 +184,7 @@ impl<L: LpmWrite> Control<L> {
         };
         let (mut all, mut groups) = (Sum::default(), BTreeMap::<GroupId, Sum>::new());
         let mut paths = BTreeMap::<_, (u64, u64)>::new();
-        for ((group, _), seen) in &self.seen_flows(next, now, &mut moves) {
+        for ((group, _), seen) in &self.seen_flows(next, now, &mut moves, Whose::Several) {
             all.add(seen);
             groups.entry(*group).or_default().add(seen);
             let (from, to) = (seen.before.taken, seen.after.taken);
@@ -194,12 +231,13 @@ impl<L: LpmWrite> Control<L> {
         moves
     }
 
-    /// The flows of the samples that have a choice of members, by what is hashed of them.
+    /// The flows of the samples by group and what is hashed of them.
     fn seen_flows(
         &self,
         next: &Policy,
         now: Instant,
         moves: &mut Moves,
+        whose: Whose,
     ) -> HashMap<(GroupId, FlowKey), Seen> {
         let view = self.plan.dplane.view();
         let tables = self.plan.dplane.tables();
@@ -218,7 +256,8 @@ impl<L: LpmWrite> Control<L> {
             };
             let word = tables.groups.word(id);
             // A later fragment goes with its first, whatever is changed meanwhile.
-            if word.size() == 1 || is_later(&old) {
+            let is_alone = word.size() == 1 && whose == Whose::Several;
+            if is_alone || is_later(&old) {
                 continue;
             }
             moves.packets_sampled += 1;

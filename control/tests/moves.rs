@@ -8,86 +8,34 @@ use control::api::moves::Moves;
 use control::api::{Reply, Request, Response};
 use control::config::Config;
 use fastpath::software::parse::describe;
-use fastpath::software::select::member;
 use fastpath::table::sample::Sample;
-use fastpath::table::stats::WorkerStats;
-use fastpath::table::{AdjacencyId, PortId};
+use lab::sampled::{HOST, Sampled};
 use lab::{Lab, config, stream};
-use std::sync::Arc;
 use std::time::Duration;
 
-const HOST: PortId = PortId(2);
-
-struct Sampled {
-    lab: Lab,
-    stats: Vec<Arc<WorkerStats>>,
-    frames: Vec<Vec<u8>>,
-}
-
-/// A UDP packet to one of the destinations behind both leaves; every tenth to one of our own.
-fn frame(mac: [u8; 6], flow: u16) -> Vec<u8> {
-    let mut out = [mac, [2, 0, 0, 0, 1, 1]].concat();
-    out.extend([8, 0, 0x45, 0, 0, 228, 0, 7, 0, 0, 64, 17, 0, 0]);
-    out.extend([10, 244, 1, (flow % 50) as u8 + 2]);
-    let behind = [10, (flow % 4) as u8, 0, 10];
-    out.extend(if flow % 10 == 9 {
-        [10, 244, 1, 1]
-    } else {
-        behind
+/// The recordings' router with flows to destinations behind both leaves; every tenth to one of our
+/// own.
+fn sampled(flows: u16) -> Sampled {
+    let text = "[hash]\nseed = 50\n[[hash-profile]]\nname = \"some\"\nprefixes = [\"10.1.0.0/16\"]\nseed = 9\n";
+    let parsed = Config::parse(text).expect("configuration");
+    let mut config = config();
+    (config.hash, config.hash_profiles) = (parsed.hash, parsed.hash_profiles);
+    let mut sampled = Sampled::over(Lab::dpu_of(&config), flows, |flow| match flow % 10 {
+        9 => [10, 244, 1, 1],
+        _ => [10, (flow % 4) as u8, 0, 10],
     });
-    let sum = fastpath::wire::checksum::checksum(&out[14..34]);
-    out[24..26].copy_from_slice(&sum.to_be_bytes());
-    // Lower and higher than the source's, so that order matters to some.
-    let ports = [1024 + flow, if flow % 3 == 0 { 443 } else { 8080 }];
-    out.extend(ports.map(u16::to_be_bytes).concat());
-    out.extend([0, 208, 0, 0]);
-    out.resize(242, 0);
-    out
+    sampled.lab.connect();
+    sampled.lab.feed(&stream("10.3-02-initial-sync"));
+    sampled
 }
 
-impl Sampled {
-    fn new(flows: u16) -> Self {
-        let text = "[hash]\nseed = 50\n[[hash-profile]]\nname = \"some\"\nprefixes = [\"10.1.0.0/16\"]\nseed = 9\n";
-        let parsed = Config::parse(text).expect("configuration");
-        let mut config = config();
-        (config.hash, config.hash_profiles) = (parsed.hash, parsed.hash_profiles);
-        let mut lab = Lab::dpu_of(&config);
-        let new = |_| Arc::new(WorkerStats::with_buckets(65_536));
-        let stats: Vec<_> = (0..2).map(new).collect();
-        lab.control.watch(&stats, lab.now);
-        lab.connect();
-        lab.feed(&stream("10.3-02-initial-sync"));
-        let mac = lab.view.read().ports[usize::from(HOST.0)].mac;
-        let frames: Vec<_> = (0..flows).map(|flow| frame(mac, flow)).collect();
-        Sampled { lab, stats, frames }
-    }
+/// Asks for a change of the hash, and makes it.
+trait Change {
+    fn set(&mut self, change: &HashChange, profile: Option<&str>, dry_run: bool) -> HashChanged;
+    fn check(&mut self, change: HashChange, profile: Option<&str>) -> Box<Moves>;
+}
 
-    /// Both workers leave samples of all frames; of the first flows twice.
-    fn sample(&mut self) {
-        for (i, frame) in self.frames.iter().enumerate() {
-            for _ in 0..1 + usize::from(i < 10) {
-                let samples = self.stats[i % 2].samples();
-                assert!(samples.put(Sample::new(frame, HOST, 10)));
-            }
-        }
-        self.lab.pass(INTERVAL);
-    }
-
-    /// Where each frame goes by the tables as they are; none: not by a group with a choice.
-    fn ways(&mut self) -> Vec<Option<AdjacencyId>> {
-        let (facts, policy) = {
-            let view = self.lab.view.read();
-            (view.ports[usize::from(HOST.0)], view.hash.clone())
-        };
-        let way = |frame: &Vec<u8>| {
-            let found = describe(frame, HOST, &facts, &policy).expect("a packet");
-            let group = self.lab.lookup(found.destination);
-            let has_choice = self.lab.tables.groups.word(group).size() > 1;
-            has_choice.then(|| member(&self.lab.tables, group, found.hash).expect("a way"))
-        };
-        self.frames.iter().map(way).collect()
-    }
-
+impl Change for Sampled {
     fn set(&mut self, change: &HashChange, profile: Option<&str>, dry_run: bool) -> HashChanged {
         let request = Request::SetHash(SetHash {
             change: change.clone(),
@@ -137,7 +85,7 @@ impl Sampled {
 /// What is said of the group behind 10.0.0.10 when only those `kept` of the flows come in, with so
 /// many packets each.
 fn balance(kept: impl Fn(&Sampled, &[u8]) -> u32) -> Balance {
-    let mut sampled = Sampled::new(3000);
+    let mut sampled = sampled(3000);
     let frames = sampled.frames.clone();
     let is_ours = |f: &&Vec<u8>| f[30..34] == [10, 0, 0, 10];
     for (i, frame) in frames.iter().filter(is_ours).enumerate() {
@@ -197,7 +145,7 @@ fn fields(fields: &[(&str, bool)]) -> HashChange {
 
 #[test]
 fn what_is_said_is_what_moves() {
-    let mut sampled = Sampled::new(400);
+    let mut sampled = sampled(400);
     sampled.sample();
     let seed = HashChange {
         seed: Some(51),
@@ -234,7 +182,7 @@ fn what_is_said_is_what_moves() {
 
 #[test]
 fn without_traffic_it_says_so() {
-    let mut sampled = Sampled::new(40);
+    let mut sampled = sampled(40);
     let seed = |seed| HashChange {
         seed: Some(seed),
         ..HashChange::default()

@@ -1,13 +1,14 @@
 //! `evenpath calc`: the flags of cl-ecmpcalc and ours.
 
 use super::Cli;
+use super::groups::GroupOf;
+use super::protocol::{Protocol, has_ports};
 use clap::{Args, error::ErrorKind};
 use control::api::message::{Flow, Trace, Tunnel};
 use control::calc::what_if::{Change, field};
 use std::ffi::{OsStr, OsString};
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 /// `evenpath calc`.
 #[derive(Args, Debug)]
@@ -19,20 +20,27 @@ use std::str::FromStr;
   evenpath calc -i host0 --pcap trace.pcap --all --what-if down:up1 --json
   evenpath calc -i host0 -s 10.244.1.2 -d 10.0.0.1 -p 47 --what-if down:up1 --what-if seed=7
   evenpath calc -i host0 -s 10.244.1.2 -d 10.0.0.1 -p udp --dport 53 --find-sport all
+  evenpath calc --what-if down:up1 --group all
+  evenpath calc --what-if buckets=1024 --group 10.0.0.0/8 --buckets --json
   evenpath calc -c evenpath.toml -i host0 -s 10.244.1.2 -d 10.0.0.1 -p 47"
 )]
 pub struct Calc {
     /// Port that the flow comes in on, by its name or its netdev's.
-    #[arg(short = 'i', long = "in-interface", value_name = "PORT")]
-    pub ingress: String,
+    #[arg(
+        short = 'i',
+        long = "in-interface",
+        value_name = "PORT",
+        required_unless_present = "groups"
+    )]
+    pub ingress: Option<String>,
     /// Source address.
-    #[arg(short, long = "src", value_name = "ADDRESS", required_unless_present_any = ["pcap", "hex"])]
+    #[arg(short, long = "src", value_name = "ADDRESS", required_unless_present_any = ["pcap", "hex", "groups"])]
     pub source: Option<IpAddr>,
     /// Destination address.
-    #[arg(short, long = "dst", value_name = "ADDRESS", required_unless_present_any = ["pcap", "hex"])]
+    #[arg(short, long = "dst", value_name = "ADDRESS", required_unless_present_any = ["pcap", "hex", "groups"])]
     pub destination: Option<IpAddr>,
     /// tcp, udp, icmp, sctp, gre, esp, or 0..255.
-    #[arg(short, long, value_name = "PROTOCOL", required_unless_present_any = ["pcap", "hex"])]
+    #[arg(short, long, value_name = "PROTOCOL", required_unless_present_any = ["pcap", "hex", "groups"])]
     pub protocol: Option<Protocol>,
     /// Source port.
     #[arg(long, value_name = "N")]
@@ -82,12 +90,22 @@ pub struct Calc {
     /// Say why: each field, settings, choice of the bucket, new header.
     #[arg(long)]
     pub explain: bool,
-    /// What if: down:PORT, down:NEXTHOP or NEXTHOP@PORT, up:…, add:NEXTHOP@PORT or NEXTHOP@PORT*WEIGHT,
-    /// remove:NEXTHOP or NEXTHOP@PORT, or what `set hash` takes as SETTING=VALUE, several of them at once
-    /// with commas, of a profile with @NAME: seed=7, sport=off,dport=off@anycast. Several changes are made
-    /// one after another.
+    /// What if: down:PORT, down:NEXTHOP or NEXTHOP@PORT, up:…, add:NEXTHOP@PORT or NEXTHOP@PORT*WEIGHT
+    /// (another weight, if it is there), remove:NEXTHOP or NEXTHOP@PORT, drain:NEXTHOP or NEXTHOP*SECONDS,
+    /// undrain:…, or what `set hash` takes as SETTING=VALUE, several of them at once with commas, of a
+    /// profile with @NAME: seed=7, sport=off,dport=off@anycast; with --group also what `set resilient`
+    /// takes: buckets=1024. Several changes are made one after another.
     #[arg(long, value_name = "CHANGE", value_parser = change)]
     pub what_if: Vec<String>,
+    /// What the changes would do to this group, the group of this route, or all groups: which buckets,
+    /// active buckets and flows move, from where to where.
+    #[arg(long = "group", id = "groups", value_name = "ID|PREFIX|ADDRESS|all", requires = "what_if",
+        conflicts_with_all = ["ingress", "source", "destination", "protocol", "pcap", "hex", "find_sport",
+            "hash_seed", "hash_fields", "egress", "mcount", "explain", "out_interface"])]
+    pub groups: Option<GroupOf>,
+    /// With --group: the numbers of the buckets that move.
+    #[arg(long, requires = "groups")]
+    pub buckets: bool,
     /// Source ports of this flow that take this way; all: one for each member.
     #[arg(long, value_name = "PORT|NEXTHOP|all", conflicts_with = "what_if")]
     pub find_sport: Option<String>,
@@ -219,49 +237,6 @@ pub fn arguments(all: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     all
 }
 
-/// An IP protocol by number, or ICMP, which has one for each family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// ICMP or ICMPv6, by the addresses.
-    Icmp,
-    /// This one.
-    Number(u8),
-}
-
-impl FromStr for Protocol {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let number = match text.to_ascii_lowercase().as_str() {
-            "icmp" => return Ok(Protocol::Icmp),
-            "tcp" => 6,
-            "udp" => 17,
-            "gre" => 47,
-            "esp" => 50,
-            "icmpv6" | "icmp6" => 58,
-            "sctp" => 132,
-            number => number
-                .parse()
-                .map_err(|_| "expected tcp, udp, icmp, sctp, gre, esp or 0..255")?,
-        };
-        Ok(Protocol::Number(number))
-    }
-}
-
-const fn has_ports(protocol: u8) -> bool {
-    matches!(protocol, 6 | 17 | 33 | 132 | 136)
-}
-
-impl Protocol {
-    fn number(self, is_ipv4: bool) -> u8 {
-        match self {
-            Protocol::Number(number) => number,
-            Protocol::Icmp if is_ipv4 => 1,
-            Protocol::Icmp => 58,
-        }
-    }
-}
-
 /// An error with the usage of `calc`.
 pub fn wrong(kind: ErrorKind, words: &str) -> clap::Error {
     let mut command = <Cli as clap::CommandFactory>::command();
@@ -298,7 +273,7 @@ impl Calc {
             return Err(wrong(ErrorKind::ArgumentConflict, words));
         }
         Ok(Some(Flow {
-            ingress: self.ingress.clone(),
+            ingress: self.ingress.clone().unwrap_or_default(),
             source,
             destination,
             protocol,
@@ -337,7 +312,7 @@ impl Calc {
             flow: self.flow()?,
             tunnel: Some(tunnel).filter(|t| *t != Tunnel::default()),
             vid: self.vid,
-            ingress: Some(self.ingress.clone()),
+            ingress: self.ingress.clone(),
             group: self.egress,
             members: self.mcount,
             assume,

@@ -4,6 +4,7 @@
 
 pub use super::drain::*;
 pub use super::failover::{AtMost, Failover, Times};
+pub use super::foresee::*;
 pub use super::hash::{Hash, HashChange, HashChanged, HashProfile, PortHash, SetHash};
 pub use super::resilient::*;
 pub use super::trace::*;
@@ -50,6 +51,8 @@ pub enum Request {
     Trace(Box<Trace>),
     /// The same of many packets.
     Traces(Box<Traces>),
+    /// What changes would do to groups.
+    WhatIf(Box<WhatIf>),
     /// Take a next hop out of its groups, or let it back in.
     Drain(Drain),
     /// Sweep now what a held FPM resync did not bring.
@@ -152,6 +155,8 @@ pub enum Response {
     Trace(Box<Traced>),
     /// To [`Request::Traces`], in their order.
     Traces(Vec<Traced>),
+    /// To [`Request::WhatIf`].
+    WhatIf(Box<Foreseen>),
     /// To [`Request::Drain`].
     Drain(Drained),
     /// To [`Request::FpmRelease`]: how many routes were swept.

@@ -7,6 +7,7 @@
 pub mod client;
 mod drain;
 mod failover;
+mod foresee;
 pub mod hash;
 pub mod message;
 pub mod moves;

@@ -108,7 +108,8 @@ pub struct ResilientChanged {
     pub surplus: u64,
 }
 
-const SETTINGS: [&str; 7] = [
+/// What `set resilient` changes.
+pub(crate) const SETTINGS: [&str; 7] = [
     "enable",
     "buckets",
     "active-timer",

@@ -4,8 +4,11 @@
 //! Changes are made to copies of the flow's group by what makes them in earnest.
 
 mod explain;
+mod foresee;
+mod members;
 mod refuse;
 mod seen;
+mod spare;
 mod sport;
 pub mod what_if;
 mod world;
@@ -143,9 +146,7 @@ impl<L: LpmWrite> Control<L> {
         let is_live = thought.is_live();
         let named = query.group.map(GroupId);
         if let Some(id) = named.filter(|id| self.plan.groups.get(*id).is_none()) {
-            let remedy = Some("`evenpath show group` lists them");
-            let cause = "there is no such group";
-            return Err(fail(&format!("group {}", id.0), cause, remedy));
+            return Err(refuse::no_group_of(id));
         }
         let has_changes = !thought.changes.is_empty();
         let destination = match self.seen(query, &thought.now)? {

@@ -1,9 +1,17 @@
-//! Changes to think of: `down:up1`, `seed=7`, `add:169.254.0.5@up3*2`.
+//! Changes to think of: `down:up1`, `seed=7`, `add:169.254.0.5@up3*2`, `buckets=1024`.
 
 use crate::api::hash::{HashChange, SetHash};
+use crate::api::resilient::{SETTINGS, SetResilient};
+use crate::config;
+use crate::drain::LONGEST;
 use fastpath::hash::{Choice, Field, Fields};
 use std::net::IpAddr;
 use std::str::FromStr;
+use std::time::Duration;
+
+/// How long a drain takes if nothing is said, seconds: as `evenpath drain`.
+const DRAIN: u32 = 60;
+const KINDS: &str = "down, up, add, remove, drain or undrain";
 
 /// A change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,8 +48,26 @@ pub enum Change {
         /// On this port only.
         port: Option<String>,
     },
+    /// What `drain` does to a next hop.
+    Drain {
+        /// Its address.
+        via: IpAddr,
+        /// On this port only.
+        port: Option<String>,
+        /// How long buckets in use may stay.
+        over: Duration,
+    },
+    /// What `undrain` does.
+    Undrain {
+        /// Its address.
+        via: IpAddr,
+        /// On this port only.
+        port: Option<String>,
+    },
     /// What `set hash` is asked.
     Hash(SetHash),
+    /// What `set resilient` is asked.
+    Rules(SetResilient),
 }
 
 /// The field that is called `name`, here or in `traffic.conf`.
@@ -65,12 +91,16 @@ impl FromStr for Change {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if let Some((kind, what)) = text.split_once(':') {
-            let (place, weight) = match what.split_once('*') {
-                Some((place, weight)) if kind == "add" => {
-                    let weight = weight.parse().ok().filter(|w| (1..=65535).contains(w));
-                    (place, weight.ok_or("a weight is 1 to 65535")?)
+            let (place, number) = match what.split_once('*') {
+                Some((place, number)) if matches!(kind, "add" | "drain") => {
+                    let range = match kind {
+                        "add" => (1..=65_535, "a weight is 1 to 65535"),
+                        _ => (0..=LONGEST, "a drain takes 0 to 86400 seconds"),
+                    };
+                    let number = number.parse().ok().filter(|n| range.0.contains(n));
+                    (place, Some(number.ok_or(range.1)?))
                 }
-                _ => (what, 1),
+                _ => (what, None),
             };
             let (via, port) = match place.split_once('@') {
                 Some((via, port)) => (via, Some(port.to_string())),
@@ -88,15 +118,43 @@ impl FromStr for Change {
                     port: via.into(),
                     up: kind == "up",
                 }),
-                ("add", Ok(via), Some(port)) => Ok(Change::Add { via, port, weight }),
+                ("add", Ok(via), Some(port)) => {
+                    let weight = number.unwrap_or(1);
+                    Ok(Change::Add { via, port, weight })
+                }
                 ("add", Ok(_), None) => Err("expected add:NEXTHOP@PORT[*WEIGHT]".into()),
                 ("remove", Ok(via), port) => Ok(Change::Remove { via, port }),
-                ("down" | "up" | "add" | "remove", ..) => Err(wrong()),
-                _ => Err(format!("{kind}: expected down, up, add or remove")),
+                ("drain", Ok(via), port) => {
+                    let over = Duration::from_secs(number.unwrap_or(DRAIN).into());
+                    Ok(Change::Drain { via, port, over })
+                }
+                ("undrain", Ok(via), port) => Ok(Change::Undrain { via, port }),
+                ("down" | "up" | "add" | "remove" | "drain" | "undrain", ..) => Err(wrong()),
+                _ => Err(format!("{kind}: expected {KINDS}")),
             };
         }
-        hash(text).map(Change::Hash)
+        let name = text.split_once('=').map_or("", |(name, _)| name);
+        match SETTINGS.contains(&name) {
+            true => rules(text).map(Change::Rules),
+            false => hash(text).map(Change::Hash),
+        }
     }
+}
+
+/// `SETTING=VALUE[,SETTING=VALUE…]`: one `set resilient`, all of it at once.
+fn rules(text: &str) -> Result<SetResilient, String> {
+    let pairs = text.split(',').map(|each| {
+        let (name, value) = each.split_once('=').ok_or("expected SETTING=VALUE[,…]")?;
+        Ok::<_, String>((name.to_string(), value.to_string()))
+    });
+    let wanted = SetResilient {
+        settings: pairs.collect::<Result<_, _>>()?,
+        dry_run: true,
+    };
+    // What would be refused whatever the rules are now, is refused at once.
+    let any = wanted.apply(&config::Resilient::default());
+    any.map_err(|error| error.to_string())?;
+    Ok(wanted)
 }
 
 /// `SETTING=VALUE[,SETTING=VALUE…][@PROFILE]`: one `set hash`, all of it at once.
@@ -109,7 +167,8 @@ fn hash(text: &str) -> Result<SetHash, String> {
     for each in settings.split(',') {
         let (name, value) = each.split_once('=').ok_or(
             "expected down:PORT, down:NEXTHOP[@PORT], up:…, add:NEXTHOP@PORT[*WEIGHT], \
-             remove:NEXTHOP[@PORT], or SETTING=VALUE[,…][@PROFILE] as for set hash",
+             remove:NEXTHOP[@PORT], drain:NEXTHOP[@PORT][*SECONDS], undrain:…, \
+             SETTING=VALUE[,…][@PROFILE] as for set hash, or SETTING=VALUE[,…] as for set resilient",
         )?;
         let on = || match value {
             "on" | "true" => Ok(true),
@@ -177,6 +236,22 @@ mod tests {
             read("remove:fe80::3"),
             Ok(Change::Remove { via, port: None })
         );
+        let over = |seconds| Change::Drain {
+            via,
+            port: None,
+            over: Duration::from_secs(seconds),
+        };
+        assert_eq!(read("drain:fe80::3"), Ok(over(60)));
+        assert_eq!(read("drain:fe80::3*0"), Ok(over(0)));
+        let undrain = Change::Undrain {
+            via,
+            port: Some("up1".into()),
+        };
+        assert_eq!(read("undrain:fe80::3@up1"), Ok(undrain));
+        let Ok(Change::Rules(rules)) = read("buckets=128,unbalanced-timer=never") else {
+            panic!("rules");
+        };
+        assert_eq!(rules.settings.len(), 2);
         let change = |change: &str, profile: Option<&str>| {
             let change = serde_json::from_str(change).expect("a change");
             Ok(Change::Hash(SetHash {
@@ -204,6 +279,11 @@ mod tests {
             "seed=4294967296",
             "seed=random",
             "seed=1,",
+            "drain:fe80::3*86401",
+            "undrain:fe80::3*5",
+            "buckets=100",
+            "buckets=128,seed=7",
+            "buckets=128,",
         ] {
             assert!(read(wrong).is_err(), "{wrong}");
         }

@@ -1,30 +1,30 @@
 //! The tables as they are, or as they would be after changes: nothing is written here.
 
-use super::refuse::{no_group, no_port, unknown, wrong};
+use super::refuse::{no_port, rules, unknown, wrong};
 use super::what_if::Change;
-use crate::answer::error;
 use crate::api::message::{Error, SetHash};
 use crate::bucket::Member;
 use crate::control::Control;
+use crate::drain::Spared;
 use crate::group::Group;
 use crate::hash::Hashing;
-use crate::nexthop::{Key, Known, Members, Nexthop, Nexthops, Outlook, State};
+use crate::nexthop::{Hold, Known, Members, Nexthop, Nexthops, State};
 use crate::prefix::Prefix;
-use crate::rendezvous;
 use crate::rib::{Entry, Source, Target};
 use fastpath::hash::Policy;
 use fastpath::table::{AdjacencyId, GroupId, LpmWrite, PortId};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::{Duration, Instant};
 
 /// Stands for the adjacency that a next hop would get.
 pub(super) const THOUGHT: AdjacencyId = AdjacencyId(u32::MAX);
 
 /// Next hops as they would be.
 #[derive(Clone)]
-struct Overlay<'a> {
-    base: &'a Nexthops,
-    other: BTreeMap<Member, Nexthop>,
+pub(super) struct Overlay<'a> {
+    pub(super) base: &'a Nexthops,
+    pub(super) other: BTreeMap<Member, Nexthop>,
 }
 
 impl Known for Overlay<'_> {
@@ -42,7 +42,11 @@ pub struct World<'a> {
     hashing: Hashing,
     /// They are ahead of what workers would have.
     is_rehashed: bool,
-    nexthops: Overlay<'a>,
+    pub(super) nexthops: Overlay<'a>,
+    /// What the operator spares.
+    pub(super) spared: Vec<Spared>,
+    /// When the changes are made.
+    pub(super) at: Instant,
     ports_down: Vec<PortId>,
     ports_up: Vec<PortId>,
     gone: Vec<(IpAddr, Option<PortId>)>,
@@ -70,11 +74,24 @@ impl<'a> World<'a> {
                 base: &control.plan.nexthops,
                 other: BTreeMap::new(),
             },
+            spared: control.plan.spared.clone(),
+            at: (control.plan.clock)(),
             ports_down: Vec::new(),
             ports_up: Vec::new(),
             gone: Vec::new(),
             group: None,
         }
+    }
+
+    /// All next hops and links as they are, and this group.
+    pub(super) fn begin<L: LpmWrite>(&mut self, control: &Control<L>, id: GroupId) {
+        self.nexthops.other.clear();
+        self.spared.clone_from(&control.plan.spared);
+        for list in [&mut self.ports_down, &mut self.ports_up] {
+            list.clear();
+        }
+        self.gone.clear();
+        self.hold(control, id);
     }
 
     /// Takes a group along, as it is.
@@ -136,7 +153,16 @@ impl<'a> World<'a> {
                 let port = port.as_deref().map(named).transpose()?;
                 self.remove(control, *via, port)?;
             }
+            Change::Drain { via, port, over } => {
+                let port = port.as_deref().map(named).transpose()?;
+                self.drain(control, (*via, port), Some(*over))?;
+            }
+            Change::Undrain { via, port } => {
+                let port = port.as_deref().map(named).transpose()?;
+                self.drain(control, (*via, port), None)?;
+            }
             Change::Hash(wanted) => self.set_hash(wanted)?,
+            Change::Rules(_) => return Err(rules()),
         }
         Ok(())
     }
@@ -190,7 +216,7 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    fn is_up<L: LpmWrite>(&self, control: &Control<L>, port: PortId) -> bool {
+    pub(super) fn is_up<L: LpmWrite>(&self, control: &Control<L>, port: PortId) -> bool {
         let is_up = control.plan.ports.is_up(port) && !self.ports_down.contains(&port);
         is_up || self.ports_up.contains(&port)
     }
@@ -215,8 +241,14 @@ impl<'a> World<'a> {
             }
         }
         let all = turned.len();
+        let hold_down = control.plan.groups.rules().hold_down;
         for (i, (number, mut nexthop)) in turned.into_iter().enumerate() {
             nexthop.adjacency = up.then_some(THOUGHT);
+            let counts = matches!(nexthop.hold, Hold::Free | Hold::Down(_));
+            if up && nexthop.lost && counts && hold_down > Duration::ZERO {
+                nexthop.hold = Hold::Down(self.at + hold_down);
+            }
+            nexthop.lost |= !up;
             nexthop.outlook.port = control.plan.ports.of(nexthop.key.ifindex);
             self.nexthops.other.insert(number, nexthop);
             // A link takes all its next hops with it at once; they are resolved one by one.
@@ -224,112 +256,6 @@ impl<'a> World<'a> {
                 group.follow(members, &self.nexthops, control.plan.groups.rules());
             }
         }
-    }
-
-    fn replace<L: LpmWrite>(&mut self, control: &Control<L>, mut list: Vec<(Member, u32)>) {
-        list.sort_unstable();
-        if let [only] = list.as_mut_slice() {
-            only.1 = 1;
-        }
-        let after: Members = list.into();
-        if let Some((_, group, members)) = &mut self.group {
-            let set = control.plan.sets.find(&after);
-            let groups = &control.plan.groups;
-            *group = groups.would_be((group, members), set, &after, &self.nexthops);
-            *members = after;
-        }
-    }
-
-    fn add<L: LpmWrite>(
-        &mut self,
-        control: &Control<L>,
-        via: IpAddr,
-        port: PortId,
-        weight: u32,
-    ) -> Result<(), Error> {
-        let ports = &control.plan.ports;
-        let Some((_, _, members)) = &self.group else {
-            return Err(no_group("add a next hop"));
-        };
-        let mut list = members.to_vec();
-        let same = |n: &Nexthop| {
-            n.key.gateway == Some(via) && ports.of(n.key.ifindex) == Some(port) && !n.key.host
-        };
-        let is_in = |m: &(Member, u32)| self.nexthops.known(m.0).is_some_and(same);
-        if let Some(member) = list.iter_mut().find(|m| is_in(m)) {
-            member.1 = weight;
-            self.replace(control, list);
-            return Ok(());
-        }
-        let known = control.plan.nexthops.iter().find(|(_, n)| same(n));
-        let number = match known {
-            Some((number, nexthop)) if nexthop.groups.is_empty() => {
-                let thought = self.thought(control, nexthop.key, port);
-                self.nexthops.other.entry(number).or_insert(thought);
-                number
-            }
-            Some((number, _)) => number,
-            None => {
-                let others = self
-                    .nexthops
-                    .other
-                    .range(control.plan.nexthops.next_number()..);
-                let number = control.plan.nexthops.next_number() + others.count() as Member;
-                let ifindex = ports.netdev(port);
-                let ifindex = ifindex.unwrap_or(crate::event::configured(port));
-                let thought = self.thought(control, Key::gateway(via, ifindex), port);
-                self.nexthops.other.insert(number, thought);
-                number
-            }
-        };
-        list.push((number, weight));
-        self.replace(control, list);
-        Ok(())
-    }
-
-    /// A next hop that no route has had, resolved as soon as one has it.
-    fn thought<L: LpmWrite>(&self, control: &Control<L>, key: Key, port: PortId) -> Nexthop {
-        let ports = &control.plan.ports;
-        let is_up = self.is_up(control, port);
-        Nexthop {
-            outlook: Outlook {
-                port: Some(port),
-                state: if is_up { State::Up } else { State::PortDown },
-                mac: None,
-                adjacency: None,
-            },
-            adjacency: is_up.then_some(THOUGHT),
-            title: rendezvous::name(key.gateway, ports.name(port)),
-            ..Nexthop::new(key)
-        }
-    }
-
-    fn remove<L: LpmWrite>(
-        &mut self,
-        control: &Control<L>,
-        via: IpAddr,
-        port: Option<PortId>,
-    ) -> Result<(), Error> {
-        let Some((_, _, members)) = &self.group else {
-            return Err(no_group("remove a next hop"));
-        };
-        let ports = &control.plan.ports;
-        let is_it = |m: &(Member, u32)| {
-            self.nexthops.known(m.0).is_some_and(|n| {
-                n.key.gateway == Some(via) && (port.is_none() || ports.of(n.key.ifindex) == port)
-            })
-        };
-        let list: Vec<_> = members.iter().copied().filter(|m| !is_it(m)).collect();
-        if list.len() == members.len() {
-            return Err(unknown(via));
-        }
-        if list.is_empty() {
-            let remedy = Some("ask with that route gone from the configuration: calc --config");
-            let cause = "it is the only next hop: the route would be gone".into();
-            return Err(error(format!("nexthop {via}"), "calc", cause, remedy));
-        }
-        self.replace(control, list);
-        Ok(())
     }
 
     /// The route to `destination` that would be in the lookup.

@@ -267,10 +267,7 @@ impl Groups {
     /// These may return to their groups.
     pub fn unpark(&mut self, members: &[Member]) {
         for group in self.all.values_mut() {
-            group.parked.retain(|p| !members.contains(p));
-            if let Some(before) = &mut group.awaited {
-                before.parked.retain(|p| !members.contains(p));
-            }
+            group.unpark(members);
         }
     }
 

@@ -18,7 +18,8 @@ pub type Worth = (bool, u64);
 /// The groups whose tables other rules change.
 #[derive(Clone, Debug)]
 pub struct Adoption {
-    rules: Rules,
+    /// The rules.
+    pub rules: Rules,
     /// By id, as they are to be; with the word of now.
     pub groups: BTreeMap<GroupId, Group>,
 }

@@ -184,6 +184,25 @@ impl Group {
         bucket::moved(&before, &self.effective)
     }
 
+    /// These may return.
+    pub(crate) fn unpark(&mut self, members: &[Member]) {
+        self.parked.retain(|p| !members.contains(p));
+        if let Some(before) = &mut self.awaited {
+            before.parked.retain(|p| !members.contains(p));
+        }
+    }
+
+    /// Notes since when the group has been out of balance, by its `members` as they are.
+    pub(crate) fn weighed(
+        &mut self,
+        members: &Members,
+        (nexthops, rules): (&impl Known, &Rules),
+        now: Instant,
+    ) {
+        let party = self.party(members, nexthops);
+        self.weigh(&party, rules, now);
+    }
+
     /// Notes since when the group has been out of balance.
     pub(super) fn weigh(&mut self, party: &Party, rules: &Rules, now: Instant) {
         self.surplus = match rules.deal {

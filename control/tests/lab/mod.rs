@@ -3,6 +3,7 @@
 
 pub mod bench;
 pub mod flat;
+pub mod sampled;
 
 use control::api::message::{Group, Route, RouteQuery, Routes};
 use control::api::{Reply, Request, Response};
