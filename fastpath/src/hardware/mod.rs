@@ -7,6 +7,9 @@
 //! ```
 //!
 //! * [`program`]: tables, rules, actions, operations, as rte_flow's template API has them.
+//! * [`plan`]: what control wants forwarded, change by change.
+//! * [`compile`]: from plan to program, operation by operation.
+//! * [`engine`]: keeps a NIC at its program.
 //! * [`crc`]: which row of a table of rows a packet takes.
 //! * [`sim`]: an e-switch that executes programs on packet bytes.
 //! * [`Steering`]: who executes a program: rules go in asynchronously, and each may fail late.
@@ -29,7 +32,10 @@
 //! * With any other settings, the default `mix` among them, only groups that need no hash (all
 //!   buckets lead to one next hop) are hardware's; the others stay in software and say why.
 
+pub mod compile;
 pub mod crc;
+pub mod engine;
+pub mod plan;
 pub mod program;
 pub mod sim;
 

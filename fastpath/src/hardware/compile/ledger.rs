@@ -1,0 +1,391 @@
+//! What the NIC has and what it ought to have, rule by rule; the operations are the difference.
+//!
+//! A rule has one operation under way at most. An operation that fails leaves the rule as it was,
+//! and is tried again when somebody says so ([`Ledger::retry`]) or wants something else of the rule.
+
+use super::super::Error;
+use super::super::plan::{Family, NexthopId};
+use super::super::program::{
+    Action, Does, Group, Indirect, IndirectId, Operation, Place, Rule, RuleId, Table, TableId,
+};
+use crate::table::GroupId;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+
+/// What a rule is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    /// Of the frame that every program has, but for the next two.
+    Static,
+    /// Lets packets of a port in.
+    Root,
+    /// Lets packets into the prefixes of a family.
+    Admit(Family),
+    /// A prefix, by its place.
+    Slot(Slot),
+    /// Where a group's packets go.
+    Select(GroupId, Family),
+    /// One row or rule of a generation of a group.
+    Row(GroupId, Family, u64),
+    /// Rewrites for a next hop, or guards that.
+    Hop(NexthopId, Family),
+}
+
+/// The place of a prefix in the tables: family, address and length, after expansion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Slot {
+    pub(super) family: Family,
+    pub(super) address: u128,
+    pub(super) length: u8,
+}
+
+#[derive(Clone, Debug)]
+enum Flight {
+    Insert(Does),
+    Update(Does),
+    Destroy,
+}
+
+#[derive(Clone, Debug)]
+struct Cell {
+    kind: Kind,
+    table: TableId,
+    place: Place,
+    want: Option<Does>,
+    have: Option<Does>,
+    flight: Option<Flight>,
+    /// Its insertion failed: to be destroyed before anything else.
+    stranded: bool,
+    failed: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Stage {
+    Wanted,
+    Made,
+    Failed(Error),
+}
+
+#[derive(Clone, Debug)]
+struct Shelf {
+    spec: Table,
+    stage: Stage,
+    cells: BTreeSet<RuleId>,
+    wanted: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Shared {
+    owner: (GroupId, Family),
+    spec: Indirect,
+    want: Option<Action>,
+    have: Option<Action>,
+    flight: Option<Option<Action>>,
+    stranded: bool,
+    failed: bool,
+}
+
+/// What is to be done next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Make a table; then [`super::Compiler::created`].
+    Create(Table),
+    /// Destroy one that is empty.
+    Destroy(TableId),
+    /// Enqueue an operation with this cookie; then [`super::Compiler::refused`], if it was, or
+    /// [`super::Compiler::completed`].
+    Operate(u64, Operation),
+}
+
+/// What has come of operations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Event {
+    /// The rule is as wanted.
+    Settled(RuleId, Kind),
+    /// It is not, and nothing is under way.
+    Failed(RuleId, Kind),
+    /// It is no more.
+    Gone(RuleId, Kind),
+    /// The group's shared action is as wanted, or is not.
+    Shared(GroupId, Family, bool),
+    /// Nothing jumps to the group any more.
+    Free(Group),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Todo {
+    Table(TableId),
+    Cell(RuleId),
+    Shared(IndirectId),
+}
+
+/// Cookies of indirect actions have this bit.
+const SHARED: u64 = 1 << 63;
+/// Groups below are the frame's.
+const FIRST_GROUP: u32 = 16;
+
+/// The ledger.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    shelves: HashMap<TableId, Shelf>,
+    cells: HashMap<RuleId, Cell>,
+    shared: HashMap<IndirectId, Shared>,
+    todo: VecDeque<Todo>,
+    events: Vec<Event>,
+    /// How many rules jump to a group, or will.
+    jumps: HashMap<Group, u32>,
+    failed: BTreeSet<RuleId>,
+    failed_tables: BTreeSet<TableId>,
+    failed_shared: BTreeSet<IndirectId>,
+    tables: u32,
+    rules: u64,
+    actions: u32,
+    groups: u32,
+    free: Vec<u32>,
+    /// Tables of a group: without any its number may be another's.
+    peopled: HashMap<Group, u32>,
+    flights: usize,
+}
+
+fn jump(does: &Does) -> Option<Group> {
+    match does.actions.last() {
+        Some(Action::Jump(group)) => Some(*group),
+        _ => None,
+    }
+}
+
+impl Ledger {
+    /// A number for a group.
+    pub(super) fn group(&mut self) -> Group {
+        Group(self.free.pop().unwrap_or_else(|| {
+            self.groups += 1;
+            FIRST_GROUP + self.groups - 1
+        }))
+    }
+
+    /// Wants a table; its number is filled in.
+    pub(super) fn table(&mut self, mut spec: Table) -> TableId {
+        self.tables += 1;
+        let id = TableId(self.tables);
+        spec.id = id;
+        *self.peopled.entry(spec.group).or_insert(0) += 1;
+        let shelf = Shelf {
+            spec,
+            stage: Stage::Wanted,
+            cells: BTreeSet::new(),
+            wanted: true,
+        };
+        self.shelves.insert(id, shelf);
+        self.todo.push_back(Todo::Table(id));
+        id
+    }
+
+    /// The table goes when its last rule has gone.
+    pub(super) fn drop_table(&mut self, id: TableId) {
+        if let Some(shelf) = self.shelves.get_mut(&id) {
+            shelf.wanted = false;
+            self.todo.push_back(Todo::Table(id));
+        }
+    }
+
+    /// Why a table was not made.
+    pub(super) fn table_error(&self, id: TableId) -> Option<&Error> {
+        match &self.shelves.get(&id)?.stage {
+            Stage::Failed(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// How many rules a table has, and how many it has room for.
+    pub(super) fn fill(&self, id: TableId) -> (usize, u32) {
+        let shelf = self.shelves.get(&id);
+        shelf.map_or((0, 0), |s| (s.cells.len(), s.spec.size))
+    }
+
+    /// A rule, of which nothing is wanted yet.
+    pub(super) fn cell(&mut self, kind: Kind, table: TableId, place: Place) -> RuleId {
+        self.rules += 1;
+        let id = RuleId(self.rules);
+        let cell = Cell {
+            kind,
+            table,
+            place,
+            want: None,
+            have: None,
+            flight: None,
+            stranded: false,
+            failed: false,
+        };
+        self.cells.insert(id, cell);
+        if let Some(shelf) = self.shelves.get_mut(&table) {
+            shelf.cells.insert(id);
+        }
+        id
+    }
+
+    /// What a rule ought to do; `None`: it is to go, and its number with it.
+    pub(super) fn want(&mut self, id: RuleId, want: Option<Does>) {
+        let Some(cell) = self.cells.get_mut(&id) else {
+            return;
+        };
+        if cell.want == want && !(want.is_none() && cell.have.is_none()) {
+            return;
+        }
+        let new = want.as_ref().and_then(jump);
+        let old = std::mem::replace(&mut cell.want, want);
+        self.lean(new, 1);
+        self.lean(old.as_ref().and_then(jump), -1);
+        self.todo.push_back(Todo::Cell(id));
+    }
+
+    fn lean(&mut self, on: Option<Group>, by: i32) {
+        let Some(group) = on else {
+            return;
+        };
+        let count = self.jumps.entry(group).or_insert(0);
+        *count = count.saturating_add_signed(by);
+        if *count == 0 {
+            self.jumps.remove(&group);
+            self.events.push(Event::Free(group));
+        }
+    }
+
+    /// Whether any rule jumps to a group, or will.
+    pub(super) fn is_named(&self, group: Group) -> bool {
+        self.jumps.contains_key(&group)
+    }
+
+    /// What a rule does now.
+    pub(super) fn have(&self, id: RuleId) -> Option<&Does> {
+        self.cells.get(&id)?.have.as_ref()
+    }
+
+    /// What it ought to do.
+    pub(super) fn wanted(&self, id: RuleId) -> Option<&Does> {
+        self.cells.get(&id)?.want.as_ref()
+    }
+
+    /// Where it jumps to now.
+    pub(super) fn leads_to(&self, id: RuleId) -> Option<Group> {
+        self.have(id).and_then(jump)
+    }
+
+    /// It is as wanted.
+    pub(super) fn is_settled(&self, id: RuleId) -> bool {
+        let cell = self.cells.get(&id);
+        cell.is_some_and(|c| c.flight.is_none() && c.have == c.want && !c.stranded)
+    }
+
+    /// The last operation about it failed, and it is not as wanted.
+    pub(super) fn has_failed(&self, id: RuleId) -> bool {
+        self.cells.get(&id).is_some_and(|c| c.failed)
+    }
+
+    /// It does what nobody wants any more, and that could not be changed.
+    pub(super) fn is_stale(&self, id: RuleId) -> bool {
+        let cell = self.cells.get(&id);
+        cell.is_some_and(|c| c.failed && c.have.is_some() && c.have != c.want)
+    }
+
+    /// Wants an indirect action of a group.
+    pub(super) fn share(&mut self, owner: (GroupId, Family), mut spec: Indirect) -> IndirectId {
+        self.actions += 1;
+        spec.id = IndirectId(self.actions);
+        let id = spec.id;
+        let shared = Shared {
+            owner,
+            want: Some(spec.action.clone()),
+            spec,
+            have: None,
+            flight: None,
+            stranded: false,
+            failed: false,
+        };
+        self.shared.insert(id, shared);
+        self.todo.push_back(Todo::Shared(id));
+        id
+    }
+
+    /// What an indirect action ought to be; `None`: it is to go. No rule may have it then.
+    pub(super) fn want_shared(&mut self, id: IndirectId, want: Option<Action>) {
+        if let Some(shared) = self.shared.get_mut(&id).filter(|s| s.want != want) {
+            shared.want = want;
+            self.todo.push_back(Todo::Shared(id));
+        }
+    }
+
+    /// It is as wanted.
+    pub(super) fn is_shared(&self, id: IndirectId) -> bool {
+        let shared = self.shared.get(&id);
+        shared.is_some_and(|s| s.have.is_some() && s.have == s.want)
+    }
+
+    /// It is what nobody wants any more, and that could not be changed.
+    pub(super) fn is_shared_stale(&self, id: IndirectId) -> bool {
+        let shared = self.shared.get(&id);
+        shared.is_some_and(|s| s.failed && s.have.is_some() && s.have != s.want)
+    }
+
+    /// All tables that there are.
+    pub(super) fn all_tables(&self) -> impl Iterator<Item = (&Table, usize)> {
+        let made = |s: &&Shelf| s.stage == Stage::Made;
+        self.shelves
+            .values()
+            .filter(made)
+            .map(|s| (&s.spec, s.cells.len()))
+    }
+
+    /// All rules that the NIC has.
+    pub(super) fn all_rules(&self) -> impl Iterator<Item = Rule> + '_ {
+        self.cells.iter().filter_map(|(id, cell)| {
+            Some(Rule {
+                id: *id,
+                table: cell.table,
+                place: cell.place.clone(),
+                does: cell.have.clone()?,
+            })
+        })
+    }
+
+    /// All indirect actions that it has.
+    pub(super) fn all_shared(&self) -> impl Iterator<Item = Indirect> + '_ {
+        self.shared.values().filter_map(|s| {
+            Some(Indirect {
+                action: s.have.clone()?,
+                ..s.spec.clone()
+            })
+        })
+    }
+
+    /// What has happened, in order.
+    pub(super) fn events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// Rules and tables that failed.
+    pub(super) fn failures(&self) -> usize {
+        self.failed.len() + self.failed_tables.len() + self.failed_shared.len()
+    }
+
+    /// Operations under way.
+    pub(super) fn flights(&self) -> usize {
+        self.flights
+    }
+
+    /// Everything that failed is to be tried again.
+    pub(super) fn retry(&mut self) {
+        for id in std::mem::take(&mut self.failed_tables) {
+            if let Some(shelf) = self.shelves.get_mut(&id) {
+                shelf.stage = Stage::Wanted;
+                self.todo.push_back(Todo::Table(id));
+            }
+        }
+        for id in &self.failed {
+            self.todo.push_back(Todo::Cell(*id));
+        }
+        for id in &self.failed_shared {
+            self.todo.push_back(Todo::Shared(*id));
+        }
+    }
+}
+
+mod steps;
