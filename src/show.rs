@@ -5,7 +5,7 @@ use crate::output::{self, Done};
 use crate::table::Table;
 use control::api::client::Client;
 use control::api::message::{
-    Balance, Bucket, Counters, Fpm, Group, Happening, Hash, Member, Route,
+    Answers, Balance, Bucket, Counters, Fpm, Group, Happening, Hash, Member, Route,
 };
 use control::api::message::{Neighbor, Nexthop, Port};
 use control::api::{Request, Response};
@@ -346,10 +346,35 @@ pub fn counters(counters: &Counters) -> String {
     ] {
         table.row([name.into(), packets.to_string()]);
     }
-    text + &table.text("")
+    text.push_str(&table.text(""));
+    if let Some(answers) = &counters.fpm_answers {
+        let mut table = Table::new(["ANSWER TO ZEBRA", "COUNT"]);
+        table.right([1]);
+        for (kind, count) in &answers.sent {
+            table.row([kind.clone(), count.to_string()]);
+        }
+        for (kind, count) in [
+            ("waiting", answers.waiting),
+            ("superseded", answers.superseded),
+            ("dropped", answers.dropped),
+        ] {
+            table.row([kind.into(), count.to_string()]);
+        }
+        let _ = write!(text, "\n{}", table.text(""));
+    }
+    text
+}
+
+/// Answers that are to come, and those that wait for a next hop.
+fn to_answer(answers: &Answers) -> String {
+    match answers.unusable {
+        0 => answers.waiting.to_string(),
+        n => format!("{}, and {n} that have no usable next hop", answers.waiting),
+    }
 }
 
 fn fpm(fpm: &Fpm) -> String {
+    let answers = &fpm.answers;
     let mut table = Table::new(["FPM", ""]);
     let state = if fpm.connected {
         "connected"
@@ -370,6 +395,16 @@ fn fpm(fpm: &Fpm) -> String {
         ("restarts", fpm.restarts.to_string()),
         ("frames", fpm.frames.to_string()),
         ("malformed", fpm.malformed.to_string()),
+        ("no room", format!("{} routes", answers.failed)),
+        ("answer", answers.policy.clone()),
+        ("to answer", to_answer(answers)),
+        (
+            "not sent",
+            format!(
+                "{} superseded, {} dropped",
+                answers.superseded, answers.dropped
+            ),
+        ),
     ] {
         table.row([name.into(), value]);
     }
@@ -387,7 +422,11 @@ fn fpm(fpm: &Fpm) -> String {
         }
         let _ = write!(text, "\n{}", table.text(""));
     }
-    for (title, kinds) in [("MESSAGE", &fpm.messages), ("SKIPPED", &fpm.skipped)] {
+    for (title, kinds) in [
+        ("MESSAGE", &fpm.messages),
+        ("SKIPPED", &fpm.skipped),
+        ("ANSWER", &answers.sent),
+    ] {
         if !kinds.is_empty() {
             let mut table = Table::new([title, "COUNT"]);
             table.right([1]);

@@ -140,6 +140,12 @@ fn counters_name_every_drop() {
         fragments_waited: 2,
         fragments_by_addresses: 1,
         failover: None,
+        fpm_answers: Some(Box::new(Answers {
+            sent: BTreeMap::from([("offload".into(), 250), ("offload-failed".into(), 2)]),
+            waiting: 5,
+            superseded: 1,
+            ..Answers::default()
+        })),
     };
     assert_eq!(
         words(&Response::Counters(counters)),
@@ -159,6 +165,13 @@ fragments-in                  9
 fragments-matched             4
 fragments-waited              2
 fragments-by-addresses        1
+
+ANSWER TO ZEBRA  COUNT
+offload            250
+offload-failed       2
+waiting              5
+superseded           1
+dropped              0
 "
     );
 }

@@ -1,6 +1,8 @@
 //! Answers to the api: views of the control thread's state, as the messages of the socket.
 
-use crate::api::message::{Counters, Error, Fpm, KeptRoutes, Member, Neighbor, Nexthop, Port};
+use crate::api::message::{
+    Answers, Counters, Error, Fpm, KeptRoutes, Member, Neighbor, Nexthop, Port,
+};
 use crate::api::{Reply, Request, Response};
 use crate::bucket;
 use crate::control::Control;
@@ -157,6 +159,7 @@ impl<L: LpmWrite> Control<L> {
         let names = ports.all().map(|id| ports.name(id));
         Counters {
             failover: Some(Box::new(self.show_failover())),
+            fpm_answers: Some(Box::new(self.show_answers())),
             ..Counters::new(&self.snapshot(), names)
         }
     }
@@ -199,7 +202,13 @@ impl<L: LpmWrite> Control<L> {
             messages: messages.map(|(k, n)| (k.to_string(), n)).into(),
             skipped,
             malformed: counts.malformed,
+            answers: self.show_answers(),
         }
+    }
+
+    fn show_answers(&self) -> Answers {
+        let failed = self.room.short() as u64;
+        self.reports.view(self.config.fpm.answer, failed)
     }
 
     /// Ports that are down, with the reason: for `show port` and logs.

@@ -15,8 +15,10 @@ use crate::object::Objects;
 use crate::plan::Plan;
 use crate::port::{Device, Ports, directed_broadcast, is_link_local};
 use crate::prefix::Prefix;
+use crate::report::Reports;
 use crate::resync::Known;
 use crate::rib::{Rib, Target};
+use crate::room::Room;
 use crate::routes::drive;
 use crate::samples::Samples;
 use crate::session::Session;
@@ -24,7 +26,7 @@ use crate::warm::Keeping;
 use crate::zebra::Backlog;
 use fastpath::table::stats::WorkerStats;
 use fastpath::table::{LpmWrite, PortId, Writer};
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,8 +35,6 @@ use std::time::{Duration, Instant};
 const GLEAN_INTERVAL: Duration = Duration::from_secs(1);
 /// So many such destinations are kept in mind.
 const GLEANS: usize = 4096;
-/// Routes that found no room are tried again this often.
-const RETRY: Duration = Duration::from_secs(10);
 
 /// What is counted beside packets and FPM messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,7 +76,8 @@ pub struct Control<L: LpmWrite> {
     pub(crate) known: Option<Known>,
     pub(crate) actions: VecDeque<Action>,
     gleaned: HashMap<(u32, IpAddr), Instant>,
-    retry_at: Option<Instant>,
+    pub(crate) room: Room,
+    pub(crate) reports: Reports,
     /// So many next hops or sets call for [`Control::collect`].
     pub(crate) collect_at: usize,
     /// When buckets are looked at that may have to move.
@@ -126,7 +127,8 @@ impl<L: LpmWrite> Control<L> {
             known: None,
             actions: VecDeque::new(),
             gleaned: HashMap::new(),
-            retry_at: None,
+            room: Room::default(),
+            reports: Reports::default(),
             collect_at: 0,
             ease_at: None,
             snapshot: None,
@@ -260,14 +262,7 @@ impl<L: LpmWrite> Control<L> {
         self.bridge(now);
         let steps = self.nics.tick(now);
         self.hash_steps(steps, now);
-        if self.retry_at.is_some_and(|at| now >= at) {
-            self.retry_at = None;
-            let failed = self.rib.iter().filter(|(_, e)| e.failed.is_some());
-            let failed: BTreeSet<Prefix> = failed.map(|(p, _)| p).collect();
-            for prefix in failed {
-                drive(&mut self.plan, &mut self.rib, prefix, now);
-            }
-        }
+        self.retry(now);
         self.release_and_ease(now);
         self.close_repairs(now);
         self.commit(now);
@@ -284,7 +279,7 @@ impl<L: LpmWrite> Control<L> {
             self.backlog.since(),
             self.session.deadline(),
             self.bridges.due(),
-            self.retry_at,
+            self.room.due(),
             self.activity.due(),
             self.next_ease(),
             self.times.due(),
@@ -315,18 +310,16 @@ impl<L: LpmWrite> Control<L> {
         self.actions.extend(actions);
         let steps = self.nics.published();
         self.hash_steps(steps, now);
-        if std::mem::take(&mut self.plan.short_of_room) {
-            self.retry_at.get_or_insert(now + RETRY);
-        }
         for (prefix, why) in refused {
-            log::warn!("route {prefix}: fib: {why}");
             if let Some(entry) = self.rib.get_mut(prefix) {
                 self.plan.groups.detach(entry.group);
                 entry.group = fastpath::table::GroupId::NONE;
-                entry.failed = Some(why.into());
+                entry.failed = Some(format!("fib: {why}").into());
+                self.plan.room_changed.push(prefix);
             }
-            self.retry_at.get_or_insert(now + RETRY);
         }
+        self.note_room(&changes, now);
+        self.report_commit(&changes);
     }
 
     fn link(&mut self, link: Link, noticed: Noticed, now: Instant) {

@@ -251,7 +251,7 @@ pub enum Action {
     },
     /// What the state directory is to hold of the tables: [`crate::warm::file::store`].
     Keep(String),
-    /// Bytes for zebra.
+    /// Bytes for zebra; answered by [`FpmEvent::Written`], and only then followed by more.
     FpmReply {
         /// Which connection; bytes for an earlier one are to be thrown away.
         connection: u64,

@@ -8,6 +8,7 @@
 //! * [`activity`]: what buckets forwarded, and when they last did. [`samples`]: of which packets.
 //! * [`hash`]: how flows are hashed, and changes of it.
 //! * [`plan`], [`dplane`], [`arena`]: the tables, repairs, commits.
+//! * [`room`]: routes that find none. [`report`]: what zebra is told of its routes.
 //! * [`failover`], [`histogram`]: how long repairs took.
 //! * [`warm`]: restarts that move no flow.
 //! * [`netlink`]: the kernel's links, addresses and neighbors.
@@ -49,8 +50,10 @@ pub mod port;
 pub mod prefix;
 pub mod quota;
 pub mod rendezvous;
+pub mod report;
 mod resync;
 pub mod rib;
+pub mod room;
 mod routes;
 pub mod samples;
 pub mod session;

@@ -64,10 +64,10 @@ pub struct Plan<L: LpmWrite> {
     pub(crate) spared: Vec<Spared>,
     /// Next hops that were to wait before the start: gateway, port, until when.
     pub(crate) held_before: Vec<(IpAddr, PortId, Instant)>,
-    /// A route found no room since somebody last looked here.
-    pub short_of_room: bool,
     /// A next hop can no longer be used since somebody last looked here.
     pub lost_some: bool,
+    /// Routes that found no room, or found some, since somebody last looked here.
+    pub room_changed: Vec<Prefix>,
     pub(crate) clock: fn() -> Instant,
 }
 
@@ -85,8 +85,8 @@ impl<L: LpmWrite> Plan<L> {
             held: BTreeSet::new(),
             spared: Vec::new(),
             held_before: Vec::new(),
-            short_of_room: false,
             lost_some: false,
+            room_changed: Vec::new(),
             clock,
         }
     }
@@ -107,12 +107,9 @@ impl<L: LpmWrite> Plan<L> {
         (prefix, set): (Prefix, SetId),
         now: Instant,
     ) -> Result<GroupId, Full> {
-        let group = self.prepare_all(set, now).and_then(|()| {
-            let tables = (&mut self.nexthops, &self.sets, &mut self.dplane);
-            self.groups.enter(from, (prefix, set), now, tables)
-        });
-        self.short_of_room |= group.is_err();
-        group
+        self.prepare_all(set, now)?;
+        let tables = (&mut self.nexthops, &self.sets, &mut self.dplane);
+        self.groups.enter(from, (prefix, set), now, tables)
     }
 
     /// The group of the table of before the start, if the route in `from` can take one up.

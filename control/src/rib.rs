@@ -66,6 +66,8 @@ pub struct FpmRoute {
     pub copy: bool,
     /// The resync in which it was last seen.
     pub generation: u32,
+    /// The flags of the latest answer about the prefix; 0: none.
+    pub told: u32,
 }
 
 /// Routes of one prefix that are not zebra's.

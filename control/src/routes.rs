@@ -142,9 +142,6 @@ fn point<L: LpmWrite>(
         Some((_, Target::Set(set))) => match plan.enter(entry.group, (prefix, set), now) {
             Ok(group) => group,
             Err(full) => {
-                if !again {
-                    log::error!("route {prefix}: {full}");
-                }
                 entry.failed = Some(full.to_string().into());
                 // Rather the next hops of before, as long as one of them is still meant, than none.
                 match plan.shares_a_member(entry.group, set) {
@@ -154,6 +151,9 @@ fn point<L: LpmWrite>(
             }
         },
     };
+    if again != entry.failed.is_some() {
+        plan.room_changed.push(prefix);
+    }
     if group != entry.group {
         plan.groups.attach(group);
         plan.groups.detach(entry.group);

@@ -49,18 +49,26 @@ impl<L: LpmWrite> Control<L> {
                 self.work_all_off(now);
                 self.bridges.leave();
                 self.session.connected(connection, self.fpm_routes, now);
+                self.reports.reset(true);
                 self.fpm_fresh = 0;
                 // Ids mean something else to another zebra; routes keep what they had.
                 self.objects.clear();
                 self.fpm_happened(format!("connected from {peer}"), vec![], now);
             }
             FpmEvent::Batch(batch) => self.batch(*batch, now),
+            FpmEvent::Written { connection } => {
+                if connection == self.session.connection {
+                    self.reports.written();
+                    self.hand_over();
+                }
+            }
             FpmEvent::Closed { connection, reason } => {
                 if connection == self.session.connection {
                     // Who was about to lose its routes may come back with zebra: a resync tells.
                     self.work_all_off(now);
                     self.bridges.leave();
                     self.session.connected = false;
+                    self.reports.reset(false);
                     let routes = vec![("routes-kept", self.fpm_routes.to_string())];
                     self.fpm_happened(format!("closed: {reason}"), routes, now);
                 }
@@ -77,6 +85,7 @@ impl<L: LpmWrite> Control<L> {
         self.backlog.ticket = batch.ticket.take().or(self.backlog.ticket.take());
         self.session.counts.add(&batch.counts);
         self.session.heard(now);
+        self.reports.from(batch.port);
         let (objects, routes) = batch.into_changes();
         let plan = &mut self.plan;
         let (changed, woken) = self
@@ -112,12 +121,17 @@ impl<L: LpmWrite> Control<L> {
                 continue;
             };
             let before = route.target;
+            let waited = route.waits.is_some();
             point_at(route, self.objects.resolved(id), id);
             let (change, plan) = ((before, route.target), &self.plan);
             self.times.follow(change, &plan.sets, &plan.nexthops, now);
             match route.waits {
                 Some(_) => self.objects.wait(id, prefix),
                 None => self.objects.stop_waiting(id, prefix),
+            }
+            match waited {
+                true => self.reports.asked(prefix),
+                false => self.reports.touched(prefix),
             }
             drive(&mut self.plan, &mut self.rib, prefix, now);
         }
@@ -163,7 +177,9 @@ impl<L: LpmWrite> Control<L> {
             self.drop_route(withdrawn, now);
         }
         let generation = self.session.generation;
-        let before = self.rib.entry(prefix).fpm.take();
+        let entry = self.rib.entry(prefix);
+        self.reports.leaves(prefix, entry.group);
+        let before = entry.fpm.take();
         let had = before.as_ref().and_then(|b| b.target);
         if let Some(before) = &before {
             self.let_go(prefix, before);
@@ -178,6 +194,7 @@ impl<L: LpmWrite> Control<L> {
                 .as_ref()
                 .is_some_and(|b| b.copy && b.protocol == route.protocol),
             generation,
+            told: before.as_ref().map_or(0, |b| b.told),
         };
         match (route.kind, route.via) {
             (RouteKind::Blackhole, _) => fpm.target = Some(Target::Fixed(Fixed::Blackhole)),
@@ -214,18 +231,23 @@ impl<L: LpmWrite> Control<L> {
         let (change, plan) = ((had, fpm.target), &self.plan);
         self.times.follow(change, &plan.sets, &plan.nexthops, now);
         self.rib.entry(prefix).fpm = Some(fpm);
+        self.reports.asked(prefix);
         drive(&mut self.plan, &mut self.rib, prefix, now);
     }
 
     fn fpm_route_gone(&mut self, prefix: Prefix, now: Instant) {
-        let entry = self.rib.get_mut(prefix);
-        let Some(route) = entry.and_then(|e| e.fpm.as_mut()) else {
+        let Some(entry) = self.rib.get_mut(prefix) else {
+            return;
+        };
+        let group = entry.group;
+        let Some(route) = entry.fpm.as_mut() else {
             return;
         };
         let origin = Origin::of(route.protocol, prefix);
         if self.bridges.keeps(origin, prefix) {
             return;
         }
+        self.reports.gone(prefix, group);
         let (change, plan) = ((route.target, None), &self.plan);
         self.times.follow(change, &plan.sets, &plan.nexthops, now);
         if !is_of_use(plan, route.target) || !self.bridges.keep(origin, prefix, now) {
@@ -245,9 +267,14 @@ impl<L: LpmWrite> Control<L> {
 
     /// zebra's route to `prefix` is no more.
     fn drop_route(&mut self, prefix: Prefix, now: Instant) {
-        let Some(route) = self.rib.get_mut(prefix).and_then(|e| e.fpm.take()) else {
+        let Some(entry) = self.rib.get_mut(prefix) else {
             return;
         };
+        let group = entry.group;
+        let Some(route) = entry.fpm.take() else {
+            return;
+        };
+        self.reports.gone(prefix, group);
         self.let_go(prefix, &route);
         drive(&mut self.plan, &mut self.rib, prefix, now);
     }

@@ -72,7 +72,7 @@ impl<'d, 'p> Desk<'d, 'p> {
                         answers.push(Event::HashProgrammed { port, ticket, done });
                     }
                     Action::Keep(body) => self.keeper.keep(body),
-                    other => self.feeds.act(&other),
+                    other => self.feeds.act(other),
                 }
             }
             for answer in answers {

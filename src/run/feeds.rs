@@ -18,6 +18,8 @@ use std::thread::{Builder, JoinHandle};
 pub struct Feeds {
     /// What is asked of the kernel; nothing once the threads are to end.
     requests: Option<Sender<Action>>,
+    /// Where answers for zebra go.
+    answers: fpm::Outbox,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -67,6 +69,10 @@ impl Feeds {
         let (wishes, asked) = unbounded();
         let mut feeds = Feeds {
             requests: Some(wishes),
+            answers: listener
+                .as_ref()
+                .map(fpm::Server::outbox)
+                .unwrap_or_default(),
             threads: Vec::new(),
         };
         feeds.thread("neighbors", move || requests.run(&asked))?;
@@ -93,10 +99,17 @@ impl Feeds {
     }
 
     /// Does what control asks of the sockets.
-    pub fn act(&mut self, action: &Action) {
-        if let Some(requests) = &self.requests {
-            // Its thread ends after this one.
-            let _ = requests.send(action.clone());
+    pub fn act(&mut self, action: Action) {
+        match (action, &self.requests) {
+            // Thrown away: that connection is gone, and control hears so.
+            (Action::FpmReply { connection, bytes }, _) => {
+                self.answers.send(connection, bytes);
+            }
+            (action, Some(requests)) => {
+                // Its thread ends after this one.
+                let _ = requests.send(action);
+            }
+            (_, None) => {}
         }
     }
 }

@@ -309,6 +309,9 @@ pub struct Counters {
     /// How long repairs took; not in the summary of a replay, which has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failover: Option<Box<Failover>>,
+    /// What zebra was told of its routes; not in the summary of a replay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fpm_answers: Option<Box<Answers>>,
 }
 
 /// Packet counters of a port.
@@ -356,6 +359,7 @@ impl Counters {
             fragments_waited: snapshot.fragments_waited,
             fragments_by_addresses: snapshot.fragments_by_addresses,
             failover: None,
+            fpm_answers: None,
         }
     }
 }
@@ -394,6 +398,29 @@ pub struct Fpm {
     pub skipped: BTreeMap<String, u64>,
     /// Messages that could not be read.
     pub malformed: u64,
+    /// What zebra was told of its routes.
+    #[serde(default)]
+    pub answers: Answers,
+}
+
+/// Answers to zebra.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Answers {
+    /// `[fpm] answer`.
+    pub policy: String,
+    /// Written to zebra, by kind: `offload`, `offload-trap`, `trap`, `offload-failed`.
+    pub sent: BTreeMap<String, u64>,
+    /// To be written: zebra is slow to read them, if there are many for long.
+    pub waiting: u64,
+    /// Routes in the tables that are not answered yet: no next hop of theirs can be used.
+    pub unusable: u64,
+    /// Never sent: a newer answer about the prefix took its place, or the route was deleted.
+    pub superseded: u64,
+    /// Never sent, or perhaps not: the connection was closed. The next one asks again.
+    pub dropped: u64,
+    /// Routes that find no room now, whoever they are from.
+    pub failed: u64,
 }
 
 /// Routes that zebra has deleted and that are kept for their protocol to restart.

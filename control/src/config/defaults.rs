@@ -1,7 +1,8 @@
 //! Every default, in one place.
 
 use super::{
-    Algorithm, Api, Cores, DealBy, Eal, Fpm, Hash, Hugepages, Icmp, Resilient, Seed, State, Tables,
+    Algorithm, Answer, Api, Cores, DealBy, Eal, Fpm, Hash, Hugepages, Icmp, Resilient, Seed, State,
+    Tables,
 };
 use fastpath::hash::Fields;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -30,6 +31,7 @@ impl Default for Fpm {
             settle: Duration::from_secs(10),
             hold_below_percent: 50,
             restart_hold: Duration::from_secs(5),
+            answer: Answer::Offload,
         }
     }
 }

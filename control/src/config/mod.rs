@@ -3,6 +3,7 @@
 //! Names and values are a contract (`evenpath config default` prints all of them). Unknown keys are
 //! errors, and so is every value out of range: all problems of a file are found in one go.
 
+mod answer;
 mod check;
 pub mod cumulus;
 mod defaults;
@@ -17,6 +18,7 @@ mod seed;
 #[cfg(test)]
 mod tests;
 
+pub use answer::Answer;
 pub use defaults::DEFAULT_SOCKET;
 pub(crate) use nearest::nearest;
 pub use print::commented;
@@ -172,6 +174,8 @@ pub struct Fpm {
     /// Routes that a protocol has lost all at once are kept so long, for its restart to bring them
     /// back: 0 to 3600 s; 0: not at all.
     pub restart_hold: Duration,
+    /// What zebra is told of routes that software forwards.
+    pub answer: Answer,
 }
 
 /// The flow hash.

@@ -112,6 +112,8 @@ impl Sections<'_> {
         self.line("hold-below", c.fpm.hold_below_percent, words);
         let words = "seconds, 0..3600: a protocol that loses all routes has so long to restart";
         self.line("restart-hold", c.fpm.restart_hold.as_secs(), words);
+        let words = "offload | offload-trap | trap | none: what zebra is told of routes that software forwards";
+        self.line("answer", quoted(c.fpm.answer.name()), words);
 
         self.section(
             "hash",

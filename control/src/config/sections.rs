@@ -3,8 +3,8 @@
 use super::problem::{Kind, Problems};
 use super::reader::{At, Findings, Section, number};
 use super::{
-    Api, Config, Cores, DealBy, Eal, Fpm, Hash, Hugepages, Icmp, Port, Resilient, State, Tables,
-    check, port, profile,
+    Answer, Api, Config, Cores, DealBy, Eal, Fpm, Hash, Hugepages, Icmp, Port, Resilient, State,
+    Tables, check, port, profile,
 };
 use fastpath::hash::{Field, Fields};
 use std::path::PathBuf;
@@ -156,17 +156,16 @@ fn core_list(text: &str) -> Option<Cores> {
 }
 
 fn fpm(s: &Section<'_, '_>, out: &mut Findings<'_>) -> Fpm {
-    s.only(
-        &[
-            "enable",
-            "listen",
-            "sentinel",
-            "settle",
-            "hold-below",
-            "restart-hold",
-        ],
-        out,
-    );
+    let known = &[
+        "enable",
+        "listen",
+        "sentinel",
+        "settle",
+        "hold-below",
+        "restart-hold",
+        "answer",
+    ];
+    s.only(known, out);
     let default = Fpm::default();
     let words = "ADDRESS:PORT, e.g. \"127.0.0.1:2620\" or \"[::1]:2620\"";
     let listen = s.get("listen", words, out, |v| v.as_str()?.parse().ok());
@@ -186,6 +185,10 @@ fn fpm(s: &Section<'_, '_>, out: &mut Findings<'_>) -> Fpm {
     let hold = s.number("hold-below", 0..=100, "0..100 percent", hold, out);
     let restart = default.restart_hold.as_secs();
     let restart = s.number("restart-hold", 0..=3600, "0..3600 seconds", restart, out);
+    let answer = s.get("answer", "offload, offload-trap, trap or none", out, |v| {
+        let name = v.as_str()?;
+        Answer::ALL.into_iter().find(|a| a.name() == name)
+    });
     Fpm {
         enable: s.flag("enable", default.enable, out),
         listen: listen.map_or(default.listen, |at| at.value),
@@ -193,6 +196,7 @@ fn fpm(s: &Section<'_, '_>, out: &mut Findings<'_>) -> Fpm {
         settle: Duration::from_secs(settle),
         hold_below_percent: u8::try_from(hold).unwrap_or(default.hold_below_percent),
         restart_hold: Duration::from_secs(restart),
+        answer: answer.map_or(default.answer, |at| at.value),
     }
 }
 

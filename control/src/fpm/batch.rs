@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::attribute::{Malformed, Messages};
+use super::attribute::{Malformed, Messages, u32_of};
 use super::decode::{self, Message, Object, Route, Skip};
 use super::frame::{FrameError, Frames};
 use crate::prefix::Prefix;
@@ -81,6 +81,8 @@ pub struct Batch {
     routes: Latest<Prefix, Route>,
     /// What it was made of.
     pub counts: Counts,
+    /// `nlmsg_pid` of the latest frame.
+    pub port: u32,
     /// Held as long as the batch is: tells its sender when the next one is welcome.
     pub ticket: Option<Arc<()>>,
 }
@@ -136,6 +138,9 @@ impl Batch {
     /// Puts the messages of a frame on top. One that does not add up is counted and skipped.
     pub fn put_frame(&mut self, payload: &[u8]) {
         self.counts.frames += 1;
+        if let Some(port) = payload.get(12..).and_then(|p| u32_of(p).ok()) {
+            self.port = port;
+        }
         for message in Messages(payload) {
             match message.and_then(|(kind, body)| decode::message(kind, body)) {
                 Ok(message) => self.put(message),
@@ -158,6 +163,9 @@ impl Batch {
     /// Puts all of `later` on top.
     pub fn merge(&mut self, later: Batch) {
         self.counts.add(&later.counts);
+        if later.port != 0 {
+            self.port = later.port;
+        }
         for (id, object) in later.objects.changes {
             self.objects.put(id, object);
         }

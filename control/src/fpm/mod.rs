@@ -1,17 +1,21 @@
 //! zebra's FPM socket (`dplane_fpm_nl`): frames in, batches of routes and next hop objects out.
 //!
 //! * [`frame`]: bytes to frames. [`attribute`], [`decode`]: frames to messages.
-//! * [`batch`]: messages to changes by object.
+//! * [`batch`]: messages to changes by object. [`answer`]: what became of routes, to frames.
 //! * [`server`]: the socket; it reads on while control is busy, and a newer word on an object
-//!   replaces an older one, so that zebra never waits for us and memory is bounded.
+//!   replaces an older one, so that zebra never waits for us and memory is bounded. [`outbox`]: the
+//!   way back; whether zebra reads its answers or not, nobody waits for it.
 
+pub mod answer;
 pub mod attribute;
 pub mod batch;
 pub mod decode;
 pub mod frame;
+pub mod outbox;
 pub mod server;
 
 pub use batch::Batch;
+pub use outbox::Outbox;
 pub use server::Server;
 
 use std::net::SocketAddr;
@@ -28,6 +32,11 @@ pub enum FpmEvent {
     },
     /// Changes on the latest connection.
     Batch(Box<Batch>),
+    /// The bytes of the latest [`Action::FpmReply`](crate::event::Action::FpmReply) are written.
+    Written {
+        /// Number of the connection.
+        connection: u64,
+    },
     /// The connection is closed; what was learned stays.
     Closed {
         /// Number of the connection.

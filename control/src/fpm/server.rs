@@ -3,14 +3,17 @@
 //! zebra stops programming the kernel when its FPM peer does not read, so the reader never waits
 //! for control. While control is busy with a batch, the next one grows, and in it a newer word on
 //! an object replaces an older one: memory is bounded by the number of objects, not of messages.
+//! Answers go out by a thread of their own, which alone waits where zebra does not read them.
 
 use super::FpmEvent;
 use super::batch::Batch;
 use super::frame::Frames;
+use super::outbox::{self, Outbox};
 use crate::event::Event;
 use crossbeam::channel::Sender;
 use rustix::net::sockopt::{
-    Timeout, set_socket_recv_buffer_size, set_socket_recv_buffer_size_force, set_socket_timeout,
+    Timeout, set_socket_recv_buffer_size, set_socket_recv_buffer_size_force,
+    set_socket_send_buffer_size, set_socket_timeout,
 };
 use std::fmt;
 use std::io::{ErrorKind, Read};
@@ -57,6 +60,7 @@ impl std::error::Error for ListenError {}
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
+    outbox: Outbox,
 }
 
 impl Server {
@@ -79,7 +83,18 @@ impl Server {
         // On Linux it bounds accept, too.
         set_socket_timeout(&listener, Timeout::Recv, Some(PATIENCE))
             .map_err(|errno| failed("set timeout")(errno.into()))?;
-        Ok(Server { listener })
+        // Answers that zebra has not read are soon old news: few are to lie there.
+        set_socket_send_buffer_size(&listener, outbox::SOCKET_BYTES)
+            .map_err(|errno| failed("set send buffer")(errno.into()))?;
+        Ok(Server {
+            listener,
+            outbox: Outbox::default(),
+        })
+    }
+
+    /// The way back to whoever is connected.
+    pub fn outbox(&self) -> Outbox {
+        self.outbox.clone()
     }
 
     /// Where it listens: with port 0 asked for, the system chose one.
@@ -109,7 +124,7 @@ impl Server {
             if events.send(Event::Fpm(connected)).is_err() {
                 return;
             }
-            match Session::start(stream, connection, events.clone()) {
+            match Session::start(stream, connection, events.clone(), &self.outbox) {
                 Ok(session) => current = Some(session),
                 Err(cause) => {
                     log::error!("fpm: {peer}: serve: {cause}");
@@ -121,18 +136,35 @@ impl Server {
     }
 }
 
-/// A connection and its reader; ended when dropped.
+/// A connection, its reader and its writer; ended when dropped.
 struct Session {
     stream: TcpStream,
     stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    outbox: Outbox,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Session {
-    fn start(stream: TcpStream, connection: u64, events: Sender<Event>) -> std::io::Result<Self> {
+    fn start(
+        stream: TcpStream,
+        connection: u64,
+        events: Sender<Event>,
+        outbox: &Outbox,
+    ) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        let mut reader = Reader {
+        let mut session = Session {
             stream: stream.try_clone()?,
+            stop: Arc::clone(&stop),
+            outbox: outbox.clone(),
+            threads: Vec::new(),
+        };
+        let (answers, told) = (stream.try_clone()?, events.clone());
+        let asked = outbox.open(connection);
+        session.thread("answers", connection, move || {
+            outbox::write(&answers, connection, &asked, &told);
+        })?;
+        let mut reader = Reader {
+            stream,
             frames: Frames::default(),
             pending: Batch::default(),
             ticket: Arc::new(()),
@@ -149,14 +181,20 @@ impl Session {
                 let _ = reader.events.send(Event::Fpm(closed));
             }
         };
-        let thread = thread::Builder::new()
-            .name(format!("fpm-{connection}"))
-            .spawn(work)?;
-        Ok(Session {
-            stream,
-            stop,
-            thread: Some(thread),
-        })
+        session.thread("fpm", connection, work)?;
+        Ok(session)
+    }
+
+    fn thread(
+        &mut self,
+        name: &str,
+        connection: u64,
+        work: impl FnOnce() + Send + 'static,
+    ) -> std::io::Result<()> {
+        let name = format!("{name}-{connection}");
+        self.threads
+            .push(thread::Builder::new().name(name).spawn(work)?);
+        Ok(())
     }
 }
 
@@ -165,7 +203,8 @@ impl Drop for Session {
         self.stop.store(true, Ordering::Relaxed);
         // It may be closed already.
         let _ = self.stream.shutdown(Shutdown::Both);
-        if let Some(thread) = self.thread.take() {
+        self.outbox.close();
+        for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
     }

@@ -1,8 +1,10 @@
 //! The router of the recordings: three ports, two leaves, over naive tables.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub mod answers;
 pub mod bench;
 pub mod flat;
+pub mod narrow;
 pub mod sampled;
 
 use control::api::message::{Group, Route, RouteQuery, Routes};
