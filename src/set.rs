@@ -31,6 +31,7 @@ pub fn set(what: &cli::Set, socket: &Path, as_json: bool) -> Done {
         change,
         draw_seed,
         dry_run: *dry_run,
+        drawn: None,
     });
     crate::show::print(&Client::connect(socket)?.ask(&request)?, as_json)
 }

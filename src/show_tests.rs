@@ -287,6 +287,7 @@ on link  host0  up, draining  02:00:00:00:00:09         16       1       21
             seed: 9,
             seed_source: "live".into(),
             seed_file: None,
+            keeps_in: None,
             algorithm: "mix".into(),
             live: vec!["seed".into()],
         }],

@@ -1,15 +1,17 @@
 //! Answers about the hash, and changes of it.
 
-use crate::api::hash::{Changed, Hash, HashChanged, HashProfile, SetHash, description, refused};
+use crate::api::hash::{
+    Changed, Drawn, Hash, HashChanged, HashProfile, SetHash, description, refused,
+};
 use crate::api::message::Error;
 use crate::api::moves::Moves;
-use crate::config::{Seed, keep_seed, new_seed, seed_file};
+use crate::config::{Seed, new_seed, seed_file};
 use crate::control::Control;
 use crate::hash::{Hashing, SeedSource, differences};
+use crate::keyed::settings;
 use fastpath::hash::{Field, Settings};
 use fastpath::table::LpmWrite;
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Instant;
 
 fn fields(settings: &Settings) -> BTreeMap<String, bool> {
@@ -65,6 +67,7 @@ impl<L: LpmWrite> Control<L> {
                     }
                     .into(),
                     seed_file: file(&own.seed).filter(|_| !inherited),
+                    keeps_in: self.random_seed_file(Some(&own.name)),
                     algorithm: settings.choice().algorithm.name().into(),
                     live: own.live(start),
                 }
@@ -80,6 +83,7 @@ impl<L: LpmWrite> Control<L> {
             seed: base.seed(),
             seed_source: of.seed.name().into(),
             seed_file: file(&of.seed),
+            keeps_in: self.random_seed_file(None),
             algorithm: base.choice().algorithm.name().into(),
             live: self.live(),
             profiles: profiles.collect(),
@@ -100,16 +104,23 @@ impl<L: LpmWrite> Control<L> {
         now: Instant,
     ) -> Result<HashChanged, Error> {
         let profile = request.profile.as_deref();
-        let drawn = request.draw_seed.then(new_seed);
+        // It comes drawn and written; only who asks control by itself has nobody who keeps it.
+        let unkept = || Drawn {
+            seed: new_seed(),
+            kept: None,
+        };
+        let drawn = request.draw_seed.then(|| request.drawn.clone());
+        let drawn = drawn.map(|drawn| drawn.unwrap_or_else(unkept));
         if request.change.is_empty() && drawn.is_none() {
             let remedy = Some("name a field, symmetric, seed or algorithm, and its value".into());
             return Err(refused("", "nothing is to change".into(), remedy));
         }
-        let (mut next, changes) = self.hashing.changed(request, drawn)?;
+        let (mut next, changes) = self
+            .hashing
+            .changed(request, drawn.as_ref().map(|d| d.seed))?;
         let mut notes = Vec::new();
-        if let Some(seed) = drawn {
-            let file = self.random_seed_file(profile);
-            match &file {
+        if let Some(Drawn { seed, kept }) = &drawn {
+            match kept {
                 Some(file) if request.dry_run => {
                     notes.push(format!(
                         "the seed is one of many: another will be drawn, and kept in {}",
@@ -117,9 +128,8 @@ impl<L: LpmWrite> Control<L> {
                     ));
                 }
                 Some(file) => {
-                    keep(file, seed)?;
-                    next.kept(profile, seed, file.clone());
-                    self.hashing_at_start.kept(profile, seed, file.clone());
+                    next.kept(profile, *seed, file.clone());
+                    self.hashing_at_start.kept(profile, *seed, file.clone());
                     notes.push(format!(
                         "the seed is kept in {}: a restart has it again",
                         file.display()
@@ -144,7 +154,7 @@ impl<L: LpmWrite> Control<L> {
             notes.push(words.into());
         }
         // What was asked for may switch symmetric off, which nobody asked for.
-        let why = |of: &Hashing| note(&Settings::new(of.choice(profile).ok()?));
+        let why = |of: &Hashing| note(&settings(of.choice(profile).ok()?));
         if why(&next) != why(&self.hashing) {
             notes.extend(why(&next).map(|why| format!("symmetric: {why}")));
         }
@@ -209,12 +219,4 @@ fn moved(moves: &Moves) -> Vec<(&'static str, String)> {
             .map(|s| ("packets-share", percent(s))),
     );
     details
-}
-
-fn keep(file: &Path, seed: u32) -> Result<(), Error> {
-    keep_seed(file, seed).map_err(|cause| {
-        let cause = format!("keep it in {}: {cause}", file.display());
-        let remedy = "make the directory writable, or give a number, which is not kept";
-        refused("seed", cause, Some(remedy.into()))
-    })
 }

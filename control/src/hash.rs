@@ -4,8 +4,9 @@
 use crate::api::hash::{Changed, HashChange, SetHash, refused};
 use crate::api::message::Error;
 use crate::config::{Config, HashProfile, Seed, SeedWarning, draw_seed, kept_seed, seed_file};
+use crate::keyed::settings;
 use crate::prefix::Prefix;
-use fastpath::hash::{Choice, Field, Fields, Policy, Profile, Settings};
+use fastpath::hash::{Choice, Field, Fields, Policy, Profile};
 use std::path::PathBuf;
 
 /// Where a seed is from.
@@ -250,9 +251,9 @@ impl Hashing {
                 .iter()
                 .map(|p| (p.address(), p.length()))
                 .collect(),
-            settings: Settings::new(own.over(self.base)),
+            settings: settings(own.over(self.base)),
         });
-        Policy::new(Settings::new(self.base), profiles.collect())
+        Policy::new(settings(self.base), profiles.collect())
     }
 
     /// The settings that `profile` has, or those of `[hash]`.

@@ -39,6 +39,7 @@ pub mod fpm;
 pub mod group;
 pub mod hash;
 pub mod histogram;
+pub mod keyed;
 mod moves;
 pub mod neighbor;
 pub mod netlink;

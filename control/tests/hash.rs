@@ -2,12 +2,15 @@
 
 mod lab;
 
-use control::api::message::{Error, Hash, HashChange, HashChanged, SetHash};
+use control::api::message::{Error, Flow, Hash, HashChange, HashChanged, SetHash, Trace};
+use control::api::prepare::{self, Drawing};
 use control::api::{Reply, Request, Response};
 use control::config::{Config, Seed};
 use control::hash::configured_policy;
+use control::keyed;
 use fastpath::hash::{Field, Policy};
 use lab::{Lab, config};
+use std::cell::{Cell, RefCell};
 
 const PROFILE: &str = "
 [hash]
@@ -25,16 +28,36 @@ fn lab(text: &str) -> Lab {
     Lab::new(&config)
 }
 
-fn set(lab: &mut Lab, request: SetHash) -> Result<HashChanged, Error> {
-    let request = Request::SetHash(request);
+/// What control answers, and how many keys and tables it had to make for that.
+fn answer(lab: &mut Lab, request: Request) -> (Reply, u64) {
     let (reply, answer) = crossbeam::channel::bounded(1);
     let event = control::event::Event::Request(request, reply);
     let Lab {
         control, view, now, ..
     } = lab;
+    let before = keyed::made_here();
     // A commit waits for every reader that is not.
     view.offline(|| control.handle(event, *now));
-    match answer.recv().expect("an answer") {
+    let made = keyed::made_here() - before;
+    (answer.recv().expect("an answer"), made)
+}
+
+/// The answer as clients get it, and what control had to make.
+fn ask(lab: &mut Lab, request: Request) -> (Reply, u64) {
+    let (lab, made) = (RefCell::new(lab), Cell::new(0));
+    let control = |request| {
+        let (reply, here) = answer(&mut lab.borrow_mut(), request);
+        made.set(made.get() + here);
+        reply
+    };
+    (
+        prepare::ask(request, &control, &Drawing::default()),
+        made.get(),
+    )
+}
+
+fn set(lab: &mut Lab, request: SetHash) -> Result<HashChanged, Error> {
+    match ask(lab, Request::SetHash(request)).0 {
         Reply::Ok(Response::SetHash(changed)) => Ok(changed),
         Reply::Error(error) => Err(error),
         other => panic!("{other:?}"),
@@ -265,6 +288,15 @@ fn a_drawn_seed_is_kept_where_the_configuration_says_random() {
         "a restart has it again"
     );
 
+    let wrong = SetHash {
+        draw_seed: true,
+        ..field("source-prot", true)
+    };
+    set(&mut lab, wrong).expect_err("no such field");
+    assert_eq!(configured_policy(&config).0.base().seed(), shown.seed);
+    let files = std::fs::read_dir(&directory).expect("directory");
+    assert_eq!(files.count(), 1, "nothing is left beside it");
+
     let changed = set(&mut lab, seed(3)).expect("a change");
     assert!(
         changed.notes[0].contains("until evenpath ends"),
@@ -286,4 +318,64 @@ fn a_drawn_seed_is_kept_where_the_configuration_says_random() {
         "{words}"
     );
     assert_eq!(policy(&mut lab), before);
+}
+
+/// Keys and tables take milliseconds: a repair would have to wait for them.
+#[test]
+fn control_makes_no_tables_for_who_asks() {
+    let mut text = String::from("[hash]\nseed = 7100\n");
+    for n in 0..16 {
+        text += &format!("[[hash-profile]]\nname = \"p{n}\"\nprefixes = [\"10.{n}.0.0/16\"]\n");
+    }
+    let mut lab = lab(&text);
+    for n in 0..16 {
+        let own = SetHash {
+            profile: Some(format!("p{n}")),
+            ..seed(7200 + n)
+        };
+        set(&mut lab, own).expect("a seed of its own");
+    }
+    let all = |algorithm: &str, seed| SetHash {
+        change: HashChange {
+            algorithm: Some(algorithm.into()),
+            seed: Some(seed),
+            ..HashChange::default()
+        },
+        ..SetHash::default()
+    };
+    let what_if = |seed| {
+        let trace = Trace {
+            flow: Some(Flow {
+                source: "10.244.1.10".parse().unwrap(),
+                destination: "10.9.0.1".parse().unwrap(),
+                protocol: 17,
+                source_port: 1000,
+                destination_port: 53,
+                ingress: "p0".into(),
+                flow_label: 0,
+            }),
+            what_if: vec![format!("algorithm=toeplitz,seed={seed}")],
+            ..Trace::default()
+        };
+        Request::Trace(Box::new(trace))
+    };
+    let (_, made) = answer(&mut lab, what_if(7300));
+    assert!(made >= 17, "asked directly it has to: {made}");
+    for request in [
+        what_if(7301),
+        Request::SetHash(SetHash {
+            dry_run: true,
+            ..all("toeplitz", 7302)
+        }),
+        Request::SetHash(all("toeplitz", 7303)),
+        Request::SetHash(SetHash {
+            draw_seed: true,
+            ..SetHash::default()
+        }),
+        Request::SetHash(all("crc32", 7304)),
+    ] {
+        let (reply, made) = ask(&mut lab, request);
+        assert!(!matches!(reply, Reply::Error(_)), "{reply:?}");
+        assert_eq!(made, 0);
+    }
 }

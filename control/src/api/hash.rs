@@ -6,6 +6,7 @@ use crate::config::nearest;
 use fastpath::hash::{Algorithm, Choice, Field, Fields};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// Changes of hash settings; what is not named stays as it is. `{"fields":{"source-port":false}}`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,6 +108,18 @@ pub struct SetHash {
     pub draw_seed: bool,
     /// Say what would move, and change nothing.
     pub dry_run: bool,
+    /// The seed that was drawn; no client can name it ([`super::prepare`]).
+    #[serde(skip)]
+    pub drawn: Option<Drawn>,
+}
+
+/// A seed that was drawn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drawn {
+    /// The seed.
+    pub seed: u32,
+    /// The file that keeps it over restarts once it is in force.
+    pub kept: Option<PathBuf>,
 }
 
 /// What a change did, or would do.
@@ -166,7 +179,10 @@ pub struct Hash {
     /// The file that holds it over restarts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed_file: Option<String>,
-    /// `mix`.
+    /// The file for a seed that is drawn now.
+    #[serde(skip)]
+    pub keeps_in: Option<PathBuf>,
+    /// `mix`, `toeplitz` or `crc32`.
     pub algorithm: String,
     /// Settings that differ from those at the start and are lost at a restart.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -219,7 +235,10 @@ pub struct HashProfile {
     /// The file that holds it over restarts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed_file: Option<String>,
-    /// `mix`.
+    /// The file for a seed that is drawn now.
+    #[serde(skip)]
+    pub keeps_in: Option<PathBuf>,
+    /// `mix`, `toeplitz` or `crc32`.
     pub algorithm: String,
     /// Settings that were made its own since the start, or given another value, and are lost at a
     /// restart.

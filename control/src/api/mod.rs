@@ -11,6 +11,7 @@ mod foresee;
 pub mod hash;
 pub mod message;
 pub mod moves;
+pub mod prepare;
 pub mod resilient;
 pub mod server;
 mod trace;

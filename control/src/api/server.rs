@@ -5,6 +5,7 @@
 //! whole requests only.
 
 use super::message::{Counters, Error, Reply, Request, Response};
+use super::prepare::{self, Drawing};
 use crate::event::Event;
 use crossbeam::channel::{Sender, bounded};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
@@ -89,10 +90,8 @@ pub fn ask_control(
     limits: Limits,
     counters: impl Fn() -> Counters + Send + Sync + 'static,
 ) -> Handler {
-    Arc::new(move |request| {
-        if request == Request::ShowCounters {
-            return Reply::Ok(Response::Counters(counters()));
-        }
+    let drawing = Drawing::default();
+    let control = move |request| {
         let (reply, answer) = bounded(1);
         let sent = events.send(Event::Request(request, reply));
         match sent
@@ -102,6 +101,10 @@ pub fn ask_control(
             Some(reply) => reply,
             None => error("control", "answer", "no answer; it is busy or ends", None),
         }
+    };
+    Arc::new(move |request| match request {
+        Request::ShowCounters => Reply::Ok(Response::Counters(counters())),
+        request => prepare::ask(request, &control, &drawing),
     })
 }
 

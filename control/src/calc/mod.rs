@@ -119,11 +119,10 @@ impl<L: LpmWrite> Control<L> {
 
     /// Answers it for the first of these packets, as many as fit in a slice of time.
     pub(crate) fn traces(&self, all: &Traces) -> Result<Vec<Traced>, Error> {
+        let begin = (self.plan.clock)();
         let mut thought = Thought::new(self, &all.query)?;
         let mut query = all.query.clone();
         let mut answers = Vec::new();
-        // What is made once for all packets does not count.
-        let mut begin = None;
         for packet in &all.packets {
             query.packet = Some(packet.frame.clone());
             query.first = packet.first.clone();
@@ -134,7 +133,6 @@ impl<L: LpmWrite> Control<L> {
                 Err(error) => return Err(error),
             }
             let now = (self.plan.clock)();
-            let begin = *begin.get_or_insert(now);
             if now.saturating_duration_since(begin) >= SLICE {
                 break;
             }

@@ -23,7 +23,7 @@ pub use defaults::DEFAULT_SOCKET;
 pub(crate) use nearest::nearest;
 pub use print::commented;
 pub use problem::{LoadError, Problem, Problems};
-pub use seed::{SeedWarning, draw_seed, keep_seed, kept_seed, new_seed, seed_file};
+pub use seed::{Beside, SeedWarning, draw_seed, kept_seed, new_seed, seed_file};
 
 use crate::deal::{Deal, Recovery, Rules};
 use crate::prefix::Prefix;

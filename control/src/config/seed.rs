@@ -42,7 +42,7 @@ pub fn draw_seed(
         return (kept, None);
     }
     let drawn = new_seed();
-    match keep_seed(&path, drawn) {
+    match Beside::new(&path, drawn).and_then(Beside::put) {
         Ok(()) => (drawn, None),
         Err(cause) => (drawn, Some(SeedWarning { path, cause })),
     }
@@ -66,19 +66,51 @@ pub fn kept_seed(path: &Path) -> Option<u32> {
     std::fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
-/// Keeps `seed` in `path`, whole or not at all: written beside, then renamed.
-///
-/// # Errors
-/// The system's reason.
-pub fn keep_seed(path: &Path, seed: u32) -> std::io::Result<()> {
-    let directory = path.parent().unwrap_or(Path::new("/"));
-    std::fs::create_dir_all(directory)?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let beside = directory.join(format!(".{name}.{}", std::process::id()));
-    let mut file = std::fs::File::create(&beside)?;
-    writeln!(file, "{seed}")?;
-    file.sync_all()?;
-    std::fs::rename(&beside, path)
+/// A seed written beside the file that is to keep it: put there whole, or not at all.
+#[derive(Debug)]
+pub struct Beside {
+    path: PathBuf,
+    beside: PathBuf,
+}
+
+impl Beside {
+    /// Writes `seed` beside `path`, to the disk.
+    ///
+    /// # Errors
+    /// The system's reason.
+    pub fn new(path: &Path, seed: u32) -> std::io::Result<Self> {
+        let directory = path.parent().unwrap_or(Path::new("/"));
+        std::fs::create_dir_all(directory)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let beside = Beside {
+            path: path.into(),
+            beside: directory.join(format!(".{name}.{}", std::process::id())),
+        };
+        let mut file = std::fs::File::create(&beside.beside)?;
+        writeln!(file, "{seed}")?;
+        file.sync_all()?;
+        Ok(beside)
+    }
+
+    /// The file that is to keep it.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Puts it there.
+    ///
+    /// # Errors
+    /// The system's reason.
+    pub fn put(self) -> std::io::Result<()> {
+        std::fs::rename(&self.beside, &self.path)
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        // It is there only if it was not put in its place.
+        let _ = std::fs::remove_file(&self.beside);
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! agreement is claimed for the five alone. A field that is off is hashed as zero.
 
 use super::linear::{FOUR, Linear, SIX};
+use super::toeplitz::KEY;
 
 /// The CRC, bit by bit.
 const fn crc(bytes: &[u8]) -> u32 {
@@ -50,5 +51,5 @@ pub fn hash6(flow: &[u8; 37]) -> u32 {
 const _: () = assert!(FOUR == 13 && SIX == 37);
 
 pub(super) fn tables() -> Linear {
-    Linear::new(hash4, hash6)
+    Linear::new(hash4, hash6, [0; KEY])
 }

@@ -4,23 +4,65 @@
 //! look-up a byte. The tables are made by asking the function itself, bit by bit, so they cannot
 //! differ from it.
 
+use super::toeplitz::{self, KEY};
+use super::{Algorithm, Choice, crc32};
 use std::fmt;
+use std::sync::Arc;
 
 /// Bytes of an IPv4 flow: source, destination, source port, destination port, protocol.
 pub(super) const FOUR: usize = 13;
 /// Bytes of an IPv6 flow, in the same order.
 pub(super) const SIX: usize = 37;
 
-/// One linear hash.
+/// One linear hash. Of `toeplitz` with the key that it has, else zeros.
 #[derive(PartialEq, Eq)]
 pub(super) struct Linear {
     four: Box<[[u32; 256]; FOUR]>,
     six: Box<[[u32; 256]; SIX]>,
+    pub(super) key: [u8; KEY],
 }
 
 impl fmt::Debug for Linear {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("Linear")
+    }
+}
+
+/// The key and the tables of an algorithm that hardware knows. They are long in the making (the
+/// search for a key of `toeplitz` takes half a millisecond, and now and then several), and those of
+/// one algorithm and seed are the same in all settings.
+#[derive(Clone, Debug)]
+pub struct Tables {
+    pub(super) of: (Algorithm, u32),
+    pub(super) linear: Arc<Linear>,
+}
+
+impl Tables {
+    /// Which tables `choice` needs: algorithm and seed; none with the mixer.
+    pub fn name(choice: &Choice) -> Option<(Algorithm, u32)> {
+        match choice.algorithm {
+            Algorithm::Mix => None,
+            Algorithm::Toeplitz => Some((Algorithm::Toeplitz, choice.seed)),
+            Algorithm::Crc32 => Some((Algorithm::Crc32, 0)),
+        }
+    }
+
+    /// These are those that `choice` needs.
+    pub fn fits(&self, choice: &Choice) -> bool {
+        Some(self.of) == Tables::name(choice)
+    }
+
+    /// Those that `choice` needs.
+    pub fn new(choice: &Choice) -> Option<Self> {
+        let of = Tables::name(choice)?;
+        let linear = match choice.algorithm {
+            Algorithm::Crc32 => crc32::tables(),
+            _ => toeplitz::tables(&toeplitz::key(choice.seed)),
+        };
+        Some(Tables {
+            of,
+            linear: Arc::new(linear),
+        })
     }
 }
 
@@ -44,11 +86,16 @@ fn sum<const N: usize>(tables: &[[u32; 256]; N], bytes: [u8; N]) -> u32 {
 }
 
 impl Linear {
-    /// Tables for `four` and `six`, both linear.
-    pub(super) fn new(four: impl Fn(&[u8; FOUR]) -> u32, six: impl Fn(&[u8; SIX]) -> u32) -> Self {
+    /// Tables for `four` and `six`, both linear, and what they are by.
+    pub(super) fn new(
+        four: impl Fn(&[u8; FOUR]) -> u32,
+        six: impl Fn(&[u8; SIX]) -> u32,
+        key: [u8; KEY],
+    ) -> Self {
         Linear {
             four: tables(four),
             six: tables(six),
+            key,
         }
     }
 

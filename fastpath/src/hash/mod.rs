@@ -29,6 +29,7 @@ pub mod toeplitz;
 
 pub use field::{Field, Fields};
 pub use key::{FlowKey, Tuple};
+pub use linear::Tables;
 pub use policy::{Policy, Profile};
 pub use settings::Settings;
 pub use symmetry::{Asymmetry, Caveat};

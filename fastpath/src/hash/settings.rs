@@ -1,9 +1,9 @@
 //! What the operator chose, ready for use: masks, keys, tables.
 
-use super::linear::Linear;
+use super::linear::{Linear, Tables};
 use super::mix::{self, wide};
 use super::symmetry::PAIRS;
-use super::{Algorithm, Choice, Field, Fields, FlowKey, Rest, Rss, crc32, toeplitz};
+use super::{Algorithm, Choice, Field, Fields, FlowKey, Rest, Rss};
 use std::sync::Arc;
 
 /// What the operator chose, and what follows from it. Built by [`Settings::new`] alone, so that the
@@ -46,16 +46,19 @@ const fn all64(on: bool) -> u64 {
 impl Settings {
     /// Settings ready for use.
     pub fn new(choice: Choice) -> Self {
+        Settings::with(choice, Tables::new(&choice).as_ref())
+    }
+
+    /// The same with `tables` that were made before; made anew if they are not those of `choice`.
+    pub fn with(choice: Choice, tables: Option<&Tables>) -> Self {
+        if tables.map(|t| t.of) != Tables::name(&choice) {
+            return Settings::new(choice);
+        }
         let fields = choice.fields;
         let alike = PAIRS.iter().all(|(a, b)| fields.has(*a) == fields.has(*b));
         let algorithm = choice.algorithm;
         let on = |field| all64(fields.has(field));
         let deep = Field::ALL.iter().any(|f| f.is_deep() && fields.has(*f));
-        let linear = match algorithm {
-            Algorithm::Mix => None,
-            Algorithm::Toeplitz => Some(toeplitz::tables(&toeplitz::key(choice.seed))),
-            Algorithm::Crc32 => Some(crc32::tables()),
-        };
         let beyond = algorithm == Algorithm::Toeplitz && fields.has(Field::IpProtocol);
         let folded4 = beyond || deep || fields.has(Field::IngressInterface);
         let deep_keys: [u64; 6] = std::array::from_fn(|i| mix::key(choice.seed, i as u64 + 8));
@@ -69,7 +72,7 @@ impl Settings {
             protocol: on(Field::IpProtocol) as u8,
             rest: on(Field::Ipv6Label) & 0x000f_ffff | on(Field::IngressInterface) << 32,
             keys: std::array::from_fn(|i| mix::key(choice.seed, i as u64)),
-            linear: linear.map(Arc::new),
+            linear: tables.map(|t| Arc::clone(&t.linear)),
             folded4,
             folded6: folded4 || fields.has(Field::Ipv6Label),
             rss: 0,
@@ -158,8 +161,9 @@ impl Settings {
         let addresses = has(Field::SourceIp) && has(Field::DestinationIp);
         let ports = has(Field::SourcePort) == has(Field::DestinationPort);
         let fits = self.choice.algorithm == Algorithm::Toeplitz && addresses && ports;
-        fits.then(|| Rss {
-            key: toeplitz::key(self.choice.seed),
+        let linear = self.linear.as_ref().filter(|_| fits)?;
+        Some(Rss {
+            key: linear.key,
             source_ip: true,
             destination_ip: true,
             source_port: has(Field::SourcePort),

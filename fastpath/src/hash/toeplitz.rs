@@ -107,5 +107,9 @@ pub const fn is_covered(protocol: u8) -> bool {
 
 pub(super) fn tables(key: &[u8; KEY]) -> Linear {
     // The protocol, last of a flow's bytes, is not hashed.
-    Linear::new(|flow| hash(key, &flow[..12]), |flow| hash(key, &flow[..36]))
+    Linear::new(
+        |flow| hash(key, &flow[..12]),
+        |flow| hash(key, &flow[..36]),
+        *key,
+    )
 }

@@ -268,6 +268,27 @@ fn rss_numbers_tell_what_a_nic_must_know_apart() {
     assert_eq!(Settings::default().rss_id(), 0);
 }
 
+#[test]
+fn tables_made_before_are_those_of_the_choice_or_not_taken() {
+    let choice = |algorithm, seed| Choice {
+        algorithm,
+        seed,
+        ..Choice::default()
+    };
+    let all = Algorithm::ALL.map(|a| [1, 2].map(|seed| choice(a, seed)));
+    let made: Vec<_> = all.iter().flatten().filter_map(Tables::new).collect();
+    for choice in all.into_iter().flatten() {
+        let wanted = Settings::new(choice);
+        assert_eq!(Settings::with(choice, None), wanted);
+        for tables in &made {
+            let settings = Settings::with(choice, Some(tables));
+            assert_eq!((&settings, settings.rss()), (&wanted, wanted.rss()));
+        }
+    }
+    let key = |seed| with(Algorithm::Toeplitz, Fields::default(), true, seed).rss();
+    assert_eq!(key(2).map(|r| r.key), Some(toeplitz::key(2)));
+}
+
 /// Keys must not change between releases: flows would move.
 #[test]
 fn golden_keys() {
