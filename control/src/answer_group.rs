@@ -15,13 +15,25 @@ pub(crate) const LATELY: Duration = Duration::from_secs(10);
 
 impl<L: LpmWrite> Control<L> {
     pub(crate) fn show_group(&self, query: &GroupQuery, now: Instant) -> Result<Vec<Group>, Error> {
+        // Before anything is done for it.
+        if let Some(id) = query
+            .id
+            .filter(|id| self.plan.groups.get(GroupId(*id)).is_none())
+        {
+            return Err(error(
+                format!("group {id}"),
+                "show",
+                "there is no such group".into(),
+                Some("`evenpath show group` lists them"),
+            ));
+        }
         let mut fpm_ids: HashMap<SetId, Vec<u32>> = HashMap::new();
         for (id, set) in self.objects.sets() {
             fpm_ids.entry(set).or_default().push(id);
         }
         let wanted = |g: &GroupId| query.id.is_none_or(|id| g.0 == id);
         let groups = self.plan.groups.iter().filter(|(g, _)| wanted(g));
-        let flows = self.flows_now(now);
+        let flows = self.sampled_flows(now);
         let mut groups: Vec<Group> = groups
             .map(|(g, group)| {
                 let mut fpm_ids = fpm_ids.get(&group.set).cloned().unwrap_or_default();
@@ -47,18 +59,7 @@ impl<L: LpmWrite> Control<L> {
             })
             .collect();
         groups.sort_unstable_by_key(|g| g.id);
-        match query.id {
-            Some(id) if groups.is_empty() => {
-                let cause = "there is no such group".into();
-                Err(error(
-                    format!("group {id}"),
-                    "show",
-                    cause,
-                    Some("`evenpath show group` lists them"),
-                ))
-            }
-            _ => Ok(groups),
-        }
+        Ok(groups)
     }
 
     /// The buckets of a group one by one.

@@ -12,7 +12,6 @@ use crate::moves::Flows;
 use crate::quota::{self, Ppm};
 use fastpath::table::{GroupId, LpmWrite};
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 /// Below this the flows of a group do not come out evenly by chance: one in a thousand times.
 const UNLIKELY: f64 = 0.001;
@@ -162,11 +161,6 @@ impl<L: LpmWrite> Control<L> {
             Verdict::Even
         };
         Some(balance)
-    }
-
-    /// [`Control::balance`] of every group, by the samples of now.
-    pub(crate) fn flows_now(&self, now: Instant) -> Flows {
-        self.sampled_flows(now)
     }
 }
 

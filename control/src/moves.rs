@@ -9,7 +9,7 @@ use fastpath::hash::{Field, Fields, FlowKey, Policy, Tuple};
 use fastpath::software::flow::Piece;
 use fastpath::software::parse::{Described, describe};
 use fastpath::software::{lookup, select};
-use fastpath::table::sample::Sample;
+use fastpath::table::sample::{Frames, Sample};
 use fastpath::table::{AdjacencyId, GroupId, LpmWrite};
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -242,8 +242,10 @@ impl<L: LpmWrite> Control<L> {
         let view = self.plan.dplane.view();
         let tables = self.plan.dplane.tables();
         let mut flows = HashMap::<_, Seen>::new();
+        let policies = (&view.hash, (view.hash != *next).then_some(next));
+        let mut frames = [0, 0xff].map(Frames::new);
         for sample in self.samples.recent(now) {
-            let Some((old, new)) = self.described(sample, &view.hash, next) else {
+            let Some((old, new)) = self.described(sample, &mut frames, policies) else {
                 moves.packets_unjudged += 1;
                 continue;
             };
@@ -283,22 +285,24 @@ impl<L: LpmWrite> Control<L> {
         flows
     }
 
-    /// The packet under both policies; `None` if more of it matters than was kept.
+    /// The packet under both policies, if there is another one; `None` if more of it matters than was
+    /// kept: then it is not the same with one filler as with the other.
     #[allow(clippy::type_complexity, reason = "two results of one function")]
     fn described(
         &self,
         sample: &Sample,
-        old: &Policy,
-        new: &Policy,
+        [zeros, ones]: &mut [Frames; 2],
+        (old, new): (&Policy, Option<&Policy>),
     ) -> Option<(Result<Described, ()>, Result<Described, ()>)> {
         let view = self.plan.dplane.view();
         let facts = view.ports.get(usize::from(sample.port.0))?;
-        let both = |filler| {
-            let frame = sample.frame(filler);
-            [old, new].map(|policy| describe(&frame, sample.port, facts, policy).map_err(|_| ()))
+        let both = |frame: &[u8]| {
+            let by = |policy| describe(frame, sample.port, facts, policy).map_err(|_| ());
+            let now = by(old);
+            (now, new.map_or(now, by))
         };
-        let [a, b] = both(0);
-        (!sample.is_cut() || both(0xff) == [a, b]).then_some((a, b))
+        let found = both(zeros.of(sample));
+        (!sample.is_cut() || both(ones.of(sample)) == found).then_some(found)
     }
 
     fn place(&self, group: GroupId, taken: Option<AdjacencyId>) -> Place {

@@ -53,9 +53,37 @@ impl Sample {
 
     /// A frame of the length that it had, with `filler` for what was not kept.
     pub fn frame(&self, filler: u8) -> Vec<u8> {
-        let mut frame = self.kept().to_vec();
-        frame.resize(self.length as usize, filler);
-        frame
+        Frames::new(filler).of(self).to_vec()
+    }
+}
+
+/// Frames of samples one after another, in one buffer: what was kept is all that is written for each.
+#[derive(Debug)]
+pub struct Frames {
+    bytes: Vec<u8>,
+    filler: u8,
+}
+
+impl Frames {
+    /// With `filler` for what was not kept.
+    pub fn new(filler: u8) -> Self {
+        Frames {
+            bytes: Vec::new(),
+            filler,
+        }
+    }
+
+    /// The frame of `sample`, of the length that it had.
+    pub fn of(&mut self, sample: &Sample) -> &[u8] {
+        let length = sample.length as usize;
+        if self.bytes.len() < length.max(KEPT) {
+            self.bytes.resize(length.max(KEPT), self.filler);
+        }
+        // Behind what was kept stands the filler; a frame that was kept whole ends there.
+        for (to, from) in self.bytes.iter_mut().zip(sample.kept()) {
+            *to = *from;
+        }
+        self.bytes.get(..length).unwrap_or_default()
     }
 }
 
@@ -99,5 +127,23 @@ impl Samples {
     /// Takes the sample that has waited longest.
     pub fn take(&self) -> Option<Sample> {
         self.queue.pop()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_has_its_length_and_nothing_of_the_one_before() {
+        let mut frames = Frames::new(0xff);
+        for length in [0, 60, KEPT, KEPT + 1, 1514, 61, 9000, 1500, KEPT - 1] {
+            let frame: Vec<u8> = (0..length).map(|i| i as u8 ^ length as u8).collect();
+            let sample = Sample::new(&frame, PortId(1), 1);
+            let mut wanted = frame.clone();
+            wanted.iter_mut().skip(KEPT).for_each(|b| *b = 0xff);
+            assert_eq!(frames.of(&sample), wanted, "{length}");
+            assert_eq!(sample.frame(0xff), wanted);
+        }
     }
 }
