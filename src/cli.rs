@@ -1,11 +1,14 @@
 //! The command line: what can be asked for, and its help.
 
+pub mod bench;
 mod calc;
 mod groups;
 mod protocol;
 
+pub use bench::Bench;
 pub use calc::{Calc, arguments, is_ecmpcalc, wrong as calc_error};
 
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use control::api::Request;
 use control::api::message::{GroupQuery, RouteQuery};
@@ -36,6 +39,16 @@ pub struct Cli {
     pub socket: PathBuf,
 }
 
+/// An error with the usage of `command`.
+fn wrong(command: &str, kind: ErrorKind, words: &str) -> clap::Error {
+    let mut all = <Cli as clap::CommandFactory>::command();
+    all.build();
+    match all.find_subcommand_mut(command) {
+        Some(command) => command.error(kind, words),
+        None => clap::Error::raw(kind, words),
+    }
+}
+
 /// What can be done.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -56,6 +69,8 @@ pub enum Command {
     Drain(Drain),
     /// Let a drained next hop back in.
     Undrain(Undrain),
+    /// Measure how many packets a second the workers forward.
+    Bench(Box<Bench>),
     /// Say which port and next hop a flow takes.
     Calc(Box<Calc>),
     /// Act on the FPM session.

@@ -1,6 +1,7 @@
 //! `evenpath`: composition root.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod calc;
 mod cli;
 mod config;
@@ -15,6 +16,7 @@ mod run;
 mod set;
 mod show;
 mod table;
+mod team;
 
 use clap::Parser;
 use cli::{Cli, Command};
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         Command::Config(command) => config::config(command, cli.json),
         Command::Run(arguments) => run::run(arguments),
         Command::Replay(arguments) => replay::replay(arguments, cli.json),
+        Command::Bench(what) => bench::bench(what, cli.json),
         Command::Show(what) => show::show(what, &cli.socket, cli.json),
         Command::Set(what) => set::set(what, &cli.socket, cli.json),
         Command::Calc(flow) => calc::calc(flow, &cli.socket, cli.json),

@@ -1,6 +1,5 @@
 //! `evenpath calc`: the flags of cl-ecmpcalc and ours.
 
-use super::Cli;
 use super::groups::GroupOf;
 use super::protocol::{Protocol, has_ports};
 use clap::{Args, error::ErrorKind};
@@ -239,12 +238,7 @@ pub fn arguments(all: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
 
 /// An error with the usage of `calc`.
 pub fn wrong(kind: ErrorKind, words: &str) -> clap::Error {
-    let mut command = <Cli as clap::CommandFactory>::command();
-    command.build();
-    match command.find_subcommand_mut("calc") {
-        Some(calc) => calc.error(kind, words),
-        None => clap::Error::raw(kind, words),
-    }
+    super::wrong("calc", kind, words)
 }
 
 impl Calc {

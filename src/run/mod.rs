@@ -4,11 +4,11 @@ mod desk;
 mod feeds;
 mod keeper;
 mod ports;
-mod team;
 
 use crate::cli::Run;
 use crate::output::{Done, Failure};
 use crate::plane;
+use crate::team::Team;
 use control::config::{Config, Kernel};
 use control::control::Control;
 use control::event::Noticed;
@@ -27,7 +27,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
-use team::Team;
 
 /// Unresolved destinations that may wait for control.
 const GLEANS: usize = 1024;
@@ -112,16 +111,20 @@ pub fn run(arguments: &Run) -> Done {
             gleans: &gleans,
             layout: &layout,
             icmp_rate: config.icmp.rate,
-            stop: &halt,
         };
-        let started = team.start(scope, shares);
+        let (halt, stats) = (&halt, &stats);
+        let started = team.start(scope, shares, move |number, worker| {
+            drop(worker.run(halt));
+            let received = stats[number].snapshot().received_total();
+            log::info!("worker {number}: stopped: {received} packets received");
+        });
         if started.is_ok() {
             log::info!("running: {}, {workers} worker(s)", config.summary());
             Desk::new(inbox, feeds, keeper, &mut ports, &gleans).serve(&mut control, &sides, &stop);
         }
         stop.store(true, Ordering::Relaxed);
         halt.store(true, Ordering::Relaxed);
-        started
+        started.map(|_| ())
     });
     log::info!("stopped");
     done.map(|()| ExitCode::SUCCESS)

@@ -12,7 +12,7 @@ use std::marker::PhantomData;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use super::mbuf::Mbuf;
-use crate::software::burst::{Burst, RxQueue as Receive, TxQueue as Transmit};
+use crate::software::burst::{BURST, Burst, RxQueue as Receive, TxQueue as Transmit};
 
 /// The entry of `port` in DPDK's array of burst functions.
 #[inline(always)]
@@ -50,6 +50,8 @@ unsafe fn callback(callbacks: *mut *mut c_void, queue: u16) -> *mut c_void {
 pub struct RxQueue<'p> {
     port: u16,
     queue: u16,
+    /// The most that a poll takes.
+    most: u16,
     refused: u64,
     /// The port lives and stays started; Send, not Sync.
     _port: PhantomData<(&'p (), Cell<()>)>,
@@ -85,9 +87,15 @@ impl RxQueue<'_> {
         RxQueue {
             port,
             queue,
+            most: BURST as u16,
             refused: 0,
             _port: PhantomData,
         }
+    }
+
+    /// From now on a poll takes at most `most` packets, at least one.
+    pub fn limit(&mut self, most: u16) {
+        self.most = most.clamp(1, BURST as u16);
     }
 
     /// How many packets came in more than one buffer and were dropped: larger than the pool's data
@@ -156,7 +164,7 @@ impl Receive for RxQueue<'_> {
     #[inline]
     fn poll(&mut self, burst: &mut Burst<Mbuf>) {
         let spare = burst.spare();
-        let (into, room) = (spare.as_mut_ptr(), spare.len() as u16);
+        let (into, room) = (spare.as_mut_ptr(), self.most.min(spare.len() as u16));
         // SAFETY: `Mbuf` is a transparent pointer to an mbuf, and there are `room` places.
         let received = usize::from(unsafe { self.receive(into.cast(), room) });
         let before = burst.len();

@@ -110,6 +110,13 @@ impl<T: TxQueue, A: Allocator<Frame = T::Frame>> Outputs<T, A> {
         outputs
     }
 
+    /// The queues to the wire.
+    pub(super) fn network_queues(&mut self) -> Vec<(PortId, &mut T)> {
+        let all = self.egress.iter_mut();
+        let network = all.filter(|egress| egress.role == Role::Network);
+        network.map(|e| (e.port, &mut e.queue)).collect()
+    }
+
     /// Sends what waits.
     #[inline]
     pub(super) fn flush(&mut self) {

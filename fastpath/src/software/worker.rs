@@ -113,6 +113,11 @@ where
         self
     }
 
+    /// Its queues, for whoever moves packets by them between two turns: the floor of `bench`.
+    pub fn queues(&mut self) -> (&mut [Attached<R>], Vec<(PortId, &mut T)>) {
+        (&mut self.receive, self.outputs.network_queues())
+    }
+
     /// How many packets wait for their neighbors, or for the first fragment.
     pub fn waiting(&self) -> usize {
         self.outputs.hold.len() + self.outputs.fragments.len()

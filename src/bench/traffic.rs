@@ -1,0 +1,168 @@
+//! The packets of a measurement: UDP, each flow to one destination.
+
+use super::prefixes::{Random, inside};
+use control::prefix::Prefix;
+use fastpath::wire::checksum::checksum;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+
+/// Where packets come from: the hosts of 10.0.0.0/8 and fd00::/64.
+const SOURCES: u8 = 10;
+const HOP_LIMIT: u8 = 64;
+const UDP: u8 = 17;
+
+/// The addresses in the frames' Ethernet headers: ours, and the sender's.
+#[derive(Clone, Copy, Debug)]
+pub struct Macs {
+    /// The port's.
+    pub own: [u8; 6],
+    /// Whoever sends.
+    pub sender: [u8; 6],
+}
+
+/// A frame of `length` bytes, without check sequence.
+fn frame(macs: Macs, destination: IpAddr, length: usize, random: &mut Random) -> Vec<u8> {
+    let mut out = [macs.own, macs.sender].concat();
+    let word = random.word();
+    let host = word as u32 & 0x00ff_ffff;
+    match destination {
+        IpAddr::V4(to) => {
+            let len = (length - 14) as u16;
+            let from = Ipv4Addr::from_bits(u32::from(SOURCES) << 24 | host);
+            let mut header = vec![0x45, 0];
+            header.extend(len.to_be_bytes());
+            header.extend([0, 0, 0x40, 0, HOP_LIMIT, UDP, 0, 0]);
+            header.extend([from, to].iter().flat_map(Ipv4Addr::octets));
+            let sum = checksum(&header);
+            header[10..12].copy_from_slice(&sum.to_be_bytes());
+            out.extend([8, 0]);
+            out.extend(header);
+        }
+        IpAddr::V6(to) => {
+            let len = (length - 54) as u16;
+            let from = Ipv6Addr::from_bits(0xfd00 << 112 | u128::from(host));
+            out.extend([0x86, 0xdd, 0x60, 0, 0, 0]);
+            out.extend(len.to_be_bytes());
+            out.extend([UDP, HOP_LIMIT]);
+            out.extend([from, to].iter().flat_map(Ipv6Addr::octets));
+        }
+    }
+    let udp = (length - out.len()) as u16;
+    let [.., a, b, c, d] = word.to_be_bytes();
+    let high = (word >> 32) as u16 | 1024;
+    out.extend(high.to_be_bytes());
+    out.extend([a ^ c, b ^ d]);
+    out.extend(udp.to_be_bytes());
+    out.extend([0, 0]);
+    out.resize(length, 0);
+    out
+}
+
+/// A folder for as long as this lives.
+#[derive(Debug)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// A new one among the temporary files.
+    pub fn new() -> io::Result<Self> {
+        let path = std::env::temp_dir().join(format!("evenpath-bench-{}", std::process::id()));
+        std::fs::create_dir(&path)?;
+        Ok(Folder(path))
+    }
+
+    /// Its place.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if let Err(cause) = std::fs::remove_dir_all(&self.0) {
+            log::warn!("{}: remove: {cause}", self.0.display());
+        }
+    }
+}
+
+/// Which flows there are.
+#[derive(Clone, Copy, Debug)]
+pub struct Flows {
+    /// How many.
+    pub count: u32,
+    /// Bytes of a frame without check sequence.
+    pub length: u16,
+    /// In so many files, dealt in turn.
+    pub files: u16,
+}
+
+/// Writes the packets as pcap files to `folder`; flow `i` goes to an address of the `i`th of
+/// `prefixes`, from the first on again behind the last.
+pub fn write(
+    folder: &Folder,
+    flows: Flows,
+    prefixes: &[Prefix],
+    macs: Macs,
+    random: &mut Random,
+) -> io::Result<Vec<PathBuf>> {
+    let paths = (0..flows.files).map(|n| folder.path().join(format!("{n}.pcap")));
+    let paths: Vec<_> = paths.collect();
+    let files = paths.iter().map(File::create);
+    let files = files.map(|file| file.map(BufWriter::new));
+    let mut files: Vec<_> = files.collect::<io::Result<_>>()?;
+    for file in &mut files {
+        // Magic of microseconds, version 2.4, snap length, Ethernet.
+        let head = [0xa1b2_c3d4u32, 2 | 4 << 16, 0, 0, 65_535, 1];
+        file.write_all(&head.map(u32::to_ne_bytes).concat())?;
+    }
+    let length = u32::from(flows.length);
+    let count = flows.count as usize;
+    for (i, prefix) in prefixes.iter().cycle().take(count).enumerate() {
+        let destination = inside(*prefix, random);
+        let bytes = frame(macs, destination, length as usize, random);
+        let file = i % files.len();
+        let head = [0, i as u32 % 1_000_000, length, length];
+        files[file].write_all(&head.map(u32::to_ne_bytes).concat())?;
+        files[file].write_all(&bytes)?;
+    }
+    files.iter_mut().try_for_each(Write::flush)?;
+    Ok(paths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fastpath::hash::Policy;
+    use fastpath::software::parse::describe;
+    use fastpath::table::{PortFacts, PortId};
+    use std::collections::HashSet;
+
+    #[test]
+    fn frames_are_sound_and_flows_differ() {
+        let own = [2, 0, 0, 0, 0, 1];
+        let macs = Macs {
+            own,
+            sender: [2, 0, 0, 0, 0, 2],
+        };
+        let facts = PortFacts {
+            present: true,
+            mac: own,
+            ..PortFacts::ABSENT
+        };
+        for (to, length) in [("203.0.113.7", 60), ("2001:db8::7", 62)] {
+            let to: IpAddr = to.parse().unwrap();
+            let mut random = Random::new(5, 0);
+            let mut hashes = HashSet::new();
+            for _ in 0..1000 {
+                let bytes = frame(macs, to, length, &mut random);
+                assert_eq!(bytes.len(), length);
+                let found = describe(&bytes, PortId(0), &facts, &Policy::default()).unwrap();
+                assert_eq!((found.destination, found.l3), (to, 14));
+                assert_eq!(usize::from(found.len), length - 14);
+                hashes.insert(found.hash);
+            }
+            assert!(hashes.len() > 990, "{}", hashes.len());
+        }
+    }
+}

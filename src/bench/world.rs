@@ -1,0 +1,188 @@
+//! What forwards in a measurement: the configuration, and what zebra would say of the routes.
+
+use super::prefixes::{Random, prefixes};
+use super::traffic::Macs;
+use crate::cli::Bench;
+use crate::cli::bench::Device;
+use control::config::{self, Config, Cores, Kernel, Seed};
+use control::event::{Event, configured};
+use control::fpm::decode::{Hop, Message, Object, Route, RouteKind, Via};
+use control::fpm::{Batch, FpmEvent};
+use control::prefix::Prefix;
+use fastpath::table::PortId;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+/// Bytes of a buffer that a frame leaves free at least: tags.
+const SPARE: u16 = 24;
+/// Ids of next hop objects start here, those of groups behind the last next hop.
+const FIRST_ID: u32 = 1;
+/// `RTPROT_BGP`.
+const BGP: u8 = 186;
+
+/// A measurement's routes and next hops.
+#[derive(Debug)]
+pub struct World {
+    /// As `evenpath run` would read it.
+    pub config: Config,
+    /// Every route's prefix, in the order in which flows go to them.
+    pub prefixes: Vec<Prefix>,
+    /// Bytes that a packet buffer must hold.
+    pub data_room: u16,
+    nexthops: u32,
+    groups: u32,
+    members: u32,
+    /// Ports that nothing is sent by: the first ones.
+    inputs: u32,
+}
+
+/// Our address on a port, and the neighbor's number `i` there.
+fn mac(kind: u8, i: u32) -> [u8; 6] {
+    let [_, a, b, c] = i.to_be_bytes();
+    [2, kind, 0, a, b, c]
+}
+
+/// Addresses in the Ethernet headers of what comes in.
+pub fn macs() -> Macs {
+    Macs {
+        own: mac(0, 0),
+        sender: mac(1, 0),
+    }
+}
+
+/// The gateway of next hop `i`; next hops of both families have IPv4 gateways, as BGP unnumbered.
+fn gateway(i: u32) -> IpAddr {
+    // 100.64.0.0/10 (RFC 6598), which no flow goes to.
+    Ipv4Addr::from_bits(0x6440_0000 + 2 + i).into()
+}
+
+impl World {
+    /// That of `bench`.
+    pub fn new(bench: &Bench) -> Self {
+        let mut random = Random::new(bench.seed, 0);
+        let mut prefixes = prefixes(bench.is_v6(), bench.routes, &mut random);
+        random.shuffle(&mut prefixes);
+        let (members, groups) = (bench.members, bench.groups);
+        // Groups are windows over a ring of next hops, which must be larger than a window.
+        let nexthops = match groups {
+            1 => members,
+            _ => groups.max(members + 1),
+        };
+        let mut world = World {
+            config: Config::default(),
+            prefixes,
+            data_room: (bench.frame_size() + SPARE).next_multiple_of(64).max(192),
+            nexthops,
+            groups,
+            members,
+            inputs: u32::from(bench.device == Device::Null),
+        };
+        world.configure(bench);
+        world
+    }
+
+    /// The port of next hop `i`, of `ports` that are sent by.
+    fn port_of(&self, i: u32, ports: u32) -> PortId {
+        PortId((self.inputs + i % ports) as u16)
+    }
+
+    fn configure(&mut self, bench: &Bench) {
+        let ports = u32::from(bench.ports);
+        let at: Vec<_> = (0..self.nexthops).map(|i| self.port_of(i, ports)).collect();
+        let config = &mut self.config;
+        config.hash.seed = Seed::Fixed(bench.seed);
+        config.fpm.enable = false;
+        config.resilient.enable = true;
+        config.resilient.buckets = bench.buckets;
+        let tables = &mut config.tables;
+        let (own, other) = if bench.is_v6() {
+            (&mut tables.routes_ipv6, &mut tables.routes_ipv4)
+        } else {
+            (&mut tables.routes_ipv4, &mut tables.routes_ipv6)
+        };
+        // Neighbors and connected prefixes take entries too, of IPv4.
+        (*own, *other) = (bench.routes.max(1024), 1024);
+        tables.routes_ipv4 += self.nexthops + 4 * ports;
+        let single = self.nexthops + ports;
+        tables.groups = (self.groups + single + 64).max(tables.groups);
+        tables.buckets = (self.groups * bench.buckets + single + 4096).max(tables.buckets);
+        tables.adjacencies = (self.nexthops + 256).max(tables.adjacencies);
+        for port in 0..ports + self.inputs {
+            config.ports.push(config::Port {
+                name: format!("p{port}"),
+                device: None,
+                kernel: Kernel::None,
+                mac: Some(mac(0, port)),
+                // Enough for every packet, and no more than fits a buffer.
+                mtu: Some(self.data_room - SPARE),
+                vlan: 0,
+            });
+        }
+        for (i, port) in (0..).zip(at) {
+            config.neighbors.push(config::Neighbor {
+                port,
+                address: gateway(i),
+                mac: mac(1, 1 + i),
+            });
+        }
+    }
+
+    /// Gives the ports their devices; `files` are the packets of each worker.
+    pub fn attach(&mut self, files: &[PathBuf], cores: &[usize]) {
+        let cores = cores.iter().map(|core| *core as u16).collect();
+        self.config.eal.cores = Cores::List(cores);
+        for (i, port) in self.config.ports.iter_mut().enumerate() {
+            let receives = i == 0;
+            let devargs = match receives {
+                true => {
+                    let files = files.iter().map(|f| format!("rx_pcap={},", f.display()));
+                    format!("net_pcap0,{}infinite_rx=1", files.collect::<String>())
+                }
+                false => format!("net_null{i},no-rx=1"),
+            };
+            port.device = Some(config::Device::Devargs(devargs));
+        }
+    }
+
+    /// What zebra says: next hops, groups, routes.
+    pub fn events(&self) -> [Event; 2] {
+        let ports = self.config.ports.len() as u32 - self.inputs;
+        let mut batch = Batch::default();
+        for i in 0..self.nexthops {
+            let hop = Hop {
+                gateway: Some(gateway(i)),
+                ifindex: configured(self.port_of(i, ports)),
+                onlink: true,
+                encap: false,
+            };
+            batch.put(Message::Nexthop(FIRST_ID + i, Object::Hop(hop)));
+        }
+        let first_group = FIRST_ID + self.nexthops;
+        for group in 0..self.groups {
+            let ids = (0..self.members).map(|m| FIRST_ID + (group + m) % self.nexthops);
+            let object = Object::Group {
+                members: ids.map(|id| (id, 1)).collect(),
+                resilient: None,
+            };
+            batch.put(Message::Nexthop(first_group + group, object));
+        }
+        for (i, prefix) in self.prefixes.iter().enumerate() {
+            let route = Route {
+                kind: RouteKind::Unicast,
+                protocol: BGP,
+                via: Via::Id(first_group + i as u32 % self.groups),
+                prefsrc: None,
+                mtu: 0,
+            };
+            batch.put(Message::Route(*prefix, route));
+        }
+        let peer = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+        [
+            Event::Fpm(FpmEvent::Connected {
+                connection: 1,
+                peer,
+            }),
+            Event::Fpm(FpmEvent::Batch(Box::new(batch))),
+        ]
+    }
+}

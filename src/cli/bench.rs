@@ -1,0 +1,187 @@
+//! `evenpath bench`: what is measured.
+
+use clap::error::ErrorKind;
+use clap::{Args, ValueEnum};
+
+/// Bytes of the frame check sequence, which a frame's size counts and no driver hands over.
+pub const CHECK_SEQUENCE: u16 = 4;
+
+/// `evenpath bench`.
+#[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "Needs neither root nor a NIC nor FRR. Tables, hash and workers are those of `evenpath run`; routes
+come as zebra would send them. The floor is the same queues polled and sent on, nothing looked at,
+in turns with the forwarding, on the same cores.
+
+Examples:
+  evenpath bench --routes 1000 --members 16
+  evenpath bench --routes 500000 --members 64 --ports 32 --duration 10 --json
+  evenpath bench --family 6 --routes 1000 --burst 4"
+)]
+pub struct Bench {
+    /// Prefixes, their lengths spread as in the Internet's tables: 1..1000000.
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub routes: u32,
+    /// Next hops of each group, equal weights: 1..1024.
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub members: u32,
+    /// Groups, each of other next hops; routes take them in turn: 1..32768.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=32_768))]
+    pub groups: u32,
+    /// Ports that the next hops are on, in turn; packets come in on the first: 1..32.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=32))]
+    pub ports: u16,
+    /// Flows, to destinations over all routes, each packet of another than the one before;
+    /// default: 4096, or as many as routes if that is more.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    pub flows: Option<u32>,
+    /// Bytes of a frame, its check sequence counted: 64..1518; of IPv6 and by default there: 66.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(64..=1518))]
+    pub frame_size: Option<u16>,
+    /// The most packets taken from a queue at once: 1..64.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub burst: u16,
+    /// IP version of routes and packets.
+    #[arg(long, value_name = "4|6", default_value_t = 4, value_parser = clap::value_parser!(u8).range(4..=6))]
+    pub family: u8,
+    /// Buckets of each group: a power of two from 64 to 4096.
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub buckets: u32,
+    /// Workers, one core each, the last ones of those there are: 1..64.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub workers: u16,
+    /// What the ports are.
+    #[arg(long, value_enum, default_value_t = Device::Pcap)]
+    pub device: Device,
+    /// Seconds of measuring, half of it the floor: 1..3600.
+    #[arg(long, value_name = "S", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub duration: u32,
+    /// What routes, flows and the hash are made from.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u32,
+}
+
+/// What the ports of a measurement are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Device {
+    /// net_pcap: a file read again and again; what is sent is freed.
+    Pcap,
+    /// Packets from net_pcap as above, sent to net_null.
+    Null,
+}
+
+impl Device {
+    /// The name of `--device`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Device::Pcap => "pcap",
+            Device::Null => "null",
+        }
+    }
+}
+
+impl Bench {
+    /// Flows.
+    pub fn flows(&self) -> u32 {
+        self.flows.unwrap_or(self.routes.max(4096))
+    }
+
+    /// Packets are IPv6.
+    pub fn is_v6(&self) -> bool {
+        self.family == 6
+    }
+
+    /// The smallest frame with a UDP packet in it, bytes, the check sequence counted.
+    fn smallest(&self) -> u16 {
+        if self.is_v6() { 66 } else { 64 }
+    }
+
+    /// Bytes of a frame, its check sequence counted.
+    pub fn frame_size(&self) -> u16 {
+        self.frame_size.unwrap_or(self.smallest())
+    }
+
+    /// What is wrong with the arguments together.
+    pub fn check(&self) -> Result<(), clap::Error> {
+        let wrong = |name: &str, value: u32, why: &str| {
+            let words = format!("invalid value '{value}' for '--{name} <N>': {why}");
+            Err(super::wrong("bench", ErrorKind::ValueValidation, &words))
+        };
+        if self.family == 5 {
+            return wrong("family", 5, "there are 4 and 6");
+        }
+        let size = self.frame_size();
+        if size < self.smallest() {
+            let why = format!("a UDP packet of IPv6 takes {} bytes", self.smallest());
+            return wrong("frame-size", size.into(), &why);
+        }
+        let allowed = control::config::Resilient::buckets_of(self.buckets.into());
+        if allowed.is_none_or(|buckets| buckets < self.members) {
+            let why = "expected a power of two from 64 to 4096, no less than the members";
+            return wrong("buckets", self.buckets, why);
+        }
+        if self.device == Device::Null && self.ports > 31 {
+            let why = "this device takes a port more, and DPDK has 32";
+            return wrong("ports", self.ports.into(), why);
+        }
+        if self.flows() < self.workers.into() {
+            let why = format!("each of {} workers needs one of its own", self.workers);
+            return wrong("flows", self.flows(), &why);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Cli, Command};
+    use super::*;
+    use clap::Parser;
+
+    fn parsed(arguments: &str) -> Result<Bench, String> {
+        let words = ["evenpath", "bench"].into_iter();
+        let cli = Cli::try_parse_from(words.chain(arguments.split_whitespace()));
+        match cli.map_err(|error| error.to_string())?.command {
+            Command::Bench(bench) => Ok(*bench),
+            other => Err(format!("{other:?}")),
+        }
+    }
+
+    #[test]
+    fn defaults_fit_the_family_and_the_routes() {
+        let plain = parsed("").unwrap();
+        assert_eq!((plain.flows(), plain.frame_size()), (4096, 64));
+        let large = parsed("--family 6 --routes 500000").unwrap();
+        assert_eq!((large.flows(), large.frame_size()), (500_000, 66));
+        assert!(plain.check().is_ok() && large.check().is_ok());
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_named() {
+        for (arguments, words) in [
+            ("--family 5", "'5' for '--family <N>'"),
+            (
+                "--family 6 --frame-size 65",
+                "'65' for '--frame-size <N>': a UDP packet of IPv6 takes 66",
+            ),
+            ("--buckets 100", "'100' for '--buckets <N>'"),
+            (
+                "--members 65",
+                "'64' for '--buckets <N>': expected a power of two",
+            ),
+            ("--workers 2 --flows 1", "'1' for '--flows <N>'"),
+            ("--device null --ports 32", "'32' for '--ports <N>'"),
+        ] {
+            let error = parsed(arguments).unwrap().check().unwrap_err();
+            assert!(error.to_string().contains(words), "{arguments}: {error}");
+            assert_eq!(error.exit_code(), 2);
+        }
+    }
+
+    #[test]
+    fn what_is_out_of_range_is_refused() {
+        for arguments in ["--routes 0", "--ports 33", "--burst 65", "--device eth0"] {
+            assert!(parsed(arguments).is_err(), "{arguments}");
+        }
+    }
+}
