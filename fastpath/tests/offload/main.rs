@@ -4,9 +4,12 @@
 #[path = "../fields/builder.rs"]
 #[allow(dead_code, reason = "this crate builds frames and takes none apart")]
 mod builder;
+mod faults;
 #[path = "../fields/packets.rs"]
 #[allow(dead_code, reason = "this crate builds frames and takes none apart")]
 mod frames;
+mod history;
+mod oracle;
 #[path = "../support/mod.rs"]
 mod support;
 mod traffic;
@@ -14,9 +17,10 @@ mod world;
 
 use fastpath::hardware::compile::Design;
 use fastpath::hardware::plan::Family;
-use fastpath::hardware::sim::Profile;
+use fastpath::hardware::sim::{Faults, Profile};
+use oracle::{Software, judge};
 use traffic::Random;
-use world::{PORTS, Setting, World, judge};
+use world::{PORTS, Setting, World};
 
 /// How many packets hardware forwarded, and how many there were, by family.
 #[derive(Debug, Default)]
@@ -25,9 +29,18 @@ struct Score {
     packets: [usize; 2],
 }
 
-fn check(world: &mut World, port: usize, frame: &[u8], score: &mut Score) {
-    let (software, hardware) = (world.software(port, frame), world.hardware(port, frame));
-    let forwarded = judge(frame, &software, &hardware)
+fn any(random: &mut Random, port: usize) -> Vec<u8> {
+    if random.one_in(3) {
+        random.plain(port)
+    } else {
+        random.frame(port)
+    }
+}
+
+/// Compares hardware with what software did, and counts.
+fn count(world: &mut World, (port, frame): (usize, &[u8]), software: &Software, score: &mut Score) {
+    let hardware = world.hardware(port, frame);
+    let forwarded = judge(frame, software, &hardware)
         .unwrap_or_else(|why| panic!("port {port}, {frame:02x?}: {why}"));
     let family = Family::ALL[usize::from(frame.get(12) == Some(&0x86))] as usize;
     score.packets[family] += 1;
@@ -50,12 +63,9 @@ fn histories(
         world.settle();
         for _ in 0..packets {
             let port = random.below(PORTS);
-            let frame = if random.one_in(3) {
-                random.plain(port)
-            } else {
-                random.frame(port)
-            };
-            check(&mut world, port, &frame, &mut score);
+            let frame = any(&mut random, port);
+            let software = world.software(port, &frame);
+            count(&mut world, (port, &frame), &software, &mut score);
         }
     }
     println!("{setting:?}: {score:?}");
@@ -66,37 +76,109 @@ fn histories(
     score
 }
 
+/// Every setting, and a NIC for it.
+const ALL: [(Setting, fn() -> Profile); 4] = [
+    (Setting::Transit(Design::Rows), Profile::bf3),
+    (Setting::Transit(Design::Rows), Profile::cx6dx),
+    (Setting::Transit(Design::Rss), Profile::cx7),
+    (Setting::Dpu, Profile::bf3),
+];
+
 fn is_used(score: &Score, family: Family) -> bool {
     score.forwarded[family as usize] * 20 > score.packets[family as usize]
 }
 
 #[test]
-fn transit_by_rows_equals_software() {
-    let setting = Setting::Transit(Design::Rows);
-    let score = histories(setting, &Profile::bf3(), (1, 300, 100));
-    assert!(
-        is_used(&score, Family::V4) && is_used(&score, Family::V6),
-        "{score:?}"
-    );
-    let score = histories(setting, &Profile::cx6dx(), (2, 300, 100));
-    assert!(is_used(&score, Family::V4), "{score:?}");
+fn whatever_the_plan_hardware_equals_software() {
+    for (seed, (setting, profile)) in ALL.into_iter().enumerate() {
+        let score = histories(setting, &profile(), (seed as u64, 150, 60));
+        let used = Family::ALL.iter().all(|f| is_used(&score, *f));
+        assert!(used, "{setting:?}: {score:?}");
+    }
 }
 
+/// A million packets, of which a part is checked against a whole worker too. More, if
+/// `EVENPATH_PACKETS` says so.
 #[test]
-fn transit_by_rss_equals_software() {
-    let setting = Setting::Transit(Design::Rss);
-    let score = histories(setting, &Profile::cx7(), (3, 300, 100));
-    assert!(
-        is_used(&score, Family::V4) && is_used(&score, Family::V6),
-        "{score:?}"
-    );
+fn a_million_packets() {
+    let wanted = std::env::var("EVENPATH_PACKETS").ok();
+    let wanted: usize = wanted.map_or(1_000_000, |n| n.parse().expect("a number of packets"));
+    let each = wanted.div_ceil(ALL.len());
+    let total: Vec<Score> = std::thread::scope(|scope| {
+        let threads =
+            ALL.map(|(setting, profile)| scope.spawn(move || many(setting, &profile(), each)));
+        threads.map(|t| t.join().unwrap()).into()
+    });
+    println!("{total:?}");
+    assert!(total.iter().flat_map(|s| s.packets).sum::<usize>() >= wanted);
+    let used = |score: &Score| Family::ALL.iter().all(|f| is_used(score, *f));
+    assert!(total.iter().all(used), "{total:?}");
 }
 
+fn many(setting: Setting, profile: &Profile, packets: usize) -> Score {
+    let mut random = Random(0x6d69_6c6c);
+    let mut score = Score::default();
+    let mut world = World::new(setting, profile);
+    random.plan(&mut world);
+    for n in 0..packets {
+        if n % 2_500 == 0 {
+            random.change(&mut world);
+            world.settle();
+        }
+        let port = random.below(PORTS);
+        let frame = any(&mut random, port);
+        let software = world.stages(port, &frame);
+        if n % 64 == 0 {
+            let whole = world.software(port, &frame);
+            let fragments = software.sent.first().is_some_and(|s| s.0 == usize::MAX);
+            assert!(software == whole || fragments, "{frame:02x?}");
+        }
+        count(&mut world, (port, &frame), &software, &mut score);
+    }
+    score
+}
+
+/// While operations are under way, packets go as before the change or as after it, or by software.
 #[test]
-fn a_dpu_equals_software() {
-    let score = histories(Setting::Dpu, &Profile::bf3(), (4, 300, 100));
-    assert!(
-        is_used(&score, Family::V4) && is_used(&score, Family::V6),
-        "{score:?}"
-    );
+fn between_two_plans_packets_go_by_one_of_them() {
+    for (seed, (setting, profile)) in ALL.into_iter().enumerate() {
+        let mut random = Random(0x7472_616e + seed as u64);
+        let mut world = World::new(setting, &profile());
+        random.plan(&mut world);
+        world.settle();
+        for nic in &mut world.nics {
+            nic.steering_mut().set_faults(Faults {
+                pace: Some(3),
+                ballast: 248,
+                ..Faults::default()
+            });
+        }
+        let mut forwarded = 0;
+        for _ in 0..60 {
+            let probes: Vec<_> = (0..40)
+                .map(|_| {
+                    let port = random.below(PORTS);
+                    let frame = random.plain(port);
+                    let before = world.stages(port, &frame);
+                    (port, frame, before)
+                })
+                .collect();
+            random.change(&mut world);
+            let after: Vec<_> = probes.iter().map(|p| world.stages(p.0, &p.1)).collect();
+            loop {
+                let busy = world.nics.iter_mut().fold(false, |b, nic| nic.turn() | b);
+                for ((port, frame, before), after) in probes.iter().zip(&after) {
+                    let hardware = world.hardware(*port, frame);
+                    let new = judge(frame, after, &hardware);
+                    let either = new.clone().or_else(|_| judge(frame, before, &hardware));
+                    forwarded += usize::from(either.unwrap_or_else(|why| panic!("{why}")));
+                    assert!(busy || new.is_ok(), "{new:?}");
+                }
+                if !busy {
+                    break;
+                }
+            }
+        }
+        assert!(forwarded > 1000, "{setting:?}: {forwarded}");
+    }
 }

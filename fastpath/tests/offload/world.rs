@@ -5,17 +5,16 @@ use fastpath::hardware::compile::{Config, Design, Hairpin, Role};
 use fastpath::hardware::engine::Engine;
 use fastpath::hardware::plan::{Change, Entry, Lead, NexthopId};
 use fastpath::hardware::program::{Rss, RssFields};
-use fastpath::hardware::sim::{Kind, Outcome, Profile, Sim};
+use fastpath::hardware::sim::{Kind, Profile, Sim};
 use fastpath::hash::Policy;
-use fastpath::software::heap::{HeapAllocator, HeapFrame, Wire, WireTx};
+use fastpath::software::heap::{HeapAllocator, Wire, WireTx};
 use fastpath::software::icmp::Limit;
 use fastpath::software::worker::{Attached, Gleans, Parts, Punts, Role as Side, Worker};
 use fastpath::table::group::Bucket;
 use fastpath::table::naive::NaiveLpm;
 use fastpath::table::stats::WorkerStats;
 use fastpath::table::{
-    Adjacency, AdjacencyId, DropReason, GroupId, GroupWord, LpmWrite, PortFacts, PortId, Tables,
-    View, Writer,
+    Adjacency, AdjacencyId, GroupId, GroupWord, LpmWrite, PortFacts, PortId, Tables, View, Writer,
 };
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -49,31 +48,15 @@ pub enum Setting {
     Dpu,
 }
 
-/// What software made of a frame.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Software {
-    pub sent: Vec<(usize, Vec<u8>)>,
-    pub punted: bool,
-    /// Not a frame of ours: another MAC address or VLAN, or cut within the Ethernet header.
-    pub not_for_us: bool,
-}
-
-/// What hardware made of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hardware {
-    pub outcome: Outcome,
-    pub frame: Vec<u8>,
-}
-
 pub struct World {
     pub setting: Setting,
-    worker: Worker<Wire, WireTx, HeapAllocator, NaiveLpm>,
-    writer: Writer<NaiveLpm>,
-    tables: Arc<Tables>,
-    stats: Arc<WorkerStats>,
-    gleans: Arc<Gleans>,
-    rx: Vec<Wire>,
-    tx: Vec<Wire>,
+    pub worker: Worker<Wire, WireTx, HeapAllocator, NaiveLpm>,
+    pub writer: Writer<NaiveLpm>,
+    pub tables: Arc<Tables>,
+    pub stats: Arc<WorkerStats>,
+    pub gleans: Arc<Gleans>,
+    pub rx: Vec<Wire>,
+    pub tx: Vec<Wire>,
     /// The NIC of each port; of a DPU the first is all ports'.
     pub nics: Vec<Engine<Sim>>,
     /// What the plan says now.
@@ -161,8 +144,14 @@ fn nic(setting: Setting, at: usize, profile: &Profile) -> Engine<Sim> {
 }
 
 impl World {
-    /// Ports and nothing else; not yet programmed.
+    /// Ports and nothing else; not yet programmed. NICs for all ports.
     pub fn new(setting: Setting, profile: &Profile) -> Self {
+        let count = if setting == Setting::Dpu { 1 } else { PORTS };
+        World::with_nics(setting, profile, count)
+    }
+
+    /// The same with NICs for the first `count` ports alone.
+    pub fn with_nics(setting: Setting, profile: &Profile, count: usize) -> Self {
         let tables = Arc::new(Tables::new(
             64,
             (8 + GROUPS as usize) * BUCKETS as usize,
@@ -210,7 +199,6 @@ impl World {
             icmp_limit: Limit::new(1, 0, || 0),
             punts: Punts::Count,
         });
-        let count = if setting == Setting::Dpu { 1 } else { PORTS };
         let mut world = World {
             setting,
             worker,
@@ -330,63 +318,5 @@ impl World {
             None => self.prefixes.remove(&(address, length)),
         };
         self.tell(&Change::Prefix(address, length, lead));
-    }
-
-    /// What software does with a frame.
-    pub fn software(&mut self, port: usize, frame: &[u8]) -> Software {
-        let before = self.stats.snapshot();
-        self.rx[port].put_frame(HeapFrame::new(frame));
-        while self.worker.turn() != 0 {}
-        while self.gleans.pop().is_some() {}
-        let after = self.stats.snapshot();
-        let sent = self.tx.iter().enumerate();
-        let dropped = |reason| after.dropped(reason) > before.dropped(reason);
-        let cut = frame.len() < 22 && dropped(DropReason::Truncated);
-        Software {
-            sent: sent
-                .flat_map(|(i, w)| w.take().into_iter().map(move |f| (i, f)))
-                .collect(),
-            punted: after.punted > before.punted,
-            not_for_us: cut || dropped(DropReason::NotForUs) || dropped(DropReason::UnknownVlan),
-        }
-    }
-
-    /// What hardware does with it.
-    pub fn hardware(&mut self, port: usize, frame: &[u8]) -> Hardware {
-        let at = if self.setting == Setting::Dpu {
-            0
-        } else {
-            port
-        };
-        let mut frame = frame.to_vec();
-        let sim = self.nics[at].steering_mut();
-        let outcome = sim.receive(PortId(port as u16), &mut frame);
-        Hardware { outcome, frame }
-    }
-}
-
-/// Whether hardware forwarded as software does, bit for bit, but that it does not cut off what
-/// follows an IP packet; or left the frame alone. True: it forwarded.
-pub fn judge(frame: &[u8], software: &Software, hardware: &Hardware) -> Result<bool, String> {
-    let left = hardware.frame == frame;
-    match hardware.outcome {
-        Outcome::Software { .. } if left => Ok(false),
-        Outcome::Kernel if left && (software.punted || software.not_for_us) => Ok(false),
-        Outcome::Sent(port) => match software.sent.as_slice() {
-            [(by, sent)] if *by == usize::from(port.0) => {
-                let same = hardware.frame.get(..sent.len()) == Some(&sent[..]);
-                let rest = hardware.frame.get(sent.len()..);
-                if same && rest.is_some() && rest == frame.get(sent.len()..) {
-                    Ok(true)
-                } else {
-                    Err(format!("sent {sent:02x?} and {:02x?}", hardware.frame))
-                }
-            }
-            sent => Err(format!(
-                "{:?} where software sent {sent:02x?}",
-                hardware.outcome
-            )),
-        },
-        outcome => Err(format!("{outcome:?}, left alone: {left}; {software:02x?}")),
     }
 }

@@ -196,7 +196,11 @@ impl Compiler {
             let mut members: Vec<NexthopId> = buckets.to_vec();
             members.sort_unstable();
             members.dedup();
-            lacks.extend(members.iter().filter_map(|m| self.sendable(*m).err()));
+            lacks.extend(
+                members
+                    .iter()
+                    .filter_map(|m| self.sendable(*m, family).err()),
+            );
         }
         if !lacks.is_empty() {
             return Aim::Software(lacks);
@@ -298,18 +302,13 @@ impl Compiler {
         hops.sort_unstable();
         hops.dedup();
         let rss = new.clone();
+        let is_missing = |h: &NexthopId| self.hop_ready(*h, family) != Some(true);
+        if hops.iter().any(is_missing) {
+            // A next hop without rules yet: as a new generation.
+            return false;
+        }
         for hop in &hops {
             self.acquire(*hop, family, id);
-        }
-        if hops
-            .iter()
-            .any(|h| self.hop_ready(*h, family) != Some(true))
-        {
-            // A next hop without rules yet: as a new generation.
-            for hop in hops {
-                self.release(hop, family, id);
-            }
-            return false;
         }
         let Some(live) = self.branch_mut(id, family).and_then(|b| b.live.as_mut()) else {
             return false;

@@ -40,14 +40,14 @@ pub(super) struct Hop {
     /// Of Design B: the queue pair that is its own.
     pub(super) hairpin: Option<Hairpin>,
     /// Of Design B: its rules that are on their way out.
-    pub(super) leaving: u32,
+    pub(super) leaving: [u32; 2],
 }
 
 impl Hop {
     /// Nothing is known of it and nobody uses it.
     fn is_unused(&self) -> bool {
         let sides = self.sides.iter().all(Option::is_none);
-        self.adjacency.is_none() && sides && self.leaving == 0 && self.hairpin.is_none()
+        self.adjacency.is_none() && sides && self.leaving == [0; 2] && self.hairpin.is_none()
     }
 }
 
@@ -57,7 +57,7 @@ fn number(mac: &[u8]) -> u64 {
 
 impl Compiler {
     /// Why hardware cannot send to a next hop; `Ok`: the port and the header to send with.
-    pub(super) fn sendable(&self, id: NexthopId) -> Result<Adjacency, Reason> {
+    pub(super) fn sendable(&self, id: NexthopId, family: Family) -> Result<Adjacency, Reason> {
         let hop = self.hops.get(&id);
         let adjacency = hop.and_then(|h| h.adjacency).ok_or(Reason::Down(id))?;
         if adjacency.disposition != Disposition::Forward {
@@ -76,8 +76,9 @@ impl Compiler {
             } => uplinks.contains(&port) || functions.contains(&port),
             Role::Transit { hairpins, .. } => match self.config.design {
                 Design::Rows => hairpins.iter().any(|h| h.egress == port),
-                Design::Rss => hop
-                    .is_some_and(|h| h.leaving == 0 && h.hairpin.is_some_and(|h| h.egress == port)),
+                Design::Rss => hop.is_some_and(|h| {
+                    h.leaving[family as usize] == 0 && h.hairpin.is_some_and(|h| h.egress == port)
+                }),
             },
         };
         if reaches {
@@ -163,7 +164,7 @@ impl Compiler {
                 self.counters -= u32::from(side.counts);
                 let mut cells: Vec<RuleId> = side.guards.into_values().collect();
                 cells.push(side.rule);
-                hop.leaving += u32::from(self.config.design == Design::Rss);
+                hop.leaving[at] += u32::from(self.config.design == Design::Rss);
                 self.retire(side.group, cells, side.tables);
             }
         }
@@ -218,7 +219,7 @@ impl Compiler {
     /// Looks again at what the rule of a next hop ought to do.
     pub(super) fn refresh_side(&mut self, id: NexthopId, family: Family) {
         let at = family as usize;
-        let sendable = self.sendable(id);
+        let sendable = self.sendable(id, family);
         let Some(side) = self.hops.get(&id).and_then(|h| h.sides[at].as_ref()) else {
             return;
         };
@@ -316,33 +317,36 @@ impl Compiler {
         let Some(port) = hop.adjacency.map(|a| a.port) else {
             return;
         };
-        if hop.hairpin.is_none() && hop.leaving == 0 {
+        if hop.hairpin.is_none() && hop.leaving == [0; 2] {
             let free = self.hairpins.iter().position(|h| h.egress == port);
             hop.hairpin = free.map(|at| self.hairpins.swap_remove(at));
         }
     }
 
     /// A rule of a next hop is no more; of Design B its queue pair may be another's.
-    pub(super) fn hop_gone(&mut self, id: NexthopId) {
-        let Some(hop) = self.hops.get_mut(&id).filter(|h| h.leaving > 0) else {
+    pub(super) fn hop_gone(&mut self, id: NexthopId, family: Family) {
+        let Some(hop) = self.hops.get_mut(&id) else {
             return;
         };
-        hop.leaving -= 1;
-        if hop.leaving > 0 || hop.sides.iter().any(Option::is_some) {
+        let leaving = &mut hop.leaving[family as usize];
+        if *leaving == 0 {
             return;
         }
-        self.hairpins.extend(hop.hairpin.take());
-        if hop.adjacency.is_none() {
-            self.hops.remove(&id);
+        *leaving -= 1;
+        let mut waiting = vec![id];
+        if hop.leaving == [0; 2] && hop.sides.iter().all(Option::is_none) {
+            self.hairpins.extend(hop.hairpin.take());
+            if hop.is_unused() {
+                self.hops.remove(&id);
+            }
+            let without = |(id, h): (&NexthopId, &Hop)| h.hairpin.is_none().then_some(*id);
+            waiting.extend(self.hops.iter().filter_map(without));
+            waiting.sort_unstable();
+            waiting.dedup();
         }
-        let without = |(id, h): (&NexthopId, &Hop)| h.hairpin.is_none().then_some(*id);
-        let mut waiting: Vec<NexthopId> = self.hops.iter().filter_map(without).collect();
-        waiting.sort_unstable();
         for id in waiting {
             self.assign_hairpin(id);
-            if self.sendable(id).is_ok() {
-                self.consider_all(id);
-            }
+            self.consider_all(id);
         }
     }
 

@@ -278,7 +278,7 @@ impl Compiler {
                 match kind {
                     Kind::Slot(slot) => self.slot_gone(slot),
                     Kind::Row(..) => self.row_gone(cell),
-                    Kind::Hop(id, _) => self.hop_gone(id),
+                    Kind::Hop(id, family) => self.hop_gone(id, family),
                     _ => {}
                 }
             }

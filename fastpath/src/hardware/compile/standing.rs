@@ -151,7 +151,7 @@ impl Compiler {
 
     /// Whether the rule of a next hop sends, and what else is to be said of it.
     fn hop_standing(&self, id: NexthopId, family: Family) -> Result<Option<Reason>, Reason> {
-        let adjacency = self.sendable(id)?;
+        let adjacency = self.sendable(id, family)?;
         let side = self
             .hops
             .get(&id)
