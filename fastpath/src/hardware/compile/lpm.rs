@@ -16,7 +16,7 @@ use super::Compiler;
 use super::frame::{KERNEL, LPM, SOFTWARE, leading, to};
 use super::ledger::{Kind, Slot};
 use crate::table::GroupId;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 /// Places: the length, and the rule if there is room for one.
@@ -34,7 +34,8 @@ struct Kept {
 pub(super) struct Lpm {
     plan: HashMap<(u128, u8), Lead>,
     kept: HashMap<(u128, u8), Kept>,
-    by_group: HashMap<GroupId, HashSet<(u128, u8)>>,
+    /// In order, so that the same plan gives the same program.
+    by_group: HashMap<GroupId, BTreeSet<(u128, u8)>>,
     tables: BTreeMap<u8, TableId>,
     /// Places that ought to be and are not.
     missing: BTreeSet<(u128, u8)>,
@@ -315,7 +316,8 @@ impl Compiler {
     /// All places: hash profiles have changed.
     pub(super) fn refresh_all(&mut self) {
         for family in Family::ALL {
-            let places: Vec<_> = self.lpm[family as usize].kept.keys().copied().collect();
+            let mut places: Vec<_> = self.lpm[family as usize].kept.keys().copied().collect();
+            places.sort_unstable();
             for place in places {
                 self.refresh_slot(family, place);
             }
