@@ -205,7 +205,7 @@ impl Settings {
 
     /// The hash of `key` when a NIC programmed as [`Settings::rss`] says found `rss`: what
     /// [`Settings::hash`] says, without computing the Toeplitz hash again. Only for packets that
-    /// [`toeplitz::is_covered`] names.
+    /// [`crate::hash::toeplitz::is_covered`] names.
     pub fn hash_with_rss(&self, key: &FlowKey, rss: u32) -> u32 {
         self.over(rss, key, &Rest::of(key))
     }
