@@ -21,11 +21,15 @@ BGP = {
 }
 
 
-def configure(node, unnumbered, nexthop_groups):
-    """Write the node's files under /run/frr/NODE, readable by FRR's user."""
+def configure(node, unnumbered, nexthop_groups, bgp=(), bfd=False):
+    """Write the node's files under /run/frr/NODE, readable by FRR's user. `bgp`: lines for `router bgp`; `bfd`: with BFD
+    between the dpu and its leaves."""
     folder = f"/run/frr/{node}"
     os.makedirs(folder, exist_ok=True)
-    texts = {"zebra": _zebra(node, nexthop_groups), "bgpd": _bgpd(node, unnumbered)}
+    texts = {"zebra": _zebra(node, nexthop_groups), "bgpd": _bgpd(node, unnumbered, bgp, bfd)}
+    if bfd:
+        # 3 x 100 ms: short enough to be well ahead of BGP's hold time, long enough for a busy machine
+        texts["bfdd"] = "bfd\n profile lab\n  detect-multiplier 3\n  receive-interval 100\n  transmit-interval 100\n exit\nexit\n"
     for daemon, text in texts.items():
         with open(f"{folder}/{daemon}.conf", "w") as file:
             file.write(f"hostname {node}\nlog file {folder}/{daemon}.log\nlog timestamp precision 6\n{text}")
@@ -54,7 +58,7 @@ def _zebra(node, nexthop_groups):
     return "\n".join(lines) + "\n"
 
 
-def _bgpd(node, unnumbered):
+def _bgpd(node, unnumbered, bgp, bfd):
     number, router_id, neighbors, networks = BGP[node]
     lines = [
         "bgp as-path access-list own seq 5 permit ^$",
@@ -67,6 +71,7 @@ def _bgpd(node, unnumbered):
         " bgp fast-external-failover",
         " coalesce-time 0",
         f" timers bgp {TIMERS}",
+        *(f" {line}" for line in bgp),
     ]
     active = {4: [], 6: []}
     for device, (address4, address6, remote) in neighbors.items():
@@ -80,6 +85,8 @@ def _bgpd(node, unnumbered):
             active[family].append((device, peer))
         for peer in sorted(set(peers.values())):
             lines += [f" neighbor {peer} timers connect 1", f" neighbor {peer} advertisement-interval 0"]
+            if bfd and "dpu" in (node, device):
+                lines.append(f" neighbor {peer} bfd profile lab")
     for family, name in ((4, "ipv4"), (6, "ipv6")):
         lines += [f" address-family {name} unicast", "  maximum-paths 64"]
         lines += [f"  network {each}" for each in networks if (":" in each) == (family == 6)]

@@ -76,13 +76,15 @@ class Lab:
 
     `plane`: "xdp" or "tap" run evenpath on ports of that kind; "exclusive" on devices that it has to itself, with taps of
     the ports' names for the kernel; "kernel" lets the dpu's kernel forward, for comparison. `cores`: as in `[eal]`. `hash`:
-    the lines of `[hash]` and the tables behind it. `tables`: more lines of `[tables]`.
+    the lines of `[hash]` and the tables behind it. `tables`: more lines of `[tables]`. `bgp`: {node: lines of its
+    `router bgp`}; `bfd`: BFD between the dpu and its leaves.
     """
 
     def __init__(self, plane="xdp", unnumbered=False, fabric_mtu=1500, nexthop_groups=True, cores="auto",
-                 hash="seed = 1\n", tables=""):
+                 hash="seed = 1\n", tables="", bgp=None, bfd=False):
         self.plane, self.unnumbered, self.nexthop_groups, self.cores = plane, unnumbered, nexthop_groups, cores
         self.hash, self.tables = hash, tables
+        self.bgp, self.bfd = bgp or {}, bfd
         self.daemons = {}  # (node, name) -> Popen
         self.logs = "/run/lab"
         os.makedirs(self.logs)
@@ -204,8 +206,11 @@ class Lab:
     def start_frr(self, nodes=frr.NODES):
         """FRR in `nodes`; returns at once, routes follow."""
         for node in nodes:
-            frr.configure(node, self.unnumbered, self.nexthop_groups)
+            bfd = self.bfd and node in ("dpu", "leaf1", "leaf2")
+            frr.configure(node, self.unnumbered, self.nexthop_groups, self.bgp.get(node, ()), bfd)
             for daemon in frr.DAEMONS:
+                if daemon == "bgpd" and bfd:
+                    self.start_daemon(node, "bfdd")
                 self.start_daemon(node, daemon)
         if "dpu" in nodes:
             self.start_daemon("dpu", "staticd")
@@ -213,6 +218,8 @@ class Lab:
 
     def start_daemon(self, node, daemon):
         """One FRR daemon of a node."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"/run/frr/{node}/{daemon}.vty")  # left by one that was killed
         process = self.spawn(node, daemon, *frr.command(node, daemon))
 
         def ready():

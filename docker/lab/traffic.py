@@ -114,12 +114,12 @@ class Account:
 class Traffic:
     """A steady stream of `flows` flows in both directions, from `start` to `stop`."""
 
-    def __init__(self, family=4, flows=1000, rate=2000):
+    def __init__(self, family=4, flows=1000, rate=2000, frames=1 << 18):
         self.family, self.flows, self.rate = family, flows, rate
         # a rectangle of ports: 25 on one side, the rest on the other
         self.width = 25 if flows % 25 == 0 else 1
-        self.rings = {device: Ring("server", device) for device in VIA}
-        self.rings["host"] = Ring("host", "eth0")
+        self.rings = {device: Ring("server", device, frames) for device in VIA}
+        self.rings["host"] = Ring("host", "eth0", frames)
         kind = socket.AF_INET if family == 4 else socket.AF_INET6
         with inside("host"):
             self.near = [self._socket(kind, HOST[family], SOURCE + i) for i in range(flows // self.width)]
