@@ -75,8 +75,9 @@ impl fmt::Display for Origin {
 /// The routes of an origin.
 #[derive(Debug)]
 struct Part {
-    /// Routes, with those kept.
+    /// Routes, with those kept; and how many of them the latest resync has brought.
     routes: u64,
+    fresh: u64,
     kept: HashSet<Prefix>,
     phase: Phase,
     /// How many of those that were kept came back.
@@ -89,6 +90,7 @@ impl Default for Part {
     fn default() -> Self {
         Part {
             routes: 0,
+            fresh: 0,
             kept: HashSet::new(),
             phase: Phase::Calm,
             back: 0,
@@ -145,17 +147,26 @@ impl Bridges {
         }
     }
 
-    /// There is one more route.
+    /// There is one more route, just told.
     pub fn more(&mut self, origin: Origin) {
-        self.parts.entry(origin).or_default().routes += 1;
+        let part = self.parts.entry(origin).or_default();
+        part.routes += 1;
+        part.fresh += 1;
     }
 
-    /// The route to `prefix` is replaced or gone.
-    pub fn less(&mut self, origin: Origin, prefix: Prefix) {
+    /// The route to `prefix` is replaced or gone; `fresh`: the latest resync had brought it.
+    pub fn less(&mut self, origin: Origin, prefix: Prefix, fresh: bool) {
         if let Some(part) = self.parts.get_mut(&origin) {
             part.routes -= 1;
+            part.fresh -= u64::from(fresh);
             part.kept.remove(&prefix);
         }
+    }
+
+    /// True when a resync has brought nothing of what some daemon had told before.
+    pub fn misses_all_of_one(&self) -> bool {
+        let mut parts = self.parts.iter();
+        parts.any(|(origin, part)| origin.restarts() && part.routes > 0 && part.fresh == 0)
     }
 
     /// True when the route to `prefix` is only kept.
@@ -239,6 +250,14 @@ impl Bridges {
     pub fn leave(&mut self) {
         for part in self.parts.values_mut() {
             part.end();
+        }
+    }
+
+    /// A resync begins.
+    pub fn resync(&mut self) {
+        self.leave();
+        for part in self.parts.values_mut() {
+            part.fresh = 0;
         }
     }
 

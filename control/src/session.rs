@@ -3,8 +3,9 @@
 //! A resync only adds: deletes that were missed are not sent again. So every route carries the
 //! number of the resync in which it was last seen, and what was not seen goes when the resync is
 //! over: when the sentinel route arrives (zebra sends it last) or after a time of quiet. A resync
-//! that brings back too little is held: after a restart of zebra alone only its own routes come,
-//! and those of BGP must stay until somebody says otherwise, or they come back after all.
+//! that brings back too little, or nothing of a protocol's family, is held: after a restart of zebra
+//! alone only its own routes come, and those of BGP must stay until somebody says otherwise, or they
+//! come back after all and then nothing more.
 
 use crate::config;
 use crate::fpm::batch::Counts;
@@ -80,6 +81,8 @@ pub struct Session {
     /// The sentinel came in this resync; and in the one before.
     sentinel_now: bool,
     sentinel_before: bool,
+    /// It was held, but enough has come back since.
+    enough: bool,
 }
 
 impl Session {
@@ -100,6 +103,7 @@ impl Session {
             last: now,
             sentinel_now: false,
             sentinel_before: false,
+            enough: false,
         }
     }
 
@@ -113,6 +117,7 @@ impl Session {
         self.base = routes;
         self.last = now;
         self.sentinel_before = std::mem::take(&mut self.sentinel_now);
+        self.enough = false;
     }
 
     /// Something came.
@@ -127,37 +132,40 @@ impl Session {
 
     /// When [`Session::verdict`] is to be asked next.
     pub fn deadline(&self) -> Option<Instant> {
-        let patience = if self.sentinel_before { PATIENCE } else { 1 };
-        let over = self.last + self.settle * patience;
-        (self.connected && self.phase == Phase::Filling).then_some(over)
+        let patience = match self.phase {
+            Phase::Filling if self.sentinel_before => PATIENCE,
+            Phase::Filling => 1,
+            // The others of those that come back one by one may be on their way.
+            Phase::Held if self.enough => 1,
+            _ => return None,
+        };
+        self.connected.then(|| self.last + self.settle * patience)
     }
 
-    /// What to do now that `missing` routes have not been seen again.
-    pub fn verdict(&mut self, missing: u64, now: Instant) -> Verdict {
-        let over = match self.phase {
-            Phase::Filling => {
-                self.sentinel_now || self.deadline().is_some_and(|deadline| now >= deadline)
-            }
-            // Routes may come back after all.
-            Phase::Held => self.connected,
-            Phase::Idle | Phase::Complete => false,
-        };
-        if !over {
-            return Verdict::Wait;
-        }
+    /// What to do now that `missing` routes have not been seen again, among them `all_of_one`: all
+    /// of some protocol's family.
+    pub fn verdict(&mut self, missing: u64, all_of_one: bool, now: Instant) -> Verdict {
         let back = self.base.saturating_sub(missing);
-        let too_few =
-            u128::from(back) * 100 < u128::from(self.base) * u128::from(self.hold_below_percent);
-        if too_few && (missing > HOLD_FLOOR || back == 0) {
-            let verdict = match self.phase {
-                Phase::Held => Verdict::Wait,
-                _ => Verdict::Hold,
-            };
-            self.phase = Phase::Held;
-            return verdict;
+        let share = u128::from(self.base) * u128::from(self.hold_below_percent);
+        let too_few = u128::from(back) * 100 < share && (missing > HOLD_FLOOR || back == 0);
+        let hold = (too_few || all_of_one) && self.hold_below_percent > 0;
+        self.enough = !hold;
+        let quiet = self.deadline().is_some_and(|deadline| now >= deadline);
+        match self.phase {
+            Phase::Filling if quiet || self.sentinel_now => {}
+            Phase::Held if quiet => {}
+            _ => return Verdict::Wait,
         }
-        self.phase = Phase::Complete;
-        Verdict::Sweep
+        match hold {
+            true => {
+                self.phase = Phase::Held;
+                Verdict::Hold
+            }
+            false => {
+                self.phase = Phase::Complete;
+                Verdict::Sweep
+            }
+        }
     }
 
     /// Somebody says that a held resync was right.
@@ -184,14 +192,14 @@ mod tests {
         let start = Instant::now();
         let at = |s| start + Duration::from_secs(s);
         let mut session = session(start);
-        assert_eq!(session.verdict(0, at(100)), Verdict::Wait);
+        assert_eq!(session.verdict(0, false, at(100)), Verdict::Wait);
         session.connected(1, 0, at(0));
         session.heard(at(3));
         assert_eq!(session.deadline(), Some(at(8)));
-        assert_eq!(session.verdict(9, at(7)), Verdict::Wait);
-        assert_eq!(session.verdict(9, at(8)), Verdict::Sweep);
+        assert_eq!(session.verdict(9, false, at(7)), Verdict::Wait);
+        assert_eq!(session.verdict(9, false, at(8)), Verdict::Sweep);
         assert_eq!(session.phase, Phase::Complete);
-        assert_eq!(session.verdict(9, at(99)), Verdict::Wait, "once");
+        assert_eq!(session.verdict(9, false, at(99)), Verdict::Wait, "once");
     }
 
     #[test]
@@ -201,16 +209,16 @@ mod tests {
         let mut session = session(start);
         session.connected(1, 0, at(0));
         session.sentinel();
-        assert_eq!(session.verdict(3, at(0)), Verdict::Sweep);
+        assert_eq!(session.verdict(3, false, at(0)), Verdict::Sweep);
         session.connected(2, 100, at(10));
         assert_eq!(
-            session.verdict(100, at(16)),
+            session.verdict(100, false, at(16)),
             Verdict::Wait,
             "not quiet alone"
         );
         assert_eq!(session.deadline(), Some(at(40)));
         session.sentinel();
-        assert_eq!(session.verdict(40, at(17)), Verdict::Sweep);
+        assert_eq!(session.verdict(40, false, at(17)), Verdict::Sweep);
     }
 
     #[test]
@@ -219,17 +227,54 @@ mod tests {
         let at = |s| start + Duration::from_secs(s);
         let mut session = session(start);
         session.connected(1, 250, at(0));
-        assert_eq!(session.verdict(240, at(6)), Verdict::Hold);
-        assert_eq!(session.verdict(130, at(7)), Verdict::Wait, "still too few");
-        assert_eq!(session.verdict(125, at(8)), Verdict::Sweep, "half is back");
+        assert_eq!(session.verdict(240, false, at(6)), Verdict::Hold);
+        assert_eq!(
+            session.verdict(130, false, at(7)),
+            Verdict::Wait,
+            "still too few"
+        );
+        session.heard(at(8));
+        assert_eq!(
+            session.verdict(125, false, at(8)),
+            Verdict::Wait,
+            "half is back"
+        );
+        assert_eq!(session.deadline(), Some(at(13)), "more may be on its way");
+        session.heard(at(9));
+        assert_eq!(session.verdict(20, false, at(13)), Verdict::Wait, "and was");
+        assert_eq!(session.verdict(20, false, at(14)), Verdict::Sweep, "quiet");
         session.connected(2, 250, at(10));
-        assert_eq!(session.verdict(240, at(20)), Verdict::Hold);
+        assert_eq!(session.verdict(240, false, at(20)), Verdict::Hold);
         session.release();
         assert_eq!(session.phase, Phase::Complete);
         session.connected(3, 20, at(30));
-        assert_eq!(session.verdict(12, at(40)), Verdict::Sweep, "only a few");
+        assert_eq!(
+            session.verdict(12, false, at(40)),
+            Verdict::Sweep,
+            "only a few"
+        );
         session.connected(4, 2, at(50));
-        assert_eq!(session.verdict(2, at(60)), Verdict::Hold, "all there were");
+        assert_eq!(
+            session.verdict(2, false, at(60)),
+            Verdict::Hold,
+            "all there were"
+        );
         session.release();
+    }
+
+    #[test]
+    fn a_protocol_of_which_nothing_came_back_is_held() {
+        let start = Instant::now();
+        let at = |s| start + Duration::from_secs(s);
+        let mut session = session(start);
+        session.connected(1, 5, at(0));
+        session.sentinel();
+        assert_eq!(session.verdict(4, true, at(1)), Verdict::Hold);
+        assert_eq!(session.deadline(), None, "not asked again in vain");
+        session.heard(at(3));
+        assert_eq!(session.verdict(2, true, at(9)), Verdict::Wait, "one family");
+        session.heard(at(9));
+        assert_eq!(session.verdict(1, false, at(9)), Verdict::Wait, "both");
+        assert_eq!(session.verdict(1, false, at(14)), Verdict::Sweep);
     }
 }

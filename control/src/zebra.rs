@@ -47,7 +47,7 @@ impl<L: LpmWrite> Control<L> {
             FpmEvent::Connected { connection, peer } => {
                 // What the old connection said is older than anything the new one says.
                 self.work_all_off(now);
-                self.bridges.leave();
+                self.bridges.resync();
                 self.session.connected(connection, self.fpm_routes, now);
                 self.reports.reset(true);
                 self.fpm_fresh = 0;
@@ -339,8 +339,8 @@ impl<L: LpmWrite> Control<L> {
             self.fpm_routes -= 1;
             self.fpm_fresh -= u64::from(fresh);
         }
-        self.bridges
-            .less(Origin::of(route.protocol, prefix), prefix);
+        let origin = Origin::of(route.protocol, prefix);
+        self.bridges.less(origin, prefix, fresh);
         if let Some(id) = route.id.filter(|_| fresh) {
             self.objects.unused(id);
             if route.waits.is_some() {
@@ -355,7 +355,8 @@ impl<L: LpmWrite> Control<L> {
             return;
         }
         let missing = self.fpm_routes - self.fpm_fresh;
-        match self.session.verdict(missing, now) {
+        let all_of_one = self.bridges.misses_all_of_one();
+        match self.session.verdict(missing, all_of_one, now) {
             Verdict::Wait => {}
             Verdict::Sweep => _ = self.sweep(now),
             Verdict::Hold => {

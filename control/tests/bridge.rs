@@ -386,6 +386,51 @@ fn a_connection_that_ends_leaves_it_to_the_resync() {
     assert_same(&flows, &now, &["10.2.0.0/16"], "swept");
 }
 
+/// What is left of a table by a resync that ends before bgpd has any session, and what of it is
+/// there when everything has come back one by one.
+#[test]
+fn a_restart_of_all_daemons_sweeps_when_all_have_come_back() {
+    let mut lab = three(HOLD);
+    let six = Via::Hop(hop("fe80::ff:fe00:2", P0));
+    let static4 = || Message::Route(prefix("198.18.0.0/15"), to(196, leaves(&[0])));
+    let over_six = || Message::Route(prefix("fd00:10::/32"), to(BGP, six.clone()));
+    say(&mut lab, vec![static4(), over_six()]);
+    let flows = lab.fpm_flows();
+    assert_eq!(flows.len(), 5);
+    // bgpd and staticd end before zebra does.
+    let mut last_words: Vec<_> = flows.keys().map(|p| del(p)).collect();
+    last_words.retain(|m| !matches!(m, Message::DelRoute(p) if *p == prefix("198.18.0.0/15")));
+    say(&mut lab, last_words);
+    lab.close();
+    lab.pass(Duration::from_secs(20));
+    lab.connect();
+    // staticd is the first that speaks, and the sentinel is its, too.
+    let sentinel = Route {
+        kind: RouteKind::Blackhole,
+        ..to(196, Via::Nothing)
+    };
+    say(
+        &mut lab,
+        vec![
+            static4(),
+            Message::Route(prefix("fec0::ffff/128"), sentinel),
+        ],
+    );
+    assert_eq!(lab.fpm_flows(), flows, "held");
+    for (wait, words) in [
+        (3, vec![add("0.0.0.0/0", &[0, 1])]),
+        (1, vec![add("10.1.0.0/16", &[0, 1])]),
+        (2, vec![over_six()]),
+    ] {
+        lab.pass(Duration::from_secs(wait));
+        say(&mut lab, words);
+        assert_eq!(lab.fpm_flows(), flows);
+    }
+    // Nothing more comes: what was withdrawn meanwhile goes.
+    lab.pass(Duration::from_secs(5));
+    assert_same(&flows, &lab.fpm_flows(), &["10.2.0.0/16"], "swept");
+}
+
 /// xorshift64.
 struct Random(u64);
 
