@@ -74,6 +74,8 @@ pub struct Compiler {
     leaving: Vec<(GroupId, Family, Vec<NexthopId>)>,
     stale: BTreeSet<RuleId>,
     stale_shared: BTreeSet<(GroupId, Family)>,
+    /// Nobody is to be let in.
+    closed: bool,
     counters: u32,
     generation: u64,
 }
@@ -105,6 +107,7 @@ impl Compiler {
             leaving: Vec::new(),
             stale: BTreeSet::new(),
             stale_shared: BTreeSet::new(),
+            closed: false,
             counters: 0,
             generation: 0,
         };
@@ -327,12 +330,13 @@ impl Compiler {
     /// Nobody is let in as long as rules are in force that no longer hold.
     fn guard_door(&mut self) {
         let closed = !self.stale.is_empty() || !self.stale_shared.is_empty();
+        if std::mem::replace(&mut self.closed, closed) == closed {
+            return;
+        }
         for family in [0, 1] {
             let group = if closed { SOFTWARE } else { LPM[family] };
-            for cell in self.frame.admits[family].clone() {
-                if self.ledger.wanted(cell).is_some() {
-                    self.ledger.want(cell, Some(to(group)));
-                }
+            for cell in &self.frame.admits[family] {
+                self.ledger.want(*cell, Some(to(group)));
             }
         }
     }

@@ -27,12 +27,11 @@ pub struct Summary {
 impl Compiler {
     /// Whether hardware forwards at all, and why not.
     pub fn standing(&self) -> Standing {
-        let closed = !self.stale.is_empty() || !self.stale_shared.is_empty();
         let open = |family: usize| {
             let leads = |id: &RuleId| self.ledger.leads_to(*id) == Some(LPM[family]);
             self.frame.admits[family].iter().all(leads)
         };
-        if closed || !(open(0) && open(1)) {
+        if self.closed || !(open(0) && open(1)) {
             let reason = if self.frame.is_ready() {
                 Reason::Suspended
             } else {
