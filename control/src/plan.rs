@@ -173,16 +173,6 @@ impl<L: LpmWrite> Plan<L> {
         }
     }
 
-    /// A member of `set` is one of `group`, too.
-    pub fn shares_a_member(&self, group: GroupId, set: SetId) -> bool {
-        let Some(old) = self.groups.get(group) else {
-            return false;
-        };
-        let (old, new) = (self.sets.members(old.set), self.sets.members(set));
-        let is_old = |m: &(Member, u32)| old.binary_search_by_key(&m.0, |o| o.0).is_ok();
-        new.iter().any(is_old)
-    }
-
     /// Looks again at next hops `among`, and repairs the groups of those that changed.
     pub fn refresh(&mut self, among: impl IntoIterator<Item = Member>, now: Instant) -> Repair {
         let mut repair = Repair::default();

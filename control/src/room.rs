@@ -1,11 +1,16 @@
-//! Routes that found no room in a table: said once, tried again when room comes back.
+//! Routes that found no room in a table: said once, tried again when room comes back. What was
+//! installed makes do with one next hop meanwhile.
 
+use crate::bucket::Member;
 use crate::control::Control;
 use crate::group::Changes;
+use crate::nexthop::{Members, SetId, State, look};
+use crate::plan::Plan;
 use crate::prefix::Prefix;
 use crate::routes::drive;
-use fastpath::table::LpmWrite;
+use fastpath::table::{GroupId, LpmWrite};
 use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Bound;
 use std::time::{Duration, Instant};
 
@@ -36,6 +41,55 @@ impl Room {
     /// When [`Control::retry`] has something to do.
     pub fn due(&self) -> Option<Instant> {
         self.at
+    }
+}
+
+impl<L: LpmWrite> Plan<L> {
+    /// Where a route goes for the time being that pointed to `from` and names `set` now, for which
+    /// there is no room; [`GroupId::NONE`]: nowhere, as a route does that has been nowhere.
+    ///
+    /// Whoever it named before and names no longer may not know the way: rather one next hop of those
+    /// meant, best one that it had, so that flows which use it stay. That takes a single bucket.
+    pub(crate) fn make_do(
+        &mut self,
+        from: GroupId,
+        (prefix, set): (Prefix, SetId),
+        now: Instant,
+    ) -> GroupId {
+        if from == GroupId::NONE {
+            return from;
+        }
+        let has = |all: &Members, m: Member| all.binary_search_by_key(&m, |x| x.0).is_ok();
+        let new = self.sets.members(set);
+        let old = self.groups.get(from).map(|g| self.sets.members(g.set));
+        if old
+            .as_ref()
+            .is_some_and(|old| old.iter().all(|m| has(&new, m.0)))
+        {
+            return from;
+        }
+        let shared = |m: &Member| old.as_ref().is_some_and(|old| has(old, *m));
+        let usable = |m: &Member| {
+            let key = self.nexthops.get(*m).map(|n| n.key);
+            key.is_some_and(|k| look(&k, &self.ports, &self.neighbors).state == State::Up)
+        };
+        let all: Vec<Member> = new.iter().map(|m| m.0).filter(usable).collect();
+        let known: Vec<Member> = all.iter().copied().filter(shared).collect();
+        let among = if known.is_empty() { all } else { known };
+        // Many routes may be in need: not all of them by the same one.
+        let mut hasher = DefaultHasher::new();
+        prefix.hash(&mut hasher);
+        let turn = hasher.finish() as usize % among.len().max(1);
+        if let Some(&member) = among.get(turn) {
+            let only = self.sets.intern(vec![(member, 1)]);
+            if let Ok(group) = self.enter(GroupId::NONE, (prefix, only), now) {
+                return group;
+            }
+        }
+        match new.iter().any(|m| shared(&m.0)) {
+            true => from,
+            false => GroupId::NONE,
+        }
     }
 }
 

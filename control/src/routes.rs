@@ -134,7 +134,7 @@ fn point<L: LpmWrite>(
     if entry.won == won && entry.failed.is_none() {
         return;
     }
-    entry.won = won;
+    let changed = std::mem::replace(&mut entry.won, won) != won;
     let again = entry.failed.take().is_some();
     let group = match won {
         None => GroupId::NONE,
@@ -143,10 +143,9 @@ fn point<L: LpmWrite>(
             Ok(group) => group,
             Err(full) => {
                 entry.failed = Some(full.to_string().into());
-                // Rather the next hops of before, as long as one of them is still meant, than none.
-                match plan.shares_a_member(entry.group, set) {
-                    true => entry.group,
-                    false => GroupId::NONE,
+                match changed {
+                    true => plan.make_do(entry.group, (prefix, set), now),
+                    false => entry.group,
                 }
             }
         },

@@ -449,20 +449,39 @@ fn too_many_buckets_are_refused_and_nothing_else_suffers() {
         why.contains("64 buckets") && why.contains("of 256"),
         "{why}"
     );
-    // What is installed goes on by the next hops that it has, when its update finds no room.
+    // Others hold the groups of those that change now.
+    bgp(&mut lab, "10.12.0.0/16", pair(2, 3));
+    bgp(&mut lab, "10.13.0.0/16", pair(3, 4));
+    // What is installed makes do with one of the next hops meant, when its update finds no room:
+    // with one that it had, and flows that use it stay …
+    let before = lab.flows("10.3.0.1");
     bgp(&mut lab, "10.3.0.0/16", pair(4, 5));
     assert!(note(&mut lab, "10.3.0.0/16").contains("of 256"));
-    assert_eq!(lab.spread("10.3.0.1"), spread(&[(Some(0), 64)]));
-    // Unless none of them is meant any more.
+    let after = lab.flows("10.3.0.1");
+    let four = &after[0];
+    assert!(after.iter().all(|a| a == four), "one next hop");
+    assert_eq!(
+        before.iter().filter(|a| *a == four).count(),
+        32,
+        "it had half"
+    );
+    // … else with a new one, not with those that are no longer meant.
+    let before = lab.flows("10.2.0.1");
     bgp(&mut lab, "10.2.0.0/16", pair(7, 8));
-    assert_eq!(lab.lookup(ip("10.2.0.1")), GroupId::NONE);
+    assert!(note(&mut lab, "10.2.0.0/16").contains("of 256"));
+    let after = lab.flows("10.2.0.1");
+    assert!(after.iter().all(|a| *a == after[0] && !before.contains(a)));
+    assert_eq!(lab.spread("10.2.0.1"), spread(&[(Some(0), 64)]));
     bgp(&mut lab, "10.2.0.0/16", pair(2, 3));
     // Room again: tried again.
-    say(&mut lab, vec![Message::DelRoute(prefix("10.1.0.0/16"))]);
-    lab.pass(Duration::from_millis(50));
+    for gone in ["10.1.0.0/16", "10.13.0.0/16"] {
+        say(&mut lab, vec![Message::DelRoute(prefix(gone))]);
+    }
     lab.pass(Duration::from_secs(11));
-    assert_eq!(note(&mut lab, "10.3.0.0/16"), "", "its old group goes now");
     lab.pass(Duration::from_secs(11));
+    assert_eq!(note(&mut lab, "10.3.0.0/16"), "");
+    let stayed = lab.flows("10.3.0.1").iter().filter(|a| *a == four).count();
+    assert_eq!(stayed, 32, "and the newcomer has its half");
     assert_eq!(note(&mut lab, "10.4.0.0/16"), "");
     assert_eq!(lab.spread("10.4.0.1"), spread(&[(Some(0), 64)]));
 }
