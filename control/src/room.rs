@@ -38,7 +38,7 @@ impl Room {
         self.short.len()
     }
 
-    /// When [`Control::retry`] has something to do.
+    /// When some are to be tried again.
     pub fn due(&self) -> Option<Instant> {
         self.at
     }
