@@ -3,6 +3,7 @@
 //! 100,000 prefixes over 1,000 groups of 64 buckets. Pure compile: every operation completes at once.
 
 use fastpath::hardware::compile::{Config, Design, Hairpin, Role};
+use fastpath::hardware::crc::Input;
 use fastpath::hardware::engine::Engine;
 use fastpath::hardware::plan::{Change, Entry, Lead, NexthopId};
 use fastpath::hardware::program::{
@@ -56,8 +57,8 @@ impl Steering for Instantly {
         Ok(Count::default())
     }
 
-    fn table_hash(&mut self, _: TableId, _: &[u128]) -> Result<u32, Error> {
-        Err(Error::new(Error::NOT_SUPPORTED, "nothing is hashed"))
+    fn table_hash(&mut self, _: TableId, values: &[u128]) -> Result<u32, Error> {
+        Ok(Input::Flow4.hash(values))
     }
 
     fn indirect(&self, _: IndirectId) -> Option<&Action> {

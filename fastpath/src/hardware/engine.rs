@@ -3,9 +3,11 @@
 //!
 //! One thread, one flow queue. Nothing here waits: [`Engine::turn`] does what can be done now.
 
-use super::Steering;
 use super::compile::{Compiler, Config, Step};
-use super::plan::Change;
+use super::crc::Input;
+use super::plan::{Change, Family, NexthopId};
+use super::program::{Field, Table};
+use super::{Count, Error, Steering};
 
 /// Operations since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,10 +32,14 @@ pub struct Engine<S> {
     operations: Operations,
     completions: Vec<super::Completion>,
     unpushed: bool,
+    /// Whether the NIC hashes these as we do, once that was tried.
+    agrees: [Option<bool>; 2],
 }
 
 /// The flow queue that is used.
 const QUEUE: u32 = 0;
+/// How many flows the driver's hash is tried with.
+const FLOWS: u32 = 64;
 
 impl<S: Steering> Engine<S> {
     /// An engine over `steering`, on which nothing is programmed.
@@ -45,6 +51,7 @@ impl<S: Steering> Engine<S> {
             operations: Operations::default(),
             completions: Vec::new(),
             unpushed: false,
+            agrees: [None; 2],
         }
     }
 
@@ -84,7 +91,7 @@ impl<S: Steering> Engine<S> {
         while let Some(step) = self.compiler.step() {
             match step {
                 Step::Create(table) => {
-                    let made = self.steering.create_table(&table);
+                    let made = self.create(&table);
                     self.operations.tables += u64::from(made.is_ok());
                     self.operations.failed += u64::from(made.is_err());
                     self.compiler.created(table.id, made);
@@ -118,6 +125,64 @@ impl<S: Steering> Engine<S> {
             self.unpushed = false;
         }
         self.collect() || happened
+    }
+
+    /// Makes a table; of rows only if the NIC chooses among them as software does.
+    fn create(&mut self, table: &Table) -> Result<(), Error> {
+        self.steering.create_table(table)?;
+        let Some(input) = table.rows_by() else {
+            return Ok(());
+        };
+        let agrees = match self.agrees[input as usize] {
+            Some(agrees) => agrees,
+            None => self.compare(table, input),
+        };
+        self.agrees[input as usize] = Some(agrees);
+        if agrees {
+            return Ok(());
+        }
+        // It is empty; a table that the driver keeps harms nobody.
+        let _ = self.steering.destroy_table(table.id);
+        Err(Error::new(
+            Error::NOT_SUPPORTED,
+            "the driver's rte_flow_calc_table_hash is not our CRC",
+        ))
+    }
+
+    /// Asks the driver for the hash of some flows.
+    fn compare(&mut self, table: &Table, input: Input) -> bool {
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut value = |field: Field| {
+            // xorshift64.
+            let mut next = || {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                u128::from(state)
+            };
+            (next() << 64 | next()) & field.full()
+        };
+        (0..FLOWS).all(|_| {
+            let fields = &table.pattern.fields;
+            let values: Vec<u128> = fields.iter().map(|f| value(f.field)).collect();
+            self.steering.table_hash(table.id, &values) == Ok(input.hash(&values))
+        })
+    }
+
+    /// Whether the NIC's rows are those of our CRC, by family; `None`: there was none to ask about.
+    pub fn agrees(&self, family: Family) -> Option<bool> {
+        self.agrees[family as usize]
+    }
+
+    /// What hardware has sent to a next hop, as far as it counts.
+    pub fn nexthop_count(&mut self, id: NexthopId) -> Count {
+        let mut sum = Count::default();
+        for rule in self.compiler.counting(id) {
+            let count = self.steering.count(rule).unwrap_or_default();
+            sum.packets += count.packets;
+            sum.bytes += count.bytes;
+        }
+        sum
     }
 
     fn collect(&mut self) -> bool {

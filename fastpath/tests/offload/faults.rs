@@ -5,7 +5,7 @@ use crate::oracle::judge;
 use crate::traffic::Random;
 use crate::world::{Setting, World, group};
 use fastpath::hardware::compile::{Design, State};
-use fastpath::hardware::plan::Lead;
+use fastpath::hardware::plan::{Lead, NexthopId};
 use fastpath::hardware::sim::{Faults, Profile};
 use fastpath::hash::{Algorithm, Choice, Field, Policy, Settings};
 use std::net::IpAddr;
@@ -227,6 +227,30 @@ fn try_all(
         assert_eq!(healed, expected, "{}", what());
     }
     faults
+}
+
+/// Where rules send, they count: each packet that hardware forwards is one of its next hop's.
+#[test]
+fn hardware_counts_what_it_forwards() {
+    for (setting, profile) in EACH {
+        let mut world = World::with_nics(setting, &profile(), 1);
+        plan(&mut world);
+        world.settle();
+        let forwarded = inspect(&mut world, 300, &|| format!("{setting:?}"));
+        let of = |n| world.nics[0].nexthop_count(NexthopId(n));
+        let counts: Vec<_> = (0..4).map(of).collect();
+        let packets: u64 = counts.iter().map(|c| c.packets).sum();
+        let rewrites_on_egress = setting == Setting::Transit(Design::Rss);
+        let expected = if rewrites_on_egress {
+            0
+        } else {
+            forwarded as u64
+        };
+        assert_eq!(packets, expected, "{setting:?}: {counts:?}");
+        // 20 bytes of data behind UDP: 62 with IPv4, 82 with IPv6.
+        let bytes: u64 = counts.iter().map(|c| c.bytes).sum();
+        assert!(bytes >= packets * 62 && bytes <= packets * 82, "{counts:?}");
+    }
 }
 
 #[test]

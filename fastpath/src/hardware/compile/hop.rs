@@ -289,6 +289,16 @@ impl Compiler {
         }
     }
 
+    /// The rules that count what hardware sends to a next hop.
+    pub(in super::super) fn counting(&self, id: NexthopId) -> Vec<RuleId> {
+        let sides = self
+            .hops
+            .get(&id)
+            .into_iter()
+            .flat_map(|h| h.sides.iter().flatten());
+        sides.filter(|s| s.counts).map(|s| s.rule).collect()
+    }
+
     /// A next hop leads elsewhere, or is dead.
     pub(super) fn set_nexthop(&mut self, id: NexthopId, adjacency: Option<Adjacency>) {
         let hop = self.hops.entry(id).or_default();

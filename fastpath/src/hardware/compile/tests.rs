@@ -306,6 +306,36 @@ fn what_cannot_be_hashed_stays_in_software_and_says_why() {
     assert_eq!(group_state(&engine, 77).0, State::Software);
 }
 
+/// Where the driver computes other rows than software, no group is by rows.
+#[test]
+fn a_nic_with_another_hash_is_not_trusted() {
+    for other_hash in [false, true] {
+        let profile = Profile {
+            other_hash,
+            ..Profile::bf3()
+        };
+        let mut engine = transit(Design::Rows, profile);
+        let all = [
+            nexthop(0, true),
+            nexthop(1, true),
+            group(1, &[0, 1]),
+            group(2, &[0]),
+            prefix("10.0.0.0/8", Some(1)),
+            prefix("11.0.0.0/8", Some(2)),
+        ];
+        carry(&mut engine, &all);
+        assert_eq!(engine.agrees(Family::V4), Some(!other_hash));
+        assert_eq!(engine.agrees(Family::V6), None);
+        assert_eq!(group_state(&engine, 2), (State::Hardware, vec![]));
+        let (state, reasons) = group_state(&engine, 1);
+        assert_eq!(state == State::Software, other_hash);
+        let why = "table: create: the driver's rte_flow_calc_table_hash is not our CRC";
+        assert_eq!(other_hash, reasons.iter().any(|r| r.starts_with(why)));
+        assert_eq!(engine.steering().misuses(), [""; 0]);
+        assert_eq!(engine.nexthop_count(NexthopId(0)), Default::default());
+    }
+}
+
 /// A full table closes what covers the prefix that it has no room for.
 #[test]
 fn a_full_table_hides_shorter_prefixes() {

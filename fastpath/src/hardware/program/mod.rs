@@ -86,6 +86,15 @@ pub struct Table {
     pub actions: Vec<ActionsTemplate>,
 }
 
+impl Table {
+    /// What rows are chosen by, in a table of rows by CRC-32 whose hash is known.
+    pub fn rows_by(&self) -> Option<super::crc::Input> {
+        let crc = Insertion::Index(HashFunction::Crc32);
+        let input = super::crc::Input::of(&self.pattern);
+        input.filter(|_| self.insertion == crc)
+    }
+}
+
 /// Where a rule stands in its table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {

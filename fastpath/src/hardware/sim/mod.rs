@@ -25,7 +25,8 @@ pub use queue::{Faults, Tally};
 pub use run::{Loss, Outcome};
 
 use super::program::{
-    Action, Domain, Group, Indirect, IndirectId, Operation, RuleId, Table, TableId,
+    Action, Domain, Group, HashFunction, Indirect, IndirectId, Insertion, Operation, RuleId, Table,
+    TableId,
 };
 use super::{Capabilities, Completion, Count, Error, Steering};
 use crate::table::PortId;
@@ -176,11 +177,8 @@ impl Steering for Sim {
             ));
         }
         self.profile.check(table)?;
-        let unknown = matches!(
-            table.insertion,
-            super::program::Insertion::Index(super::program::HashFunction::Crc32)
-        ) && super::crc::Input::of(&table.pattern).is_none();
-        if unknown {
+        let crc = Insertion::Index(HashFunction::Crc32);
+        if table.insertion == crc && table.rows_by().is_none() {
             let why = "what a definer of these fields hashes is not known";
             return Err(Error::new(Error::NOT_SUPPORTED, why));
         }
@@ -193,8 +191,9 @@ impl Steering for Sim {
         let place = order.partition_point(|(priority, _)| *priority <= table.priority);
         order.insert(place, (table.priority, table.id.0));
         self.entries += entries;
-        self.tables
-            .insert(table.id.0, Made::new(table.clone(), entries));
+        let mut made = Made::new(table.clone(), entries);
+        made.twist = u32::from(self.profile.other_hash);
+        self.tables.insert(table.id.0, made);
         Ok(())
     }
 

@@ -14,6 +14,8 @@ pub struct Profile {
     /// Rows that are updated are written elsewhere, as v24.11 and later drivers do (mlx5.md §2.6);
     /// otherwise such updates are refused.
     pub index_update_bug: bool,
+    /// Rows are chosen by another hash than ours.
+    pub other_hash: bool,
 }
 
 /// Full-dword selectors of a definer, without jumbo and with it: each takes one of the IPv6 addresses'
@@ -42,6 +44,7 @@ impl Profile {
             },
             entries: 1 << 24,
             index_update_bug: false,
+            other_hash: false,
         }
     }
 

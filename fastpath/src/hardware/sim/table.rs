@@ -47,6 +47,8 @@ pub(super) struct Made {
     ranges: Vec<(Vec<u128>, Vec<u128>, RuleId)>,
     rows: Vec<Option<RuleId>>,
     input: Option<Input>,
+    /// What is added to its hash, where the NIC has another one.
+    pub(super) twist: u32,
 }
 
 fn has_ranges(pattern: &PatternTemplate) -> bool {
@@ -67,6 +69,7 @@ impl Made {
             ranges: Vec::new(),
             rows: vec![None; rows],
             input: Input::of(&spec.pattern),
+            twist: 0,
             spec,
         }
     }
@@ -76,7 +79,7 @@ impl Made {
         let is_crc = self.spec.insertion == Insertion::Index(HashFunction::Crc32);
         self.input
             .filter(|_| is_crc)
-            .map(|input| input.hash(values))
+            .map(|input| input.hash(values) ^ self.twist)
     }
 
     /// The place is taken.
@@ -132,7 +135,9 @@ impl Made {
                 HashFunction::Linear => packet.linear(),
                 HashFunction::Crc32 => {
                     read(pattern, packet, values);
-                    let hash = self.input.map_or(0, |input| input.hash(values));
+                    let hash = self
+                        .input
+                        .map_or(0, |input| input.hash(values) ^ self.twist);
                     packet.hash_result = hash;
                     hash
                 }
