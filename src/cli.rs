@@ -196,6 +196,8 @@ pub enum Show {
     Resilient,
     /// What happened lately.
     Events,
+    /// Figures for monitoring, in Prometheus' text format.
+    Metrics,
 }
 
 /// A prefix or an address.
@@ -250,6 +252,7 @@ impl Show {
             Show::Failover => Request::ShowFailover,
             Show::Resilient => Request::ShowResilient,
             Show::Events => Request::ShowEvents,
+            Show::Metrics => Request::ShowMetrics,
         }
     }
 }

@@ -1,12 +1,13 @@
 //! `evenpath show`: answers as tables for people, or as they are.
 
+mod fpm;
+mod hash;
+
 use crate::cli;
 use crate::output::{self, Done};
 use crate::table::Table;
 use control::api::client::Client;
-use control::api::message::{
-    Answers, Balance, Bucket, Counters, Fpm, Group, Happening, Hash, Member, Route,
-};
+use control::api::message::{Balance, Bucket, Counters, Group, Happening, Member, Route};
 use control::api::message::{Neighbor, Nexthop, Port};
 use control::api::{Request, Response};
 use std::fmt::Write;
@@ -39,6 +40,7 @@ pub fn print(response: &Response, as_json: bool) -> Done {
         Response::Failover(failover) => output::json(failover),
         Response::Resilient(resilient) => output::json(resilient),
         Response::Events(events) => output::json(events),
+        Response::Metrics(metrics) => output::json(metrics),
         Response::Calc(calc) => output::json(calc),
         Response::SetHash(changed) => output::json(changed),
         Response::SetResilient(changed) => output::json(changed),
@@ -59,11 +61,12 @@ pub fn words(response: &Response) -> String {
         Response::Neighbor(neighbors) => self::neighbors(neighbors),
         Response::Port(ports) => self::ports(ports),
         Response::Counters(counters) => self::counters(counters),
-        Response::Fpm(fpm) => self::fpm(fpm),
-        Response::Hash(hash) => self::hash(hash),
+        Response::Fpm(fpm) => self::fpm::fpm(fpm),
+        Response::Hash(hash) => self::hash::hash(hash),
         Response::Failover(failover) => crate::failover::words(failover),
         Response::Resilient(resilient) => crate::resilient::words(resilient),
         Response::Events(events) => self::events(events),
+        Response::Metrics(metrics) => control::metrics::exposition(metrics),
         Response::Calc(calc) => format!("{}\n", calc.port),
         Response::SetHash(changed) => crate::set::words(changed),
         Response::SetResilient(changed) => crate::resilient::changed(changed),
@@ -363,155 +366,6 @@ pub fn counters(counters: &Counters) -> String {
         let _ = write!(text, "\n{}", table.text(""));
     }
     text
-}
-
-/// Answers that are to come, and those that wait for a next hop.
-fn to_answer(answers: &Answers) -> String {
-    match answers.unusable {
-        0 => answers.waiting.to_string(),
-        n => format!("{}, and {n} that have no usable next hop", answers.waiting),
-    }
-}
-
-fn fpm(fpm: &Fpm) -> String {
-    let answers = &fpm.answers;
-    let mut table = Table::new(["FPM", ""]);
-    let state = if fpm.connected {
-        "connected"
-    } else {
-        "not connected"
-    };
-    for (name, value) in [
-        ("listen", fpm.listen.clone()),
-        (
-            "zebra",
-            format!("{state} ({} connections so far)", fpm.connections),
-        ),
-        ("sync", fpm.sync.clone()),
-        ("not refreshed", fpm.unrefreshed.to_string()),
-        ("routes", fpm.routes.to_string()),
-        ("nexthops", fpm.nexthops.to_string()),
-        ("parked", fpm.parked.to_string()),
-        ("restarts", fpm.restarts.to_string()),
-        ("frames", fpm.frames.to_string()),
-        ("malformed", fpm.malformed.to_string()),
-        ("no room", format!("{} routes", answers.failed)),
-        ("answer", answers.policy.clone()),
-        ("to answer", to_answer(answers)),
-        (
-            "not sent",
-            format!(
-                "{} superseded, {} dropped",
-                answers.superseded, answers.dropped
-            ),
-        ),
-    ] {
-        table.row([name.into(), value]);
-    }
-    let mut text = table.text("");
-    if !fpm.kept.is_empty() {
-        let mut table = Table::new(["KEPT", "ROUTES", "BACK", "SECONDS LEFT"]);
-        table.right([1, 2, 3]);
-        for kept in &fpm.kept {
-            table.row([
-                kept.of.clone(),
-                kept.routes.to_string(),
-                kept.back.to_string(),
-                format!("{:.1}", kept.left_ms as f64 / 1000.0),
-            ]);
-        }
-        let _ = write!(text, "\n{}", table.text(""));
-    }
-    for (title, kinds) in [
-        ("MESSAGE", &fpm.messages),
-        ("SKIPPED", &fpm.skipped),
-        ("ANSWER", &answers.sent),
-    ] {
-        if !kinds.is_empty() {
-            let mut table = Table::new([title, "COUNT"]);
-            table.right([1]);
-            for (kind, count) in kinds {
-                table.row([kind.clone(), count.to_string()]);
-            }
-            let _ = write!(text, "\n{}", table.text(""));
-        }
-    }
-    if fpm.sync == "held" {
-        text.push_str("\nthe resync is held; look at zebra, then: evenpath fpm release\n");
-    }
-    text
-}
-
-fn on_off(on: bool) -> String {
-    if on { "on" } else { "off" }.into()
-}
-
-fn hash(hash: &Hash) -> String {
-    let mut table = Table::new(["", "applied", "description"]);
-    for (field, on) in &hash.fields {
-        let description = hash.descriptions.get(field).cloned().unwrap_or_default();
-        table.row([field.clone(), on_off(*on), description]);
-    }
-    let mut text = table.text("");
-    text.push('\n');
-    let symmetric = symmetric(&hash.note, hash.symmetric, &hash.caveats);
-    let seed = seed(hash.seed, &hash.seed_source, &hash.seed_file);
-    let live = (!hash.live.is_empty()).then(|| {
-        let words = "; a restart takes what the configuration says";
-        hash.live.join(", ") + words
-    });
-    let algorithm = hash.algorithm.clone();
-    for (name, value) in [
-        ("symmetric", Some(symmetric)),
-        ("seed", Some(seed)),
-        ("algorithm", Some(algorithm)),
-        ("set live", live),
-    ] {
-        if let Some(value) = value {
-            // Writing to a String cannot fail, here and below.
-            let _ = writeln!(text, "{name:<9}  {value}");
-        }
-    }
-    let hashes = hash.ports.iter();
-    let hashes = hashes.map(|p| (&*p.port, &*p.from, p.reason.as_deref()));
-    for (from, names) in crate::nic::hashes_from(hashes) {
-        let _ = writeln!(text, "hashed by  {from}: {}", names.join(", "));
-    }
-    for p in &hash.profiles {
-        let on = p.fields.iter().filter(|(_, on)| **on);
-        let on: Vec<&str> = on.map(|(name, _)| name.as_str()).collect();
-        let seed = self::seed(p.seed, &p.seed_source, &p.seed_file);
-        let symmetric = self::symmetric(&p.note, p.symmetric, &p.caveats);
-        let _ = write!(text, "\nprofile {}: {}\n", p.name, p.prefixes.join(", "));
-        let _ = writeln!(text, "  fields     {}", on.join(", "));
-        let _ = writeln!(text, "  symmetric  {symmetric}");
-        let _ = writeln!(text, "  seed       {seed}");
-        let _ = writeln!(text, "  algorithm  {}", p.algorithm);
-        let _ = writeln!(text, "  its own    {}", p.own.join(", "));
-        if !p.live.is_empty() {
-            let _ = writeln!(text, "  set live   {}", p.live.join(", "));
-        }
-    }
-    text
-}
-
-fn symmetric(note: &Option<String>, on: bool, caveats: &[String]) -> String {
-    let state = note.clone().unwrap_or_else(|| on_off(on));
-    match caveats {
-        [] => state,
-        caveats => format!("{state}, but {}", caveats.join("; ")),
-    }
-}
-
-/// A seed and where it is from.
-fn seed(seed: u32, source: &str, file: &Option<String>) -> String {
-    let source = match (file, source) {
-        (Some(file), _) => format!("drawn and kept in {file}"),
-        (None, "drawn") => "drawn at the start, not kept".into(),
-        (None, "live") => "set live".into(),
-        (None, other) => other.into(),
-    };
-    format!("{seed} ({source})")
 }
 
 fn events(events: &[Happening]) -> String {

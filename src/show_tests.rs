@@ -1,5 +1,5 @@
 use super::*;
-use control::api::message::{HashProfile, KeptRoutes, PortCounters, Routes};
+use control::api::message::{Answers, Fpm, Hash, HashProfile, KeptRoutes, PortCounters, Routes};
 use std::collections::BTreeMap;
 
 fn member(via: &str, port: &str, weight: u32, state: &str, buckets: Option<u32>) -> Member {

@@ -217,3 +217,46 @@ fn calc_asks_the_running_one() {
     let (code, _, error) = running.said("calc -i host0 -s 10.244.1.2 -d 192.0.2.1 -p 1");
     assert!(code == 1 && error.contains("blackhole"), "{error}");
 }
+
+#[test]
+fn metrics_are_text_or_json() {
+    let running = Running::new("metrics");
+    let text = running.words("show metrics");
+    assert!(
+        text.contains("\nevenpath_punted_packets_total 3\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("\nevenpath_port_up{port=\"up1\"} 1\n"),
+        "{text}"
+    );
+    let json = running.json("show metrics");
+    assert_eq!(json["counters"]["punted"], 3);
+    assert_eq!(json["groups"], 1);
+}
+
+#[test]
+fn what_changes_do_to_groups() {
+    let running = Running::new("what-if");
+    let text = running.words("calc --what-if down:up1 --group all");
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], "down:up1: 1 of 1 groups change");
+    assert_eq!(lines[1], "buckets: 32 of 64 move");
+    let json = running.json("calc --what-if down:up1 --group 10.1.2.3 --buckets");
+    let path = &json["each"][0]["paths"][0];
+    assert_eq!(
+        (&path["buckets"], &path["to"]["port"]),
+        (&32.into(), &"up2".into())
+    );
+    assert_eq!(path["numbers"].as_array().map(Vec::len), Some(32));
+    let (code, _, error) = running.said("calc --what-if down:up9 --group all");
+    assert_eq!(
+        (
+            code,
+            error.starts_with("evenpath: port up9: calc: no such port")
+        ),
+        (1, true)
+    );
+    let (code, _, _) = running.said("calc --what-if down:up1");
+    assert_eq!(code, 2);
+}

@@ -73,6 +73,8 @@ struct Watched {
 pub struct Activity {
     workers: Vec<Watched>,
     pages: HashMap<GroupId, Page>,
+    /// What each next hop has forwarded, in groups that are gone too.
+    totals: HashMap<Member, Traffic>,
     read_at: Option<Instant>,
     uncounted: Traffic,
 }
@@ -107,7 +109,7 @@ impl Activity {
         self.judge();
         for (id, group) in groups.iter() {
             let page = open(&mut self.pages, id, group, now);
-            page.read(&mut self.workers, now);
+            page.read(&mut self.workers, &mut self.totals, now);
             page.owners.clone_from(&group.effective);
         }
         for worker in &mut self.workers {
@@ -130,7 +132,7 @@ impl Activity {
         for &id in &changes.dealt {
             if let Some(group) = groups.get(id) {
                 let page = open(&mut self.pages, id, group, now);
-                page.read(&mut self.workers, now);
+                page.read(&mut self.workers, &mut self.totals, now);
                 page.owners.clone_from(&group.effective);
             }
         }
@@ -150,7 +152,7 @@ impl Activity {
             if living.is_empty() {
                 // Its words must be read all the same: another group will have its buckets.
                 if let Some(page) = self.pages.get_mut(&id) {
-                    page.read(&mut self.workers, now);
+                    page.read(&mut self.workers, &mut self.totals, now);
                 }
             }
             self.pages.remove(&id);
@@ -167,7 +169,7 @@ impl Activity {
         let Some(mut old) = self.pages.remove(&id) else {
             return;
         };
-        old.read(&mut self.workers, now);
+        old.read(&mut self.workers, &mut self.totals, now);
         let mut new = Page {
             word: group.word,
             since: old.since,
@@ -208,6 +210,19 @@ impl Activity {
         found.copied().unwrap_or_default()
     }
 
+    /// What `member` has forwarded in all groups that have and had it.
+    pub fn total(&self, member: Member) -> Traffic {
+        self.totals.get(&member).copied().unwrap_or_default()
+    }
+
+    /// Other next hops will have the numbers that are not `kept`.
+    pub(crate) fn forget(&mut self, kept: impl Fn(Member) -> bool) {
+        self.totals.retain(|member, _| kept(*member));
+        for page in self.pages.values_mut() {
+            page.members.retain(|member, _| kept(*member));
+        }
+    }
+
     /// Somebody counts.
     pub fn is_watching(&self) -> bool {
         !self.workers.is_empty()
@@ -233,7 +248,7 @@ impl Activity {
         let Some(mut old) = self.pages.remove(&from) else {
             return;
         };
-        old.read(&mut self.workers, now);
+        old.read(&mut self.workers, &mut self.totals, now);
         if let Some(new) = self.pages.get_mut(&to) {
             new.inherit(&old, all);
             old.heirs.insert(to);
@@ -261,7 +276,12 @@ fn open<'a>(
 
 impl Page {
     /// Takes in what was counted since the last reading.
-    fn read(&mut self, workers: &mut [Watched], now: Instant) {
+    fn read(
+        &mut self,
+        workers: &mut [Watched],
+        totals: &mut HashMap<Member, Traffic>,
+        now: Instant,
+    ) {
         for (i, bucket) in self.buckets.iter_mut().enumerate() {
             let index = self.word.base().wrapping_add(i as u32);
             let mut sum = Traffic::default();
@@ -283,6 +303,7 @@ impl Page {
                 bucket.traffic += sum;
                 if let Some(&owner) = self.owners.get(i) {
                     *self.members.entry(owner).or_default() += sum;
+                    *totals.entry(owner).or_default() += sum;
                 }
             }
         }

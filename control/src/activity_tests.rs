@@ -40,7 +40,7 @@ fn all_workers_add_up_by_bucket_and_by_owner() {
     stats[0].buckets().count(7, 9999);
     stats[0].buckets().count(12, 9999);
     let later = start + INTERVAL;
-    page.read(&mut book.workers, later);
+    page.read(&mut book.workers, &mut book.totals, later);
     let active = |b: &Bucket| b.active == Some(later);
     let found: Vec<_> = page
         .buckets
@@ -52,7 +52,7 @@ fn all_workers_add_up_by_bucket_and_by_owner() {
     let members: Vec<_> = page.members.clone().into_iter().collect();
     assert_eq!(members, [(7, of(2, 160)), (8, of(1, 1514))]);
     // What was read is not read again.
-    page.read(&mut book.workers, later + INTERVAL);
+    page.read(&mut book.workers, &mut book.totals, later + INTERVAL);
     assert_eq!(page.buckets[0].active, Some(later));
     assert_eq!(page.buckets[0].traffic, of(2, 160));
 }
@@ -69,7 +69,7 @@ fn what_comes_too_late_is_active_and_not_added() {
     stats[1].received(PortId(3), 1, 60);
     stats[1].buckets().count(1, 60);
     book.judge();
-    page.read(&mut book.workers, now);
+    page.read(&mut book.workers, &mut book.totals, now);
     assert_eq!(page.buckets[0].active, Some(now));
     assert_eq!(page.buckets[0].traffic, of(0, 0));
     assert_eq!(page.buckets[1].traffic, of(1, 60));
@@ -80,7 +80,7 @@ fn what_comes_too_late_is_active_and_not_added() {
     stats[0].buckets().count(0, 60);
     book.read(&none, now + INTERVAL);
     book.judge();
-    page.read(&mut book.workers, now + INTERVAL);
+    page.read(&mut book.workers, &mut book.totals, now + INTERVAL);
     assert_eq!(page.buckets[0].traffic, of(1, 60));
     assert_eq!(book.uncounted(), of(1 << 27, 1 << 36));
 }

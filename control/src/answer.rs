@@ -1,7 +1,7 @@
 //! Answers to the api: views of the control thread's state, as the messages of the socket.
 
 use crate::api::message::{
-    Answers, Counters, Error, Fpm, KeptRoutes, Member, Neighbor, Nexthop, Port,
+    Answers, Counters, Error, Fpm, KeptRoutes, Member, Metrics, Neighbor, Nexthop, Port,
 };
 use crate::api::{Reply, Request, Response};
 use crate::bucket;
@@ -40,6 +40,14 @@ impl<L: LpmWrite> Control<L> {
             Request::ShowHash => Ok(Response::Hash(self.show_hash())),
             Request::ShowFailover => Ok(Response::Failover(Box::new(self.show_failover()))),
             Request::ShowEvents => Ok(Response::Events(self.log.all())),
+            Request::ShowMetrics => {
+                let counters = self.snapshot();
+                let names = self.plan.ports.all().map(|id| self.plan.ports.name(id));
+                Ok(Response::Metrics(Box::new(Metrics {
+                    counters: Counters::new(&counters, names),
+                    ..self.show_metrics(now)
+                })))
+            }
             Request::ShowResilient => Ok(Response::Resilient(self.show_resilient())),
             Request::Calc(flow) => self.calc(flow).map(Response::Calc),
             Request::SetHash(wanted) => self.set_hash(wanted, now).map(Response::SetHash),
@@ -164,7 +172,7 @@ impl<L: LpmWrite> Control<L> {
         }
     }
 
-    fn show_fpm(&self, now: Instant) -> Fpm {
+    pub(crate) fn show_fpm(&self, now: Instant) -> Fpm {
         let (session, counts) = (&self.session, &self.session.counts);
         let messages = [
             ("newroute", counts.newroute),

@@ -181,6 +181,7 @@ impl<L: LpmWrite> Control<L> {
             };
             let noticed = self.wall(now);
             let details = moves.as_deref().map(moved).unwrap_or_default();
+            self.counters.hash_changes += 1;
             self.happening(object, what.join(", "), details, noticed);
         }
         Ok(HashChanged {

@@ -116,6 +116,7 @@ impl<L: LpmWrite> Control<L> {
         let follow = |id, group: &Group| activity.resized(id, group, now);
         let adopted = plan.groups.adopt(adoption, now, around, follow);
         self.resilient = next;
+        self.counters.rules_changes += 1;
         let noticed = self.wall(now);
         let what = changed.changes.iter();
         let what: Vec<String> = what.map(|c| format!("{} {}", c.setting, c.to)).collect();

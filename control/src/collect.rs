@@ -35,6 +35,7 @@ impl<L: LpmWrite> Control<L> {
         let kept = sets.iter().map(|set| plan.sets.members(*set));
         let members: HashSet<Member> = kept.flat_map(|m| m.to_vec()).map(|m| m.0).collect();
         plan.nexthops.retain(|member| members.contains(&member));
+        self.activity.forget(|member| members.contains(&member));
         plan.groups.reconsider();
         self.times.renumbered();
         self.collect_at = FLOOR.max(2 * plan.nexthops.len().max(plan.sets.len()));

@@ -49,6 +49,10 @@ pub struct Counters {
     pub swept: u64,
     /// Buckets that the background pass moved.
     pub eased: u64,
+    /// Changes of the hash while packets flowed.
+    pub hash_changes: u64,
+    /// Changes of the rules of groups.
+    pub rules_changes: u64,
 }
 
 /// All state of the control thread.

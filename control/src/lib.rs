@@ -12,7 +12,7 @@
 //! * [`failover`], [`histogram`]: how long repairs took.
 //! * [`warm`]: restarts that move no flow.
 //! * [`netlink`]: the kernel's links, addresses and neighbors.
-//! * [`api`]: the unix socket of `show` and `calc`.
+//! * [`api`]: the unix socket of `show` and `calc`. [`metrics`]: figures for Prometheus.
 #![forbid(unsafe_code)]
 
 pub mod activity;
@@ -40,6 +40,7 @@ pub mod group;
 pub mod hash;
 pub mod histogram;
 pub mod keyed;
+pub mod metrics;
 mod moves;
 pub mod neighbor;
 pub mod netlink;

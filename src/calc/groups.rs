@@ -10,6 +10,8 @@ use std::fmt::Write;
 
 /// Groups that are printed one by one, those with most moves.
 const LISTED: usize = 16;
+/// Flows of each of them.
+const FLOWS: usize = 4;
 
 /// Asks page by page, and prints all of it.
 pub fn foresee(ask: &mut Ask, question: WhatIf, as_json: bool) -> Done {
@@ -178,7 +180,7 @@ fn numbers(path: &BucketPath) -> String {
 fn flows(moving: &[FlowMoved]) -> String {
     let mut table = Table::new(["SOURCE", "DESTINATION", "PROTOCOL", "BUCKET", "FROM", "TO"]);
     table.right([3]);
-    for f in moving {
+    for f in moving.iter().take(FLOWS) {
         let end = |address: std::net::IpAddr, port: u16| match (address, port) {
             (address, 0) => address.to_string(),
             (address, port) => std::net::SocketAddr::new(address, port).to_string(),

@@ -6,6 +6,7 @@ use control::api::server::{Limits, Server, ask_control};
 use control::config::{Config, Kernel};
 use control::event::{Action, Event};
 use control::fpm;
+use control::metrics;
 use control::netlink::{Monitor, Requests, monitor};
 use crossbeam::channel::{Sender, unbounded};
 use fastpath::table::stats::{Snapshot, WorkerStats};
@@ -66,6 +67,11 @@ impl Feeds {
             .transpose();
         let listener = listener.map_err(|e| Failure::run("fpm", "start", e.to_string(), None))?;
 
+        let page = config.metrics.listen;
+        let page = page.map(|address| metrics::server::Server::bind(address, limits.request));
+        let page = page.transpose();
+        let page = page.map_err(|e| Failure::run("metrics", "start", e.to_string(), None))?;
+
         let (wishes, asked) = unbounded();
         let mut feeds = Feeds {
             requests: Some(wishes),
@@ -79,6 +85,10 @@ impl Feeds {
         let (all, named) = (stats.to_vec(), config.clone());
         let counters = move || counters(&named, &sum(&all));
         let handler = ask_control(events.clone(), limits, counters);
+        if let Some(page) = page {
+            let (handler, end) = (Arc::clone(&handler), Arc::clone(stop));
+            feeds.thread("metrics", move || page.run(&handler, &end))?;
+        }
         let end = Arc::clone(stop);
         feeds.thread("api", move || api.run(&handler, &end))?;
         let end = Arc::clone(stop);

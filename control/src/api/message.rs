@@ -6,6 +6,7 @@ pub use super::drain::*;
 pub use super::failover::{AtMost, Failover, Times};
 pub use super::foresee::*;
 pub use super::hash::{Hash, HashChange, HashChanged, HashProfile, PortHash, SetHash};
+pub use super::metrics::*;
 pub use super::resilient::*;
 pub use super::trace::*;
 pub use super::view::*;
@@ -41,6 +42,8 @@ pub enum Request {
     ShowResilient,
     /// What happened lately.
     ShowEvents,
+    /// Figures for monitoring.
+    ShowMetrics,
     /// Which way a flow takes.
     Calc(Flow),
     /// Change the hash, or say what a change would do.
@@ -149,6 +152,8 @@ pub enum Response {
     Failover(Box<Failover>),
     /// To [`Request::ShowEvents`], oldest first.
     Events(Vec<Happening>),
+    /// To [`Request::ShowMetrics`].
+    Metrics(Box<Metrics>),
     /// To [`Request::Calc`].
     Calc(Calc),
     /// To [`Request::Trace`].

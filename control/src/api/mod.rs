@@ -10,6 +10,7 @@ mod failover;
 mod foresee;
 pub mod hash;
 pub mod message;
+mod metrics;
 pub mod moves;
 pub mod prepare;
 pub mod resilient;

@@ -104,7 +104,13 @@ pub fn ask_control(
     };
     Arc::new(move |request| match request {
         Request::ShowCounters => Reply::Ok(Response::Counters(counters())),
-        request => prepare::ask(request, &control, &drawing),
+        request => match prepare::ask(request, &control, &drawing) {
+            Reply::Ok(Response::Metrics(mut metrics)) => {
+                metrics.counters = counters();
+                Reply::Ok(Response::Metrics(metrics))
+            }
+            reply => reply,
+        },
     })
 }
 

@@ -7,6 +7,7 @@ mod answer;
 mod check;
 pub mod cumulus;
 mod defaults;
+mod metrics;
 mod nearest;
 mod port;
 mod print;
@@ -20,6 +21,7 @@ mod tests;
 
 pub use answer::Answer;
 pub use defaults::DEFAULT_SOCKET;
+pub use metrics::Metrics;
 pub(crate) use nearest::nearest;
 pub use print::commented;
 pub use problem::{LoadError, Problem, Problems};
@@ -57,6 +59,8 @@ pub struct Config {
     pub icmp: Icmp,
     /// `[api]`.
     pub api: Api,
+    /// `[metrics]`.
+    pub metrics: Metrics,
     /// `[state]`.
     pub state: State,
     /// `[[address]]`.

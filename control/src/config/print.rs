@@ -200,7 +200,18 @@ impl Sections<'_> {
         self.section("api", "Where show, calc and scripts ask.");
         self.line("socket", quoted(&c.api.socket.to_string_lossy()), "");
 
-        self.section("state", "What outlives a restart: the random seed.");
+        self.section(
+            "metrics",
+            "Figures for Prometheus: http://ADDRESS:PORT/metrics.",
+        );
+        let listen = c.metrics.listen.map_or("none".into(), |a| a.to_string());
+        let words = "\"none\", or e.g. \"127.0.0.1:9470\"; no authentication";
+        self.line("listen", quoted(&listen), words);
+
+        self.section(
+            "state",
+            "What outlives a restart: the random seed, the tables of groups.",
+        );
         self.line(
             "directory",
             quoted(&c.state.directory.to_string_lossy()),

@@ -1,5 +1,6 @@
 //! From TOML to [`Config`], section by section.
 
+use super::metrics::metrics;
 use super::problem::{Kind, Problems};
 use super::reader::{At, Findings, Section, number};
 use super::{
@@ -21,6 +22,7 @@ const TOP: &[&str] = &[
     "tables",
     "icmp",
     "api",
+    "metrics",
     "state",
     "address",
     "neighbor",
@@ -76,6 +78,9 @@ pub(super) fn parse(text: &str) -> Result<Config, Problems> {
             absolute(v).filter(|p| p.as_os_str().len() <= 107)
         });
         config.api = socket.map_or_else(Api::default, |at| Api { socket: at.value });
+    }
+    if let Some(s) = root.table("metrics", &mut out) {
+        config.metrics = metrics(&s, &mut out);
     }
     if let Some(s) = root.table("state", &mut out) {
         s.only(&["directory"], &mut out);

@@ -2,6 +2,7 @@
 //! asked about first, then made, and the tables compared bucket for bucket.
 
 mod bench;
+mod counters;
 #[path = "../lab/mod.rs"]
 mod lab;
 

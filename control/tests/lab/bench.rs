@@ -51,6 +51,16 @@ impl Bench {
     }
 
     pub fn route(&mut self, members: &[(u8, u32)]) {
+        self.route_of("10.9.0.0/16", members);
+    }
+
+    /// One of 65,536 other routes.
+    pub fn route_to(&mut self, number: u16, members: &[(u8, u32)]) {
+        let [a, b] = number.to_be_bytes();
+        self.route_of(&format!("11.{a}.{b}.0/24"), members);
+    }
+
+    fn route_of(&mut self, prefix: &str, members: &[(u8, u32)]) {
         let hop = |n: u8| Hop {
             gateway: Some(ip(&gateway(n))),
             ifindex: P0,
@@ -65,7 +75,7 @@ impl Bench {
             mtu: 0,
         };
         let mut batch = Batch::default();
-        batch.put(Message::Route(super::prefix("10.9.0.0/16"), route));
+        batch.put(Message::Route(super::prefix(prefix), route));
         self.lab.batch(batch);
     }
 

@@ -1,0 +1,98 @@
+//! What control contributes.
+
+use crate::api::message::{FpmMetrics, MemberMetrics, Metrics, NexthopMetrics};
+use crate::control::Control;
+use crate::nexthop::State;
+use fastpath::table::{GroupId, LpmWrite};
+use std::collections::HashMap;
+use std::time::Instant;
+
+/// Next hops of gateways that have series of their own; those with the lowest numbers: the oldest.
+pub const NEXTHOPS: usize = 4096;
+
+/// Members of groups that have series of their own.
+pub const MEMBERS: usize = 4096;
+
+impl<L: LpmWrite> Control<L> {
+    /// All figures but the counters of packets, which their reader fills in.
+    pub(crate) fn show_metrics(&self, now: Instant) -> Metrics {
+        let plan = &self.plan;
+        let ports = &plan.ports;
+        let (used, total) = plan.dplane.buckets();
+        let (session, fpm) = (&self.session, self.show_fpm(now));
+        let mut metrics = Metrics {
+            version: env!("CARGO_PKG_VERSION").into(),
+            ports_up: ports
+                .all()
+                .map(|p| (ports.name(p).into(), ports.is_up(p)))
+                .collect(),
+            routes: self.rib.len() as u64,
+            buckets_total: total.into(),
+            buckets_in_use: used.into(),
+            eased: self.counters.eased,
+            hash_changes: self.counters.hash_changes,
+            rules_changes: self.counters.rules_changes,
+            events: self.counters.events,
+            failover: self.show_failover(),
+            fpm: FpmMetrics {
+                connected: session.connected,
+                connections: session.connections,
+                sync: fpm.sync,
+                routes: fpm.routes,
+                unrefreshed: fpm.unrefreshed,
+                frames: fpm.frames,
+                messages: fpm.messages,
+                malformed: fpm.malformed,
+            },
+            ..Metrics::default()
+        };
+        let through = plan.nexthops.iter();
+        let through = through.filter(|(_, n)| n.key.gateway.is_some() && !n.key.host);
+        for (number, nexthop) in through.take(NEXTHOPS) {
+            let traffic = self.activity.total(number);
+            metrics.nexthops.push(NexthopMetrics {
+                via: nexthop.key.gateway,
+                port: ports.interface(nexthop.key.ifindex),
+                up: nexthop.outlook.state == State::Up && !nexthop.groups.is_empty(),
+                buckets: plan.buckets_of(&[number]).0 as u64,
+                packets: traffic.packets,
+                bytes: traffic.bytes,
+            });
+        }
+        let several = plan.groups.iter().filter(|(_, g)| g.word.size() > 1);
+        let mut ids: Vec<GroupId> = several.map(|(id, _)| id).collect();
+        ids.sort_unstable();
+        for id in ids {
+            let Some(group) = plan.groups.get(id) else {
+                continue;
+            };
+            metrics.groups += 1;
+            metrics.groups_unbalanced += u64::from(group.surplus > 0);
+            metrics.buckets_surplus += group.surplus as u64;
+            let members = plan.sets.members(group.set);
+            if metrics.members.len() + members.len() > MEMBERS {
+                metrics.members_omitted += members.len() as u64;
+                continue;
+            }
+            let mut shares = HashMap::<_, u64>::new();
+            for owner in group.effective.iter().filter(|_| group.alive) {
+                *shares.entry(*owner).or_default() += 1;
+            }
+            for (number, _) in members.iter() {
+                let Some(nexthop) = plan.nexthops.get(*number) else {
+                    continue;
+                };
+                let traffic = self.activity.member(id, *number);
+                metrics.members.push(MemberMetrics {
+                    group: id.0,
+                    via: nexthop.key.gateway,
+                    port: ports.interface(nexthop.key.ifindex),
+                    buckets: shares.get(number).copied().unwrap_or(0),
+                    packets: traffic.packets,
+                    bytes: traffic.bytes,
+                });
+            }
+        }
+        metrics
+    }
+}
