@@ -16,8 +16,9 @@ mod traffic;
 mod world;
 
 use fastpath::hardware::compile::Design;
+use fastpath::hardware::engine::Engine;
 use fastpath::hardware::plan::Family;
-use fastpath::hardware::sim::{Faults, Profile};
+use fastpath::hardware::sim::{Faults, Outcome, Profile};
 use oracle::{Software, judge};
 use traffic::Random;
 use world::{PORTS, Setting, World};
@@ -94,6 +95,64 @@ fn whatever_the_plan_hardware_equals_software() {
         let score = histories(setting, &profile(), (seed as u64, 150, 60));
         let used = Family::ALL.iter().all(|f| is_used(&score, *f));
         assert!(used, "{setting:?}: {score:?}");
+    }
+}
+
+/// Through histories in which one operation of twelve fails, several at once: nothing is ever lost,
+/// and what is tried again long enough is as if nothing had failed.
+#[test]
+fn histories_full_of_faults_heal() {
+    for (seed, (setting, profile)) in ALL.into_iter().cycle().take(8).enumerate() {
+        let mut random = Random(0x6661_696c + seed as u64);
+        let mut score = Score::default();
+        let mut world = World::new(setting, &profile());
+        random.plan(&mut world);
+        world.settle();
+        let (mut failed, mut left) = (0, 0);
+        let failures = |world: &World| world.nics.iter().any(|n| n.compiler().failures() > 0);
+        for _ in 0..120 {
+            for nic in &mut world.nics {
+                let mut numbers = || (1..400).filter(|_| random.one_in(24)).collect();
+                nic.steering_mut().set_faults(Faults {
+                    late: numbers(),
+                    refused: numbers(),
+                    tables: numbers(),
+                    ..Faults::default()
+                });
+            }
+            random.change(&mut world);
+            world.settle();
+            for _ in 0..20 {
+                let port = random.below(PORTS);
+                let outcome = world.hardware(port, &random.plain(port)).outcome;
+                assert!(!matches!(outcome, Outcome::Lost(_)), "{outcome:?}");
+            }
+            failed += usize::from(failures(&world));
+            // Now and then a failure is left for the next change.
+            for _ in 0..random.below(3) {
+                world.nics.iter_mut().for_each(Engine::retry);
+                world.settle();
+            }
+            if failures(&world) {
+                left += 1;
+                continue;
+            }
+            for _ in 0..30 {
+                let port = random.below(PORTS);
+                let frame = any(&mut random, port);
+                let software = world.stages(port, &frame);
+                count(&mut world, (port, &frame), &software, &mut score);
+            }
+        }
+        for nic in &world.nics {
+            assert_eq!(nic.steering().misuses(), [""; 0]);
+        }
+        let forwarded: usize = score.forwarded.iter().sum();
+        assert!(forwarded > 100, "{setting:?}: {score:?}");
+        assert!(
+            failed > 20 && left > 0,
+            "{setting:?}: {failed} failed, {left} left"
+        );
     }
 }
 

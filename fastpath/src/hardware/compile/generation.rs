@@ -36,7 +36,10 @@ impl Compiler {
             }
             _ => {}
         }
-        let done = build.made.as_ref().is_none_or(|m| m.open == 0);
+        let done = build
+            .made
+            .as_ref()
+            .is_none_or(|m| !m.cells.is_empty() && m.open.is_empty());
         let does = if done {
             self.entry(id, family, false)
         } else {
@@ -123,7 +126,7 @@ impl Compiler {
         let made = Made {
             group,
             tables: vec![table],
-            open: cells.len(),
+            open: cells.iter().copied().collect(),
             cells,
             shared: None,
         };
@@ -149,9 +152,9 @@ impl Compiler {
         }
         Made {
             group,
-            open: tables.len(),
             tables,
             // They come when the action is there.
+            open: BTreeSet::new(),
             cells: Vec::new(),
             shared: Some(shared),
         }
@@ -183,6 +186,7 @@ impl Compiler {
         }
         let build = self.branch_mut(id, family).and_then(|b| b.build.as_mut());
         if let Some(made) = build.and_then(|b| b.made.as_mut()) {
+            made.open = cells.iter().copied().collect();
             made.cells = cells;
         }
     }
@@ -224,8 +228,7 @@ impl Compiler {
         let Some(made) = &mut build.made else {
             return;
         };
-        made.open = made.open.saturating_sub(1);
-        if made.open == 0 {
+        if made.open.remove(&cell) && made.open.is_empty() {
             self.progress(id, family);
         }
     }

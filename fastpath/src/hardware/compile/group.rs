@@ -18,6 +18,7 @@ use super::ledger::Kind;
 use super::state::Reason;
 use super::{Compiler, Design};
 use crate::table::GroupId;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub(super) type Buckets = Arc<[NexthopId]>;
@@ -60,8 +61,8 @@ pub(super) struct Made {
     pub(super) group: Group,
     pub(super) tables: Vec<TableId>,
     pub(super) cells: Vec<RuleId>,
-    /// How many of the cells are not there yet.
-    pub(super) open: usize,
+    /// Those of the cells that are not there yet.
+    pub(super) open: BTreeSet<RuleId>,
     pub(super) shared: Option<IndirectId>,
 }
 
