@@ -316,13 +316,34 @@ impl Hashing {
                 }
             }
         }
-        let empty = |own: &&Own| own.over(next.base).fields == Fields::EMPTY;
-        if let Some(own) = next.profiles.iter().find(empty) {
-            let cause = format!("profile {} would have no field on", own.name);
-            let remedy = format!("turn one on for it first: --profile {}", own.name);
-            return Err(refused("", cause, Some(remedy)));
-        }
+        next.check()?;
         Ok((next, differences(from, to)))
+    }
+
+    /// These settings with `change` made to `[hash]` and to all profiles at once.
+    ///
+    /// # Errors
+    /// What is wrong with the change; a profile would be left without any field.
+    pub fn everywhere(&self, change: &HashChange) -> Result<Hashing, Error> {
+        let mut next = self.clone();
+        next.base = change.apply(self.base)?;
+        for own in &mut next.profiles {
+            let to = change.apply(own.over(self.base))?;
+            own.take(change, to);
+        }
+        next.check()?;
+        Ok(next)
+    }
+
+    /// Every profile has a field on.
+    fn check(&self) -> Result<(), Error> {
+        let empty = |own: &&Own| own.over(self.base).fields == Fields::EMPTY;
+        let Some(own) = self.profiles.iter().find(empty) else {
+            return Ok(());
+        };
+        let cause = format!("profile {} would have no field on", own.name);
+        let remedy = format!("turn one on for it first: --profile {}", own.name);
+        Err(refused("", cause, Some(remedy)))
     }
 
     /// Puts `seed` down as drawn for `profile`, or for `[hash]`, and kept in `file`.

@@ -194,24 +194,12 @@ impl<'a> World<'a> {
         control: &Control<L>,
         change: &Change,
     ) -> Result<(), Error> {
-        self.make(control, change)?;
-        let Change::Hash(wanted) = change else {
-            return Ok(());
-        };
-        let names: Vec<String> = self
-            .hashing
-            .profiles
-            .iter()
-            .map(|p| p.name.clone())
-            .collect();
-        for name in names.into_iter().filter(|_| wanted.profile.is_none()) {
-            let profile = Some(name);
-            let change = wanted.change.clone();
-            self.set_hash(&SetHash {
-                profile,
-                change,
-                ..SetHash::default()
-            })?;
+        match change {
+            Change::Hash(wanted) if wanted.profile.is_none() => {
+                self.hashing = self.hashing.everywhere(&wanted.change)?;
+                self.is_rehashed = true;
+            }
+            change => self.make(control, change)?,
         }
         Ok(())
     }
