@@ -10,18 +10,29 @@ use std::process::ExitCode;
 /// Bytes of packets in one question, in hex: well below the largest request.
 const BYTES: usize = 48 << 10;
 
+fn size(packet: &Packet) -> usize {
+    packet.frame.len() + packet.first.as_ref().map_or(0, String::len)
+}
+
 /// Where all of `packets` go.
 pub fn ways(ask: &mut Ask, question: &Trace, packets: Vec<Packet>, as_json: bool) -> Done {
-    let mut done = 0;
+    let (mut done, mut code) = (0, ExitCode::SUCCESS);
     // As many as are answered at once; more, as long as all are.
     let mut at_once = 8;
     while let Some(rest) = packets.get(done..).filter(|rest| !rest.is_empty()) {
         let mut bytes = 0;
         let fits = |packet: &&Packet| {
-            bytes += packet.frame.len() + packet.first.as_ref().map_or(0, String::len);
+            bytes += size(packet);
             bytes <= BYTES
         };
-        let asked = rest.iter().take(at_once).take_while(fits).count().max(1);
+        let asked = rest.iter().take(at_once).take_while(fits).count();
+        if asked == 0 {
+            done += 1;
+            code = ExitCode::FAILURE;
+            let has = rest.first().map_or(0, size) / 2;
+            output::text(&refused(done, has, as_json))?;
+            continue;
+        }
         let request = Request::Traces(Box::new(Traces {
             query: question.clone(),
             packets: rest.iter().take(asked).cloned().collect(),
@@ -41,7 +52,16 @@ pub fn ways(ask: &mut Ask, question: &Trace, packets: Vec<Packet>, as_json: bool
         }
         output::text(&text)?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(code)
+}
+
+/// A packet that no question has room for: with its first fragment, `bytes`.
+fn refused(number: usize, bytes: usize, as_json: bool) -> String {
+    let cause = format!("not asked: {bytes} bytes, at most {}", BYTES / 2);
+    match as_json {
+        true => format!("{}\n", serde_json::json!({ "error": cause })),
+        false => format!("{number} {cause}\n"),
+    }
 }
 
 fn line(number: usize, traced: &Traced, as_json: bool) -> Result<String, Failure> {

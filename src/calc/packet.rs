@@ -1,6 +1,6 @@
 //! Packets for `evenpath calc`: from capture files, and from hex as people paste it.
 
-use super::capture::frames;
+use super::capture::{Captured, frames};
 use crate::output::Failure;
 use control::api::message::Packet;
 use fastpath::hash::{Choice, Field, Fields, Settings};
@@ -91,7 +91,7 @@ fn flow_of(frame: &[u8]) -> Option<Flow> {
 /// The packets of a capture as they are asked about: a later fragment with the first one of its
 /// datagram. Of several with that name it is the one before it, or else the one after it, as for
 /// the fast path.
-fn with_firsts(all: &[&[u8]]) -> Vec<Packet> {
+fn with_firsts(all: &[Vec<u8>]) -> Vec<Packet> {
     let named: Vec<_> = all.iter().map(|frame| pieces(frame)).collect();
     let mut firsts: HashMap<Name, Vec<usize>> = HashMap::new();
     for (i, names) in named.iter().enumerate() {
@@ -111,8 +111,8 @@ fn with_firsts(all: &[&[u8]]) -> Vec<Packet> {
             .filter(|n| !n.1)
             .find_map(|n| first_of(i, &n.0));
         Packet {
-            frame: hex(all[i]),
-            first: first.map(|f| hex(all[f])),
+            frame: hex(&all[i]),
+            first: first.map(|f| hex(&all[f])),
         }
     };
     named.iter().enumerate().map(packet).collect()
@@ -130,9 +130,25 @@ pub fn from_file(name: &str, all: bool) -> Result<Vec<Packet>, Failure> {
     };
     let bytes = std::fs::read(path).map_err(|e| fail("open", e.to_string()))?;
     let frames = frames(&bytes).map_err(|cause| fail("read", cause))?;
-    let mut packets = with_firsts(&frames);
+    let whole: Vec<_> = frames.iter().map(Captured::whole).collect();
+    let mut packets = with_firsts(&whole);
+    let cut = |what: &str| {
+        let zeros = "cut by the capture: what is missing counts as zeros";
+        eprintln!("{}: note: {path}: {what} {zeros}", super::name());
+    };
     if all {
+        let some = frames.iter().filter(|f| f.is_cut()).count();
+        if some > 0 {
+            cut(&format!("{some} of {} packets are", frames.len()));
+        }
         return Ok(packets);
+    }
+    if number
+        .checked_sub(1)
+        .and_then(|at| frames.get(at))
+        .is_some_and(Captured::is_cut)
+    {
+        cut(&format!("packet {number} is"));
     }
     let at = number.checked_sub(1).filter(|at| *at < packets.len());
     let Some(at) = at else {
