@@ -103,7 +103,7 @@ pub fn calc(args: &cli::Calc, socket: &Path, as_json: bool) -> Done {
         question.first.clone_from(&packet.first);
     }
     if let Some(to) = &args.find_sport {
-        return find(&mut ask, question, to, args.count, as_json);
+        return find(&mut ask, question, to, args.count.into(), as_json);
     }
     let traced = trace(&mut ask, question)?;
     let left = traced.then.as_ref().map_or(&traced.now, |then| &then.way);
@@ -116,9 +116,16 @@ pub fn calc(args: &cli::Calc, socket: &Path, as_json: bool) -> Done {
             None,
         ));
     }
-    if let (Some(expected), Some(calc)) = (&args.out_interface, &left.calc) {
-        if *expected != calc.port {
-            let cause = format!("it leaves by {}, not {expected}", calc.port);
+    if let Some(expected) = &args.out_interface {
+        let cause = match &left.calc {
+            Some(calc) if calc.port == *expected => None,
+            Some(calc) => Some(format!("it leaves by {}, not {expected}", calc.port)),
+            None => Some(format!(
+                "it does not leave by {expected}: {}",
+                outcome(left)
+            )),
+        };
+        if let Some(cause) = cause {
             return Err(Failure::run("flow", "calc -o", cause, None));
         }
     }

@@ -39,14 +39,23 @@ pub struct Cli {
     pub socket: PathBuf,
 }
 
-/// An error with the usage of `command`.
-fn wrong(command: &str, kind: ErrorKind, words: &str) -> clap::Error {
-    let mut all = <Cli as clap::CommandFactory>::command();
-    all.build();
-    match all.find_subcommand_mut(command) {
+/// An error with the usage of a command, such as `set hash`.
+pub fn usage(path: &[&str], kind: ErrorKind, words: &str) -> clap::Error {
+    let mut command = <Cli as clap::CommandFactory>::command();
+    command.build();
+    let mut found = Some(&mut command);
+    for name in path {
+        found = found.and_then(|command| command.find_subcommand_mut(name));
+    }
+    match found {
         Some(command) => command.error(kind, words),
         None => clap::Error::raw(kind, words),
     }
+}
+
+/// The same of a command of one word.
+fn wrong(command: &str, kind: ErrorKind, words: &str) -> clap::Error {
+    usage(&[command], kind, words)
 }
 
 /// What can be done.

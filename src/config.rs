@@ -81,6 +81,15 @@ fn import(files: &[PathBuf], root: &Path, as_json: bool) -> Done {
     let mut aside = std::io::stderr().lock();
     let imported = match cumulus::import(&sources) {
         Ok(imported) => imported,
+        Err(problems) if as_json => {
+            let problems: Vec<_> = problems
+                .0
+                .iter()
+                .map(|p| json!({ "file": p.file, "line": p.line, "problem": p.to_string() }))
+                .collect();
+            output::json(&json!({ "ok": false, "problems": problems }))?;
+            return Ok(ExitCode::FAILURE);
+        }
         Err(problems) => {
             let _ = writeln!(aside, "{problems}");
             return Ok(ExitCode::FAILURE);

@@ -1,6 +1,7 @@
 //! `evenpath show resilient`, and what `show group` says of deals that are off.
 
-use crate::output::{Done, Failure};
+use crate::output::Done;
+use clap::error::ErrorKind;
 use control::api::Request;
 use control::api::client::Client;
 use control::api::message::{Dealt, Resilient, ResilientChanged, SetResilient};
@@ -11,8 +12,11 @@ use std::path::Path;
 /// `evenpath set resilient`.
 pub fn set(settings: &[String], dry_run: bool, socket: &Path, as_json: bool) -> Done {
     let settings = pairs(settings).map_err(|cause| {
-        let remedy = "evenpath set resilient --help shows the forms";
-        Failure::run("resilient", "set", cause, Some(remedy))
+        crate::cli::usage(
+            &["set", "resilient"],
+            ErrorKind::ValueValidation,
+            &format!("resilient: set: {cause}"),
+        )
     })?;
     let request = Request::SetResilient(SetResilient { settings, dry_run });
     crate::show::print(&Client::connect(socket)?.ask(&request)?, as_json)

@@ -1,8 +1,9 @@
 //! `evenpath set`: changes of a running evenpath.
 
 use crate::cli;
-use crate::output::{Done, Failure};
+use crate::output::Done;
 use crate::table::Table;
+use clap::error::ErrorKind;
 use control::api::Request;
 use control::api::client::Client;
 use control::api::message::{HashChange, HashChanged, SetHash};
@@ -23,8 +24,11 @@ pub fn set(what: &cli::Set, socket: &Path, as_json: bool) -> Done {
         }
     };
     let (change, draw_seed) = change(settings).map_err(|cause| {
-        let remedy = "evenpath set hash --help shows the forms";
-        Failure::run("hash", "set", cause, Some(remedy))
+        cli::usage(
+            &["set", "hash"],
+            ErrorKind::ValueValidation,
+            &format!("hash: set: {cause}"),
+        )
     })?;
     let request = Request::SetHash(SetHash {
         profile: profile.clone(),

@@ -150,6 +150,9 @@ fn wrong_usage_is_2_and_help_has_examples() {
         &["show"],
         &["show", "route", "10.1.0.0/8"],
         &["show", "route", "x"],
+        &["set", "hash", "source-port", "maybe"],
+        &["set", "hash", "seed", "1", "symmetric"],
+        &["set", "resilient", "buckets", "64", "enable"],
     ] {
         assert_eq!(said(wrong).0, 2, "{wrong:?}");
     }

@@ -1,13 +1,33 @@
 //! `evenpath calc`: the flags of cl-ecmpcalc and ours.
 
 use super::groups::GroupOf;
-use super::protocol::{Protocol, has_ports};
+use super::protocol::Protocol;
 use clap::{Args, error::ErrorKind};
 use control::api::message::{Flow, Trace, Tunnel};
 use control::calc::what_if::{Change, field};
+use fastpath::wire::transport::has_ports;
 use std::ffi::{OsStr, OsString};
 use std::net::IpAddr;
 use std::path::PathBuf;
+
+/// Flags that say of a flow what a packet says itself.
+const BY_FLAGS: [&str; 15] = [
+    "source",
+    "destination",
+    "protocol",
+    "sport",
+    "dport",
+    "vid",
+    "flow_label",
+    "teid",
+    "qp",
+    "inner_src",
+    "inner_dst",
+    "inner_protocol",
+    "inner_sport",
+    "inner_dport",
+    "inner_flow_label",
+];
 
 /// `evenpath calc`.
 #[derive(Args, Debug)]
@@ -78,13 +98,13 @@ pub struct Calc {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=0xfffff))]
     pub inner_flow_label: Option<u32>,
     /// A packet in place of flags: number N (from 1, the default) of a pcap or pcapng file.
-    #[arg(long, value_name = "FILE[:N]", conflicts_with_all = ["source", "destination", "protocol", "hex"])]
+    #[arg(long, value_name = "FILE[:N]", conflicts_with = "hex", conflicts_with_all = BY_FLAGS)]
     pub pcap: Option<String>,
     /// All packets of the file, a line for each: its number and its port; with --json an object.
     #[arg(long, requires = "pcap", conflicts_with_all = ["find_sport", "out_interface"])]
     pub all: bool,
     /// A frame in place of flags, in hex, also as tcpdump -xx prints it.
-    #[arg(long, value_name = "STRING", conflicts_with_all = ["source", "destination", "protocol"])]
+    #[arg(long, value_name = "STRING", conflicts_with_all = BY_FLAGS)]
     pub hex: Option<String>,
     /// Say why: each field, settings, choice of the bucket, new header.
     #[arg(long)]
@@ -109,8 +129,8 @@ pub struct Calc {
     #[arg(long, value_name = "PORT|NEXTHOP|all", conflicts_with = "what_if")]
     pub find_sport: Option<String>,
     /// How many to find.
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    pub count: usize,
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
+    pub count: u16,
     /// -hs N: calculate with this seed in place of the one in force.
     #[arg(long = "hash-seed", value_name = "N")]
     pub hash_seed: Option<u32>,
@@ -125,7 +145,7 @@ pub struct Calc {
     #[arg(long = "mcount", value_name = "N")]
     pub mcount: Option<u32>,
     /// The flow is expected to leave there: fails if it does not.
-    #[arg(short = 'o', long = "out-interface", value_name = "PORT")]
+    #[arg(short = 'o', long = "out-interface", value_name = "PORT", conflicts_with_all = ["mcount", "find_sport"])]
     pub out_interface: Option<String>,
     /// Ask no running evenpath, but what it would do with this configuration alone.
     #[arg(short, long, value_name = "FILE")]

@@ -31,11 +31,6 @@ impl FromStr for Protocol {
     }
 }
 
-/// It has ports.
-pub const fn has_ports(protocol: u8) -> bool {
-    matches!(protocol, 6 | 17 | 33 | 132 | 136)
-}
-
 impl Protocol {
     /// Its number in a packet of this family.
     pub fn number(self, is_ipv4: bool) -> u8 {

@@ -1,6 +1,7 @@
 //! `evenpath calc -c`: where flows go, from the configuration alone.
 
 mod changes;
+mod flags;
 mod packets;
 
 use serde_json::Value;

@@ -5,6 +5,7 @@ use crate::api::message::FieldUse;
 use crate::control::Control;
 use fastpath::hash::{Algorithm, Field, FlowKey, Settings, Tuple};
 use fastpath::table::{Adjacencies, Adjacency, AdjacencyId, LpmWrite, PortId};
+use fastpath::wire::transport;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -53,7 +54,7 @@ pub(super) fn fields<L: LpmWrite>(
 ) -> Vec<FieldUse> {
     let (key, outer) = (&seen.key, &seen.key.outer);
     let port_of = |tuple: &Tuple, port: u16| {
-        let has = matches!(tuple.protocol, 6 | 17 | 33 | 132 | 136);
+        let has = transport::has_ports(tuple.protocol);
         (has && !(seen.later && port == 0)).then(|| port.to_string())
     };
     let inner = key.inner.as_ref();

@@ -10,6 +10,7 @@ mod refuse;
 mod seen;
 mod spare;
 mod sport;
+mod tunnel;
 pub mod what_if;
 mod world;
 

@@ -1,16 +1,17 @@
 //! The flow or packet in question, as the parser sees it.
 
-use super::explain::octets;
+use super::tunnel::tunneled;
 use super::{fail, refuse, settings, world, world::World};
 use crate::answer_route::key_of;
-use crate::api::message::{Error, Flow, Trace, Tunnel};
+use crate::api::message::{Error, Trace};
 use crate::control::Control;
-use fastpath::hash::{Field, FlowKey, Settings, Tuple};
+use fastpath::hash::FlowKey;
 use fastpath::software::flow::Piece;
 use fastpath::software::heap::HeapFrame;
 use fastpath::software::lanes::Verdict;
 use fastpath::software::parse;
 use fastpath::table::{LpmWrite, PortFacts, PortId};
+use fastpath::wire::transport;
 use std::net::IpAddr;
 
 /// What is known of the flow in question.
@@ -22,6 +23,8 @@ pub(super) struct Seen {
     /// Packet in hand: its frame, where IP begins, how long it is.
     pub(super) frame: Option<(HeapFrame, usize, u16)>,
     pub(super) later: bool,
+    /// Its source port is one, and its own.
+    pub(super) has_sport: bool,
     pub(super) notes: Vec<String>,
 }
 
@@ -71,6 +74,7 @@ impl<L: LpmWrite> Control<L> {
                 ingress,
                 frame: None,
                 later: false,
+                has_sport: transport::has_ports(flow.protocol),
                 notes: Vec::new(),
             };
             return Ok(Ok(seen));
@@ -88,7 +92,8 @@ impl<L: LpmWrite> Control<L> {
         };
         let mut notes = Vec::new();
         let (mut key, mut hash) = (described.flow.key, described.hash);
-        if described.flow.quoted || described.quoted {
+        let quoted = described.flow.quoted;
+        if quoted {
             notes.push("an ICMP error: it follows the flow that it quotes, reversed".into());
         }
         let is_later = |p: Piece| matches!(p, Piece::Later(_));
@@ -117,68 +122,8 @@ impl<L: LpmWrite> Control<L> {
             hash,
             frame: Some((HeapFrame::new(&frame), described.l3, described.len)),
             later,
+            has_sport: transport::has_ports(key.outer.protocol) && !later && !quoted,
             notes,
         }))
     }
-}
-
-/// `key` with what is inside the tunnel; what is needed must be there.
-fn tunneled(
-    mut key: FlowKey,
-    tunnel: Option<&Tunnel>,
-    settings: &Settings,
-    flow: &Flow,
-) -> Result<FlowKey, Error> {
-    let none = Tunnel::default();
-    let inside = tunnel.unwrap_or(&none);
-    (key.teid, key.qp) = (inside.teid, inside.qp);
-    let has_inner = *inside
-        != Tunnel {
-            qp: inside.qp,
-            ..Tunnel::default()
-        }
-        || matches!(flow.protocol, 4 | 41);
-    if !has_inner {
-        return Ok(key);
-    }
-    let on = |field| settings.fields().has(field);
-    let need = |missing: bool, fields: &[Field], words: &str| {
-        let field = fields.iter().find(|f| missing && on(**f));
-        field.map_or(Ok(()), |field| {
-            let cause = format!("{words}: {} is on", field.name());
-            Err(fail("flags", cause, None))
-        })
-    };
-    let addresses = [Field::InnerSourceIp, Field::InnerDestinationIp];
-    let missing = inside.source.is_none() || inside.destination.is_none();
-    let words = "--inner-src and --inner-dst required for frames in a tunnel";
-    need(missing, &addresses, words)?;
-    let words = "--inner-protocol required for frames in a tunnel";
-    need(inside.protocol.is_none(), &[Field::InnerIpProtocol], words)?;
-    let has_ports = matches!(inside.protocol, Some(6 | 17 | 33 | 132 | 136));
-    let missing = inside.source_port.is_none() || inside.destination_port.is_none();
-    let ports = [Field::InnerSourcePort, Field::InnerDestinationPort];
-    let words = "--inner-sport and --inner-dport required for TCP and UDP frames in a tunnel";
-    need(has_ports && missing, &ports, words)?;
-    let families = [inside.source, inside.destination].map(|a| a.map(|a| a.is_ipv4()));
-    if let [Some(a), Some(b)] = families {
-        if a != b {
-            let cause = "--inner-src and --inner-dst must both be IPv4 or both IPv6";
-            return Err(fail("flags", cause, None));
-        }
-    }
-    let v6 = inside
-        .source
-        .or(inside.destination)
-        .is_some_and(|a| a.is_ipv6());
-    key.inner = Some(Tuple {
-        v6,
-        src: inside.source.map_or([0; 16], octets),
-        dst: inside.destination.map_or([0; 16], octets),
-        protocol: inside.protocol.unwrap_or(0),
-        sport: inside.source_port.unwrap_or(0),
-        dport: inside.destination_port.unwrap_or(0),
-        label: inside.flow_label.filter(|_| v6).unwrap_or(0),
-    });
-    Ok(key)
 }

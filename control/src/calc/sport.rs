@@ -23,6 +23,10 @@ impl<L: LpmWrite> Control<L> {
         let Ok(seen) = self.seen(query, world)? else {
             return Err(fail("packet", "it is not forwarded", None));
         };
+        if !seen.has_sport {
+            let cause = "it has no source port of its own that could be another";
+            return Err(fail("flow", cause, None));
+        }
         let settings = settings(world, seen.destination);
         let named = |to: &str, port: &str, via: Option<IpAddr>| {
             to == "all" || to == port || via.is_some_and(|v| v.to_string() == to)
