@@ -29,7 +29,7 @@ fn what_would_be_is_what_the_other_configuration_says() {
     assert_eq!(calc(&file, &both).0, 1, "no next hop is left");
     let (code, _, error) = calc(&file, &format!("{flow} --what-if burn:up1"));
     assert!(
-        code == 2 && error.contains("expected down, up, add or remove"),
+        code == 2 && error.contains("expected down, up, add, remove, drain or undrain"),
         "{error}"
     );
 }

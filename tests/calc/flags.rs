@@ -107,7 +107,8 @@ fn echo(ttl: u8) -> String {
     header[10..12].copy_from_slice(&sum.to_be_bytes());
     frame.extend(header);
     frame.extend([8, 0, 0xf7, 0xfe, 0, 1, 0, 0]);
-    frame.iter().map(|b| format!("{b:02x}")).collect()
+    let digits: Vec<_> = frame.iter().map(|b| format!("{b:02x}")).collect();
+    digits.concat()
 }
 
 #[test]
