@@ -169,7 +169,7 @@ impl<L: LpmWrite> Control<L> {
             self.hashing = next;
             let policy = self.hashing.policy();
             // In one commit: nobody takes a value for settings that it was not made by.
-            self.nics.retarget(&policy);
+            let steps = self.nics.retarget(&policy);
             self.plan.dplane.set_policy(policy);
             let object = profile.map_or("hash".into(), |p| format!("hash profile {p}"));
             let what: Vec<String> = match pinned {
@@ -183,6 +183,7 @@ impl<L: LpmWrite> Control<L> {
             let details = moves.as_deref().map(moved).unwrap_or_default();
             self.counters.hash_changes += 1;
             self.happening(object, what.join(", "), details, noticed);
+            self.hash_steps(steps, now);
         }
         Ok(HashChanged {
             dry_run: request.dry_run,

@@ -215,6 +215,7 @@ fn a_live_change_reaches_the_nic_in_order() {
         about,
         [
             "port up1 hash: the NIC's is taken",
+            "port up1 hash: computed: the NIC is being given new settings",
             "port up2 hash: computed: the device lacks it",
             "port host0 hash: computed: the device lacks it",
             "port up1 hash: the NIC's is taken",

@@ -195,20 +195,26 @@ impl Nics {
 
     /// Workers are about to hash by `policy`: in the same commit they stop taking values that are
     /// not of it.
-    pub fn retarget(&mut self, policy: &Policy) {
+    pub fn retarget(&mut self, policy: &Policy) -> Vec<Step> {
         let target = target(policy.base());
         let id = |t: &Result<Target, Why>| t.as_ref().map_or(0, |t| t.id);
         if id(&target) != 0 && id(&target) == id(&self.target) {
-            return;
+            return Vec::new();
         }
-        for port in &mut self.ports {
-            port.phase = match &target {
+        let mut steps = Vec::new();
+        for (nic, port) in self.ports.iter_mut().zip((0..).map(PortId)) {
+            let next = match &target {
                 Ok(_) => Phase::Stopping,
                 Err(why) => Phase::Computed(why.clone()),
             };
-            port.ticket += 1;
+            if let Phase::Taken(_) = std::mem::replace(&mut nic.phase, next) {
+                let why = target.as_ref().err().cloned().unwrap_or(Why::Changing);
+                steps.push(Step::Computed(port, why));
+            }
+            nic.ticket += 1;
         }
         self.target = target;
+        steps
     }
 
     /// For workers: whose value is taken, and whose is compared (`PortFacts`).
