@@ -164,7 +164,7 @@ impl<'p> Port<'p> {
             conf.rxmode.offloads |= caps::RSS_HASH;
             // Drivers (ixgbe, i40e) read the key when the port starts, too.
             let key = self._rss_key.insert(RssKey::new(&hash));
-            conf.rx_adv_conf.rss_conf = key.record(&hash);
+            conf.rx_adv_conf.rss_conf = key.record(&self.caps.asked(&hash));
             self.rss = options.rx_queues > 1;
             self.nic_hash.set(Some(hash));
             self.hash_told = true;

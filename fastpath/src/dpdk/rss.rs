@@ -8,7 +8,7 @@ use super::port::Port;
 use std::sync::Arc;
 
 /// Bytes of the key.
-pub const RSS_KEY: usize = 40;
+pub const RSS_KEY: usize = crate::hash::toeplitz::KEY;
 
 /// How a device hashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,6 +46,27 @@ impl RssAlgorithm {
         })
     }
 }
+
+/// Drivers that name no algorithm, or not in what they say back, and have their NIC compute Toeplitz
+/// whenever none other is asked for; with the file of DPDK 24.11.4 that says so. All take a key of 40
+/// bytes. Others may do the same; of these it can be read.
+const TOEPLITZ_BY_DEFAULT: [(&str, &str); 9] = [
+    ("mlx5_pci", "net/mlx5/mlx5_devx.c: mlx5_devx_tir_attr_set"),
+    (
+        "mlx5_auxiliary",
+        "net/mlx5/mlx5_devx.c: mlx5_devx_tir_attr_set",
+    ),
+    ("net_mlx4", "net/mlx4/mlx4_rxq.c: mlx4_rss_attach"),
+    (
+        "net_bnxt",
+        "net/bnxt/bnxt_vnic.c: _bnxt_rte_to_hwrm_ring_select_mode",
+    ),
+    ("net_hns3", "net/hns3/hns3_rss.c: hns3_hash_func_map"),
+    ("net_hns3_vf", "net/hns3/hns3_rss.c: hns3_hash_func_map"),
+    ("net_gve", "net/gve/gve_ethdev.c: gve_rss_hash_update"),
+    ("net_ena", "net/ena/ena_rss.c: ena_rss_hash_set"),
+    ("net_mana", "net/mana/rx.c: mana_start_rx_queues"),
+];
 
 /// What a device hashes, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -98,8 +119,37 @@ impl Caps {
         missing
     }
 
-    /// What it lacks to hash as `options` say. A driver that does not name the algorithm is not
-    /// trusted with it.
+    /// The driver computes what `options` ask for when no algorithm is named.
+    fn by_default(&self, options: &RssOptions) -> bool {
+        let mut known = TOEPLITZ_BY_DEFAULT.iter();
+        options.algorithm == RssAlgorithm::Toeplitz
+            && known.any(|(driver, _)| *driver == self.driver)
+    }
+
+    fn names(&self, algorithm: RssAlgorithm) -> bool {
+        self.rss_algorithms >> algorithm.number() & 1 != 0
+    }
+
+    /// As the driver is to be asked for `options`: with the algorithm named, if it can be.
+    pub(super) fn asked(&self, options: &RssOptions) -> RssOptions {
+        let mut asked = *options;
+        if !self.names(options.algorithm) && self.by_default(options) {
+            asked.algorithm = RssAlgorithm::Driver;
+        }
+        asked
+    }
+
+    /// `state` is what `options` ask for; some drivers never say which algorithm it is.
+    pub(super) fn agrees(&self, options: &RssOptions, state: &RssState) -> bool {
+        let unnamed = RssOptions {
+            algorithm: RssAlgorithm::Driver,
+            ..*options
+        };
+        options.is(state) || self.by_default(options) && unnamed.is(state)
+    }
+
+    /// What it lacks to hash as `options` say. A driver that neither names the algorithm nor is known
+    /// to mean it is not trusted with it.
     pub(super) fn lacks_hash(&self, options: &RssOptions) -> Vec<Missing> {
         let mut missing = Vec::new();
         if options.flow_types() & !self.rss_flow_types != 0 {
@@ -112,7 +162,7 @@ impl Caps {
         if usize::from(self.rss_key_bytes) != RSS_KEY {
             missing.push(Missing::Rss("an RSS key of 40 bytes"));
         }
-        if self.rss_algorithms >> options.algorithm.number() & 1 == 0 {
+        if !self.names(options.algorithm) && !self.by_default(options) {
             missing.push(options.algorithm.missing());
         }
         missing
@@ -146,7 +196,7 @@ impl Port<'_> {
             let cause = Cause::Missing(missing);
             return Err(Error::new(self.object(), operation, cause));
         }
-        update(self.index, options).at(|| self.object(), operation)?;
+        update(self.index, &self.caps.asked(options)).at(|| self.object(), operation)?;
         self.check_rss(options)?;
         // How the packets' values get out was settled when the port was configured.
         self.nic_hash.set(Some(*options).filter(|_| self.hash_told));
@@ -154,7 +204,7 @@ impl Port<'_> {
     }
 
     pub(super) fn check_rss(&self, options: &RssOptions) -> Result<(), Error> {
-        if options.is(&self.rss_state()?) {
+        if self.caps.agrees(options, &self.rss_state()?) {
             return Ok(());
         }
         let cause = Cause::Refused("the device does not hash as it was told");
@@ -216,11 +266,12 @@ pub(super) fn read(port: u16) -> Result<RssState, Errno> {
     };
     // SAFETY: the caller has the port, whose key is no longer than ours (checked by `lacks_rss`).
     check(unsafe { dpdk_sys::rte_eth_dev_rss_hash_conf_get(port, &mut conf) })?;
-    let known = RssAlgorithm::ALL.into_iter();
     Ok(RssState {
         key,
         flow_types: conf.rss_hf,
-        algorithm: known.into_iter().find(|a| a.number() == conf.algorithm),
+        algorithm: RssAlgorithm::ALL
+            .into_iter()
+            .find(|a| a.number() == conf.algorithm),
     })
 }
 
@@ -244,6 +295,58 @@ mod tests {
         change(&mut caps, &mut options);
         let missing = caps.lacks_rss(&options);
         missing.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn toeplitz_is_what_some_drivers_mean_by_nothing() {
+        let options = RssOptions {
+            key: [7; RSS_KEY],
+            ports: true,
+            algorithm: RssAlgorithm::Toeplitz,
+        };
+        let state = |algorithm| RssState {
+            key: options.key,
+            flow_types: options.flow_types(),
+            algorithm,
+        };
+        let unnamed = RssOptions {
+            algorithm: RssAlgorithm::Driver,
+            ..options
+        };
+        let sorted = RssOptions {
+            algorithm: RssAlgorithm::SortedToeplitz,
+            ..options
+        };
+        let names_it = 1 << RssAlgorithm::Toeplitz.number();
+        for (driver, names, takes, asked) in [
+            ("mlx5_pci", 0, true, unnamed),
+            ("net_bnxt", names_it, true, options),
+            ("net_ntnic", names_it, true, options),
+            ("net_ixgbe", 0, false, options),
+        ] {
+            let caps = Caps {
+                driver: driver.into(),
+                rss_flow_types: options.flow_types(),
+                rss_key_bytes: 40,
+                rss_algorithms: 1 | names,
+                rss_with_packet: true,
+                ..Caps::none()
+            };
+            assert_eq!(caps.lacks_rss(&options).is_empty(), takes, "{driver}");
+            assert_eq!(caps.asked(&options), asked, "{driver}");
+            assert!(!caps.lacks_rss(&sorted).is_empty(), "{driver}");
+            assert_eq!(caps.asked(&sorted), sorted, "{driver}");
+            assert!(caps.agrees(&options, &state(Some(RssAlgorithm::Toeplitz))));
+            let known = !matches!(driver, "net_ntnic" | "net_ixgbe");
+            let by_default = state(Some(RssAlgorithm::Driver));
+            assert_eq!(caps.agrees(&options, &by_default), known, "{driver}");
+            assert!(!caps.agrees(&sorted, &by_default) && !caps.agrees(&options, &state(None)));
+            let other = RssState {
+                key: [8; RSS_KEY],
+                ..by_default
+            };
+            assert!(!caps.agrees(&options, &other), "{driver}");
+        }
     }
 
     #[test]
