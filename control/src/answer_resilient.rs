@@ -11,7 +11,7 @@ use crate::deal::{Deal, Rules};
 use crate::dplane::Full;
 use crate::group::Group;
 use crate::group::resize::Adoption;
-use crate::quota::{self, Ppm, quotas, size_within};
+use crate::quota::{self, Ppm, Rounding, quotas, size_within};
 use fastpath::table::{GroupWord, LpmWrite};
 use std::time::Instant;
 
@@ -210,7 +210,7 @@ fn why(group: &Group, due: &[(u32, u32)], all: usize, rules: &Rules) -> String {
     if matches!(rules.deal, Deal::Rendezvous(_)) {
         return "rendezvous deals by chance".into();
     }
-    let fresh = quotas(due, size, &vec![0; due.len()], false);
+    let fresh = quotas(due, size, &vec![0; due.len()], Rounding::Exact);
     if quota::error(due, size, &fresh) <= rules.bound {
         return match group.surplus {
             0 => "members keep what they had when others left".into(),

@@ -4,7 +4,7 @@
 //! long as anybody remembers it. Everything that deals buckets by turns in evenpath is [`settle()`], so what
 //! workers do in the first burst after a death ([`second_choices`]) is what control writes next.
 
-use crate::quota::quotas;
+use crate::quota::{Rounding, quotas};
 use std::collections::BTreeMap;
 
 /// The owner of a bucket: a next hop's number.
@@ -40,6 +40,8 @@ pub struct Terms<'a> {
     pub leaving: &'a [Member],
     /// A table of the same size: whom a bucket goes to if there is a choice.
     pub preferred: Option<&'a [Member]>,
+    /// What members are due of what they hold.
+    pub rounding: Rounding,
 }
 
 /// Deals `size` buckets to `members` (owner and weight, ascending by owner, at most `size`).
@@ -55,10 +57,16 @@ pub fn derive(
     size: usize,
     preferred: Option<&[Member]>,
 ) -> Vec<Member> {
+    let is_member = |owner: &Member| members.binary_search_by_key(owner, |m| m.0).is_ok();
+    let rounding = match previous {
+        Some(table) if !table.iter().all(is_member) => Rounding::Kept,
+        _ => Rounding::Exact,
+    };
     let terms = Terms {
         members,
         leaving: &[],
         preferred,
+        rounding,
     };
     settle(previous, size, &terms, |_| true)
 }
@@ -92,8 +100,7 @@ pub fn settle(
     for &o in owner.iter().filter(|&&o| o != NOBODY) {
         held[o] += 1;
     }
-    let departed = previous.is_some() && owner.contains(&NOBODY);
-    let mut quota = quotas(members, size, &held[..members.len()], departed);
+    let mut quota = quotas(members, size, &held[..members.len()], terms.rounding);
     quota.resize(held.len(), 0);
     let below = |held: &[usize], i: usize| i != NOBODY && held[i] < quota[i];
 
@@ -192,7 +199,7 @@ pub fn second_choices(table: &[Member], terms: &Terms<'_>) -> Vec<Member> {
         if rest.is_empty() {
             continue;
         }
-        let quota = quotas(&rest, table.len(), &has, true);
+        let quota = quotas(&rest, table.len(), &has, Rounding::Kept);
         let mut open = Vec::new();
         for b in buckets {
             let wish = terms.preferred.and_then(|t| t.get(b)).copied();
@@ -218,26 +225,6 @@ pub fn second_choices(table: &[Member], terms: &Terms<'_>) -> Vec<Member> {
         }
     }
     seconds
-}
-
-/// True when going from `from` to `to` (tables of the same size) moves no bucket without need: as
-/// many as members hold less afterwards, all told.
-pub fn is_minimal(from: &[Member], to: &[Member]) -> bool {
-    if from.len() != to.len() {
-        return false;
-    }
-    let sorted = |table: &[Member]| {
-        let mut owners = table.to_vec();
-        owners.sort_unstable();
-        owners
-    };
-    let (before, after) = (sorted(from), sorted(to));
-    let lost = before.chunk_by(|a, b| a == b).map(|held| {
-        let start = after.partition_point(|m| *m < held[0]);
-        let keeps = after[start..].partition_point(|m| *m == held[0]);
-        held.len().saturating_sub(keeps)
-    });
-    moved(from, to) == lost.sum::<usize>()
 }
 
 /// How many buckets differ.

@@ -2,7 +2,7 @@
 
 use crate::bucket::{Member, size_for};
 use crate::nexthop::{Known, Members, Standing};
-use crate::quota::{Ppm, quotas, size_within};
+use crate::quota::{Ppm, Rounding, quotas, size_within};
 use crate::rendezvous::{self, Contender};
 use fastpath::table::GroupWord;
 use std::time::Duration;
@@ -162,13 +162,18 @@ impl Party {
         !self.due.is_empty()
     }
 
+    /// `member` gets buckets.
+    pub fn is_due(&self, member: Member) -> bool {
+        self.due.binary_search_by_key(&member, |m| m.0).is_ok()
+    }
+
     /// How many buckets of `table` are held beyond quotas, of those leaving: all.
     pub fn surplus(&self, table: &[Member]) -> usize {
         if self.due.is_empty() {
             return 0;
         }
         let held = self.held(table);
-        let quota = quotas(&self.due, table.len(), &held, false);
+        let quota = quotas(&self.due, table.len(), &held, Rounding::Even);
         let over = held.iter().zip(quota).map(|(h, q)| h.saturating_sub(q));
         over.sum::<usize>() + self.left_behind(table)
     }

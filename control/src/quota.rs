@@ -10,32 +10,119 @@ use crate::bucket::Member;
 /// A relative error: parts per million.
 pub type Ppm = u64;
 
+/// How quotas regard who holds what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rounding {
+    /// By largest remainder, whoever holds what; only ties go to who holds more. For shares that
+    /// have changed by themselves.
+    #[default]
+    Exact,
+    /// Whoever holds its exact share rounded up or down is due what it holds: rounding alone takes
+    /// no bucket from anybody. For who comes, and for what is left to the background.
+    Even,
+    /// The same, and who holds less than that gets what is free and no more, unless it has nothing:
+    /// that somebody goes takes no bucket from those who stay.
+    Kept,
+}
+
 /// How many buckets each of `members` (owner, weight from 1) is due of `size`, when it holds
 /// `held` of them now.
 ///
-/// Everybody gets the whole part of its exact share, but at least 1. What is left goes by the
-/// largest remainder; ties go to who holds more, then to who comes first. When somebody has
-/// `departed`, who holds more than the whole part comes first, and may even keep one bucket more
-/// than that if nobody is new: a departure takes no bucket from those who stay.
+/// Everybody gets its exact share rounded up or down, but at least 1; `rounding` says which.
 pub fn quotas(
     members: &[(Member, u32)],
     size: usize,
     held: &[usize],
-    departed: bool,
+    rounding: Rounding,
 ) -> Vec<usize> {
-    let total: i128 = members.iter().map(|m| i128::from(m.1.max(1))).sum();
-    let due = |i: usize| size as i128 * i128::from(members[i].1.max(1));
-    let mut quota: Vec<usize> = (0..members.len())
-        .map(|i| ((due(i) / total.max(1)) as usize).max(1))
-        .collect();
+    let largest = by_largest_remainder(members, size, held);
+    if rounding == Rounding::Exact || held.iter().all(|&h| h == 0) {
+        return largest;
+    }
+    let share = Share::of(members, size);
+    // Who is poorer than one bucket has one at the cost of the rich, each in turn.
+    let least: usize = (0..members.len()).map(|i| share.floor(i).max(1)).sum();
+    let is_crowded = least > size;
+    let bounds = |i: usize| {
+        let floor = share.floor(i);
+        let least = match is_crowded {
+            true => floor.min(largest[i].saturating_sub(1)),
+            false => floor,
+        };
+        (least.max(1), share.ceil(i).max(1))
+    };
+    let bounds: Vec<(usize, usize)> = (0..members.len()).map(bounds).collect();
+    let within = held.iter().zip(&bounds);
+    let mut quota: Vec<usize> = within.map(|(h, b)| (*h).clamp(b.0, b.1)).collect();
     let mut used: usize = quota.iter().sum();
-    // What the exact share lacks or exceeds, in units of 1/total bucket.
-    let lack = |i: usize, quota: usize| due(i) - quota as i128 * total;
+    // Nobody needs to give more than these bounds demand; then nothing moves that could stay.
+    let spares = rounding == Rounding::Kept && !held.contains(&0);
+    while used > size {
+        let least = |i: usize| if spares { held[i] } else { bounds[i].0 };
+        let over = (0..quota.len()).filter(|&i| quota[i] > least(i));
+        let Some(i) =
+            over.min_by_key(|&i| (share.lack(i, quota[i]), held[i], std::cmp::Reverse(i)))
+        else {
+            return largest;
+        };
+        quota[i] -= 1;
+        used -= 1;
+    }
+    while used < size {
+        let under = (0..quota.len()).filter(|&i| quota[i] < bounds[i].1);
+        let Some(i) =
+            under.max_by_key(|&i| (share.lack(i, quota[i]), held[i], std::cmp::Reverse(i)))
+        else {
+            return largest;
+        };
+        quota[i] += 1;
+        used += 1;
+    }
+    quota
+}
+
+/// Exact shares, in units of 1/total bucket.
+struct Share {
+    total: i128,
+    due: Vec<i128>,
+}
+
+impl Share {
+    fn of(members: &[(Member, u32)], size: usize) -> Self {
+        let weight = |m: &(Member, u32)| i128::from(m.1.max(1));
+        let total: i128 = members.iter().map(weight).sum();
+        let due = members.iter().map(|m| size as i128 * weight(m)).collect();
+        Share {
+            total: total.max(1),
+            due,
+        }
+    }
+
+    fn floor(&self, i: usize) -> usize {
+        (self.due[i] / self.total) as usize
+    }
+
+    fn ceil(&self, i: usize) -> usize {
+        ((self.due[i] + self.total - 1) / self.total) as usize
+    }
+
+    /// What the exact share lacks, or by how much it is exceeded, with `quota` buckets.
+    fn lack(&self, i: usize, quota: usize) -> i128 {
+        self.due[i] - quota as i128 * self.total
+    }
+}
+
+/// Everybody gets the whole part of its exact share, but at least 1. What is left goes by the
+/// largest remainder; ties go to who holds more, then to who comes first.
+fn by_largest_remainder(members: &[(Member, u32)], size: usize, held: &[usize]) -> Vec<usize> {
+    let share = Share::of(members, size);
+    let mut quota: Vec<usize> = (0..members.len()).map(|i| share.floor(i).max(1)).collect();
+    let mut used: usize = quota.iter().sum();
     while used > size {
         // The buckets that everybody has as a minimum come from those furthest above their share.
         let richest = (0..members.len())
             .filter(|&i| quota[i] > 1)
-            .min_by_key(|&i| (lack(i, quota[i]), i));
+            .min_by_key(|&i| (share.lack(i, quota[i]), i));
         let Some(richest) = richest else { break };
         quota[richest] -= 1;
         used -= 1;
@@ -43,42 +130,14 @@ pub fn quotas(
     if used < size {
         let mut order: Vec<usize> = (0..members.len()).collect();
         order.sort_by_key(|&i| {
-            let holds_more = departed && held[i] > quota[i] && lack(i, quota[i]) > 0;
-            (
-                !holds_more,
-                -lack(i, quota[i]),
-                std::cmp::Reverse(held[i]),
-                i,
-            )
+            let lack = share.lack(i, quota[i]);
+            (-lack, std::cmp::Reverse(held[i]), i)
         });
         for &i in order.iter().cycle().take(size - used) {
             quota[i] += 1;
         }
     }
-    if departed && held.iter().all(|&h| h > 0) {
-        keep_one_more(&mut quota, held);
-    }
     quota
-}
-
-/// When nobody came, rounding alone must not take a bucket from anybody: removing a member can
-/// lower another's rounded share (the paradoxes of apportionment). So who holds one more than its
-/// quota keeps it, at the cost of who would gain most; each pays once.
-fn keep_one_more(quota: &mut [usize], held: &[usize]) {
-    let mut paid = vec![false; quota.len()];
-    for i in 0..quota.len() {
-        if held[i] == quota[i] + 1 {
-            let gains = |j: usize| quota[j].saturating_sub(held[j]);
-            let most = (0..quota.len())
-                .filter(|&j| !paid[j] && gains(j) > 0)
-                .max_by_key(|&j| (gains(j), std::cmp::Reverse(j)));
-            if let Some(j) = most {
-                paid[j] = true;
-                quota[j] -= 1;
-                quota[i] += 1;
-            }
-        }
-    }
 }
 
 /// How far the worst member is from its exact share when each of `members` (owner, weight) has as
@@ -107,7 +166,7 @@ pub fn size_within(
     let mut best = (least, Ppm::MAX);
     let mut size = least;
     loop {
-        let held = quotas(members, size, &none, false);
+        let held = by_largest_remainder(members, size, &none);
         let off = error(members, size, &held);
         if off < best.1 {
             best = (size, off);

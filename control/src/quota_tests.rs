@@ -5,7 +5,7 @@ fn equal(n: usize) -> Vec<(Member, u32)> {
 }
 
 fn fresh(members: &[(Member, u32)], size: usize) -> Vec<usize> {
-    quotas(members, size, &vec![0; members.len()], false)
+    quotas(members, size, &vec![0; members.len()], Rounding::Kept)
 }
 
 #[test]

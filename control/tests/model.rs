@@ -39,6 +39,8 @@ struct Model {
     routes: BTreeMap<Prefix, Wish>,
     links: BTreeSet<u32>,
     resolved: BTreeSet<Gateway>,
+    /// By destination: whose flow it is while all are usable, as far as that is known.
+    own: BTreeMap<&'static str, Vec<Option<Gateway>>>,
 }
 
 impl Model {
@@ -53,6 +55,29 @@ impl Model {
     fn matching(&self, destination: std::net::IpAddr) -> Option<Prefix> {
         let inside = self.routes.keys().filter(|p| p.contains(destination));
         inside.max_by_key(|p| p.length()).copied()
+    }
+
+    /// Flows are with their own members as long as these are usable; what a route that changes
+    /// gives to those that are not, nobody sees.
+    fn learn(&mut self, destination: &'static str, flows: &[Option<Gateway>], is_new: bool) {
+        let Some(Some(wish)) = self.longest(ip(destination)) else {
+            self.own.remove(destination);
+            return;
+        };
+        let usable = self.usable(wish);
+        let is_whole = usable.len() == wish.len();
+        let mut own = self.own.remove(destination).filter(|_| !is_new);
+        for (own, flow) in own.iter_mut().flatten().zip(flows) {
+            let is_away = own.is_some_and(|g| !usable.contains_key(&g));
+            if is_whole || own.is_some() && !is_away {
+                *own = *flow;
+            }
+        }
+        let own = own.unwrap_or_else(|| match is_whole {
+            true => flows.to_vec(),
+            false => vec![None; flows.len()],
+        });
+        self.own.insert(destination, own);
     }
 
     fn longest(&self, destination: std::net::IpAddr) -> Option<&Wish> {
@@ -108,7 +133,7 @@ fn taken(lab: &Lab, destination: &str) -> Vec<Option<Gateway>> {
     flows.into_iter().map(gateway).collect()
 }
 
-fn check(lab: &Lab, model: &Model, before: &[Before], when: &str) {
+fn check(lab: &Lab, model: &Model, before: &[Before], is_route: bool, when: &str) {
     for (destination, (matched, before)) in DESTINATIONS.iter().zip(before) {
         let flows = taken(lab, destination);
         let disposition = {
@@ -153,12 +178,26 @@ fn check(lab: &Lab, model: &Model, before: &[Before], when: &str) {
             held
         };
         let (was, is) = (held(before), held(&flows));
-        let moved = before.iter().zip(&flows).filter(|(a, b)| a != b).count();
+        let moves = || before.iter().zip(&flows).filter(|(a, b)| a != b);
         let lost: usize = was
             .iter()
             .map(|(g, n)| n.saturating_sub(is.get(g).copied().unwrap_or(0)))
             .sum();
-        assert_eq!(moved, lost, "{when}: {destination}\n{was:?}\n{is:?}");
+        let about = || format!("{when}: {destination}\n{was:?}\n{is:?}");
+        let came = is.keys().any(|g| !was.contains_key(g));
+        if is_route || !came {
+            assert_eq!(moves().count(), lost, "{}", about());
+        }
+        // Whose own member can be used is with it, and does not move when others return.
+        let wish = model.longest(ip(destination));
+        let usable = wish.and_then(|w| w.as_ref()).map(|w| model.usable(w));
+        let own = model.own.get(destination).filter(|_| !is_route);
+        for (f, own) in own.into_iter().flatten().enumerate() {
+            let is_there = |g: &Gateway| usable.as_ref().is_some_and(|u| u.contains_key(g));
+            if own.as_ref().is_some_and(is_there) {
+                assert_eq!(flows[f], *own, "{}: flow {f}", about());
+            }
+        }
     }
 }
 
@@ -254,7 +293,9 @@ fn history(seed: u64) {
     }
     for step in 0..120 {
         let before = all_taken(&lab, &model);
-        let what = match random.below(10) {
+        let kind = random.below(10);
+        let is_route = kind < 5;
+        let what = match kind {
             0..=4 => {
                 let prefix = prefixes()[random.below(6)];
                 if random.yes(6) {
@@ -295,7 +336,13 @@ fn history(seed: u64) {
             }
         };
         let when = format!("seed {seed}, step {step}: {what}");
-        check(&lab, &model, &before, &when);
+        check(&lab, &model, &before, is_route, &when);
+        let after = all_taken(&lab, &model);
+        for (destination, ((matched, _), (now, flows))) in
+            DESTINATIONS.iter().zip(before.iter().zip(&after))
+        {
+            model.learn(destination, flows, is_route || matched != now);
+        }
     }
     // Everything goes, and nothing is left behind.
     let all = prefixes().into_iter().map(Message::DelRoute).collect();

@@ -3,11 +3,12 @@
 use super::table::{Draft, deal, renamed};
 use super::take_up::Past;
 use super::{Group, Groups, PART_OF_FREE, Surroundings};
-use crate::bucket::{Member, Terms, derive, is_minimal, settle, widened};
+use crate::bucket::{self, Member, Terms, settle, widened};
 use crate::deal::{Party, Recovery};
 use crate::dplane::{Dplane, Full};
 use crate::nexthop::{Known, Members, Nexthops, SetId, Sets};
 use crate::prefix::Prefix;
+use crate::quota::Rounding;
 use fastpath::table::{GroupId, LpmWrite};
 use std::time::Instant;
 
@@ -184,45 +185,69 @@ impl Surroundings<'_> {
         let alive = party.is_alive();
         let immediate = rules.recovery == Recovery::Immediate;
         let patient = if returns { !immediate } else { rules.resilient };
-        let (mut home, effective);
-        if patient {
-            let wish = remembered.as_deref().unwrap_or(fresh);
-            home = if party.complete {
-                deal(&flows, &party, Some(wish), |_| false)
-            } else {
-                let all = Terms {
-                    members,
-                    leaving: &[],
-                    preferred: Some(wish),
-                };
-                settle(Some(&present), size, &all, |_| false)
-            };
-            effective = if !alive {
-                flows
-            } else if party.complete {
-                home.clone()
-            } else {
-                deal(&flows, &party, Some(&home), |_| false)
-            };
-        } else {
-            let fresh = fresh.to_vec();
-            let fits = |t: &&Vec<Member>| is_minimal(&present, t);
-            let known = remembered.iter().chain(std::iter::once(&fresh)).find(fits);
-            home = known.cloned().unwrap_or_else(|| {
-                let wish = remembered.as_ref().unwrap_or(&fresh);
-                derive(Some(&present), members, size, Some(wish))
-            });
-            effective = if !alive {
-                flows
-            } else if party.complete {
-                if !is_minimal(&flows, &home) {
-                    home = derive(Some(&flows), members, size, Some(&home));
+        let is_in = |set: &[(Member, u32)], m| set.binary_search_by_key(&m, |x| x.0).is_ok();
+        let stayed: Vec<(Member, u32)> = before
+            .iter()
+            .map(|&(m, weight)| (same_place.get(&m).copied().unwrap_or(m), weight))
+            .collect();
+        let came = |m: Member| !stayed.iter().any(|s| s.0 == m);
+        let rounding = match is_reweighed(&stayed, members) {
+            true => Rounding::Exact,
+            false if members.iter().any(|m| came(m.0)) => Rounding::Even,
+            false => Rounding::Kept,
+        };
+        let wish = remembered.as_deref().unwrap_or(fresh);
+        // Who returns is to have again what it had.
+        let mut start = flows.clone();
+        for (b, slot) in start.iter_mut().enumerate().filter(|_| immediate) {
+            let then = remembered.as_ref().map(|table| table[b]);
+            let own = [then.filter(|m| came(*m)), Some(present[b])];
+            let own = own.into_iter().flatten().find(|m| party.is_due(*m));
+            *slot = own.unwrap_or(*slot);
+        }
+        let leaves = |m: Member| party.leaving.binary_search(&m).is_ok();
+        let at_once = !patient && !rules.resilient;
+        let mut effective = match alive {
+            true => deal(&start, &party, (Some(wish), rounding), |b| {
+                at_once && !leaves(start[b])
+            }),
+            false => start.clone(),
+        };
+        if alive && party.complete && !patient {
+            // As before, or as for new routes, if no more flows move for that, and none of who stays
+            // but to who comes.
+            let mut slots = start.iter().zip(wish);
+            let spares = slots.all(|(b, w)| b == w || came(*w) || !is_in(members, *b));
+            let is_least = bucket::moved(&start, wish) <= bucket::moved(&start, &effective);
+            if is_least && (spares || rounding == Rounding::Exact) {
+                effective = wish.to_vec();
+            }
+        }
+        let mut home = effective.clone();
+        if !party.complete {
+            // Who is away has what it had, or its share of what the others have meanwhile.
+            let is_away = |m: Member| is_in(members, m) && !party.is_due(m);
+            for (b, slot) in home.iter_mut().enumerate() {
+                let own = remembered.as_ref().map_or(present[b], |table| table[b]);
+                if is_away(own) {
+                    *slot = own;
                 }
-                home.clone()
-            } else {
-                let stays = |b: usize| party.leaving.binary_search(&flows[b]).is_ok();
-                deal(&flows, &party, Some(&home), |b| !stays(b))
+            }
+            let all = Terms {
+                members,
+                leaving: &[],
+                preferred: Some(&effective),
+                rounding: match rounding {
+                    Rounding::Kept => Rounding::Even,
+                    other => other,
+                },
             };
+            home = settle(Some(&home), size, &all, |_| at_once);
+            for (slot, owner) in home.iter_mut().zip(&effective) {
+                if party.is_due(*slot) {
+                    *slot = *owner;
+                }
+            }
         }
         if !immediate && alive {
             home.clone_from(&effective);
@@ -238,4 +263,17 @@ impl Surroundings<'_> {
             awaited: None,
         }
     }
+}
+
+/// The shares of those who are in both have changed, one to another.
+fn is_reweighed(before: &[(Member, u32)], after: &[(Member, u32)]) -> bool {
+    let weight = |m: &(Member, u32)| {
+        let old = before.iter().find(|b| b.0 == m.0)?;
+        Some((u64::from(old.1), u64::from(m.1)))
+    };
+    let mut weights = after.iter().filter_map(weight);
+    let Some((old, new)) = weights.next() else {
+        return false;
+    };
+    weights.any(|w| old * w.1 != new * w.0)
 }

@@ -8,6 +8,7 @@ use crate::bucket::{Member, Terms, settle};
 use crate::deal::{Deal, Recovery, Rules, by_rendezvous};
 use crate::dplane::{Dplane, Full};
 use crate::nexthop::{Members, Nexthops, Sets};
+use crate::quota::Rounding;
 use fastpath::table::{GroupId, GroupWord, LpmWrite};
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -221,11 +222,13 @@ impl Group {
             // What flows are left to their owners must not leave shares uneven.
             let leaves = |b: usize| party.leaving.binary_search(&self.effective[b]).is_ok();
             let wish = self.effective.clone();
-            let dealt = deal(&self.effective, &party, Some(&wish), |b| !leaves(b));
+            let how = (Some(&wish[..]), Rounding::Exact);
+            let dealt = deal(&self.effective, &party, how, |b| !leaves(b));
             let all = Terms {
                 members,
                 leaving: &[],
                 preferred: Some(&dealt),
+                rounding: Rounding::Exact,
             };
             self.home = match party.complete {
                 true => dealt.clone(),

@@ -1,10 +1,11 @@
 //! The table of one group: what it becomes when its members come, go, or are drained.
 
 use super::{Awaited, Group, Surroundings};
-use crate::bucket::{self, Member, Terms, is_minimal, second_choices, settle};
+use crate::bucket::{self, Member, Terms, second_choices, settle};
 use crate::deal::{Deal, Party, Recovery, Rules, by_rendezvous};
 use crate::dplane::Dplane;
 use crate::nexthop::{Known, Members, Nexthops, SetId, Standing, State};
+use crate::quota::Rounding;
 use fastpath::table::{AdjacencyId, GroupWord, LpmWrite};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -53,26 +54,16 @@ impl Group {
             self.rank(&party, seed, |_| false, nexthops);
             return;
         }
-        let returns = party.complete && rules.recovery == Recovery::Immediate;
-        if returns && is_minimal(&self.effective, &self.home) {
-            self.effective.clone_from(&self.home);
-        } else {
-            // Workers have sent the flows of the dead to the second choices already.
-            let wish: Vec<Member> = (0..self.home.len())
-                .map(|b| match (self.effective[b], self.seconds[b]) {
-                    (owner, second) if was_alive && is_out(nexthops, owner) => second,
-                    _ => self.home[b],
-                })
-                .collect();
-            let (effective, home) = (&self.effective, &self.home);
-            let may_move = |b: usize| {
-                let theirs = rules.recovery == Recovery::Immediate && home[b] != effective[b];
-                let stays = party.leaving.binary_search(&effective[b]).is_ok();
-                !stays && (theirs || !rules.is_patient())
-            };
-            self.effective = deal(&self.effective, &party, Some(&wish), may_move);
-            self.take_home(&party, rules);
-        }
+        // Workers have sent the flows of the dead to the second choices already.
+        let wish: Vec<Member> = (0..self.home.len())
+            .map(|b| match (self.effective[b], self.seconds[b]) {
+                (owner, second) if was_alive && is_out(nexthops, owner) => second,
+                _ => self.home[b],
+            })
+            .collect();
+        let how = (&wish[..], !was_alive);
+        self.effective = regained(&self.effective, &self.home, &party, how, rules);
+        self.take_home(&party, rules);
         self.choose_seconds(&party, rules, nexthops);
     }
 
@@ -135,6 +126,7 @@ impl Group {
                     members: &party.due,
                     leaving: &party.leaving,
                     preferred: Some(&self.home),
+                    rounding: Rounding::Kept,
                 },
             ),
             Deal::Rendezvous(seed) => {
@@ -176,8 +168,15 @@ impl Group {
                 true => idle(b, before[b]),
                 false => forced || settled && idle(b, before[b]),
             };
-            self.effective = deal(&before, &party, Some(&self.home), may_move);
+            let how = (Some(&self.home[..]), Rounding::Even);
+            self.effective = deal(&before, &party, how, may_move);
             self.take_home(&party, rules);
+            // What moves for balance does not go back when somebody else returns.
+            for (home, owner) in self.home.iter_mut().zip(&self.effective) {
+                if party.is_due(*home) {
+                    *home = *owner;
+                }
+            }
             self.choose_seconds(&party, rules, nexthops);
         }
         self.weigh(&party, rules, now);
@@ -272,17 +271,51 @@ pub(super) fn is_out(nexthops: &impl Known, member: Member) -> bool {
     nexthops.standing(member) == Standing::Out
 }
 
-/// [`settle`] among `party`.
+/// What follows from `table` when `party` takes part: who returns has the buckets that are its by
+/// `home` again, all of them; orphans go to whom `wish` names. Nobody else's buckets move but those
+/// of members still away, to keep shares even where that is not left to the background. `is_first`:
+/// nobody could be used before.
+pub(super) fn regained(
+    table: &[Member],
+    home: &[Member],
+    party: &Party,
+    (wish, is_first): (&[Member], bool),
+    rules: &Rules,
+) -> Vec<Member> {
+    let before = table;
+    let mut table = before.to_vec();
+    if rules.recovery == Recovery::Immediate {
+        for (owner, home) in table.iter_mut().zip(home) {
+            if party.is_due(*home) {
+                *owner = *home;
+            }
+        }
+    }
+    let somebody_came = is_first || table != before || party.held(before).contains(&0);
+    let leaves = |owner: Member| party.leaving.binary_search(&owner).is_ok();
+    let may_move = |b: usize| {
+        let evens_out = somebody_came && !rules.is_patient();
+        evens_out && !party.is_due(home[b]) && !leaves(table[b])
+    };
+    let rounding = match somebody_came {
+        true => Rounding::Even,
+        false => Rounding::Kept,
+    };
+    deal(&table, party, (Some(wish), rounding), may_move)
+}
+
+/// [`settle`] among `party`, with regard to whom a table prefers.
 pub(super) fn deal(
     table: &[Member],
     party: &Party,
-    preferred: Option<&[Member]>,
+    (preferred, rounding): (Option<&[Member]>, Rounding),
     may_move: impl Fn(usize) -> bool,
 ) -> Vec<Member> {
     let terms = Terms {
         members: &party.due,
         leaving: &party.leaving,
         preferred,
+        rounding,
     };
     settle(Some(table), table.len(), &terms, may_move)
 }
@@ -318,7 +351,9 @@ impl Draft {
         let wide = origin.as_ref().map_or(1, |(g, _)| g.home.len());
         let size = rules.size(members, wide, around.most);
         let lineage = origin.as_ref().map_or(set, |(g, _)| g.lineage);
-        let party = Party::of(members, &[], &[], nexthops);
+        let carriers = origin.as_ref().filter(|o| o.0.alive);
+        let carriers = carriers.map_or(&[][..], |o| &o.0.effective);
+        let party = Party::of(members, &[], carriers, nexthops);
         let new = |lineage, home: Vec<Member>, effective| Draft {
             lineage,
             home,
@@ -341,7 +376,8 @@ impl Draft {
         let fresh = bucket::derive(None, members, size, None);
         let Some((origin, before)) = origin else {
             let effective = if party.is_alive() {
-                deal(&fresh, &party, Some(&fresh), |_| true)
+                let leaves = |b: usize| party.leaving.binary_search(&fresh[b]).is_ok();
+                deal(&fresh, &party, (Some(&fresh), Rounding::Kept), leaves)
             } else {
                 fresh.clone()
             };

@@ -5,9 +5,9 @@
 //! Next hops come back one by one: until all that had buckets have been usable, a group's table is
 //! what follows from the one of before and from who is usable now, in whatever order they came.
 
-use super::table::{Draft, deal};
+use super::table::{Draft, regained};
 use super::{Awaited, Group, Groups};
-use crate::bucket::{Member, is_minimal, widened};
+use crate::bucket::{Member, widened};
 use crate::deal::{Deal, Recovery, Rules, by_rendezvous};
 use crate::dplane::Dplane;
 use crate::nexthop::{Known, Members, Nexthops, SetId, Sets};
@@ -225,13 +225,13 @@ impl Group {
         nexthops: &impl Known,
         rules: &Rules,
     ) {
+        let was_alive = self.alive;
+        let now = std::mem::replace(&mut self.effective, before.effective.clone());
         self.home.clone_from(&before.home);
-        self.effective.clone_from(&before.effective);
         self.parked.clone_from(&before.parked);
         let party = self.party(members, nexthops);
-        let is_due = |m: &Member| party.due.binary_search_by_key(m, |d| d.0).is_ok();
         if party.last_resort {
-            self.parked.retain(|p| !is_due(p));
+            self.parked.retain(|p| !party.is_due(*p));
         }
         self.alive = party.is_alive();
         if !self.alive {
@@ -241,20 +241,16 @@ impl Group {
             self.home = by_rendezvous(members, self.home.len(), seed, nexthops).0;
             self.rank(&party, seed, |_| false, nexthops);
         } else {
-            let stays = |m: &Member| is_due(m) || party.leaving.binary_search(m).is_ok();
-            let lacks = |m: &(Member, u32)| !self.effective.contains(&m.0);
-            let immediate = rules.recovery == Recovery::Immediate;
-            if immediate && party.complete && is_minimal(&self.effective, &self.home) {
-                self.effective.clone_from(&self.home);
-            } else if !self.effective.iter().all(stays) || party.due.iter().any(lacks) {
-                let (effective, home) = (&self.effective, &self.home);
-                let may_move = |b: usize| {
-                    let theirs = immediate && home[b] != effective[b];
-                    let leaves = party.leaving.binary_search(&effective[b]).is_ok();
-                    !leaves && (theirs || !rules.is_patient())
-                };
-                self.effective = deal(effective, &party, Some(home), may_move);
-            }
+            let (effective, home) = (&self.effective, &self.home);
+            // Of those still missing, flows stay with whom they are by now.
+            let wish: Vec<Member> = (0..home.len())
+                .map(|b| match (now.get(b), self.seconds.get(b)) {
+                    (Some(&owner), Some(_)) if was_alive && party.is_due(owner) => owner,
+                    (_, Some(&second)) if was_alive => second,
+                    _ => home[b],
+                })
+                .collect();
+            self.effective = regained(effective, home, &party, (&wish, false), rules);
             self.choose_seconds(&party, rules, nexthops);
         }
         let is_back = |m: &Member| !super::table::is_out(nexthops, *m);

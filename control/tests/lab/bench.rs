@@ -1,6 +1,6 @@
 //! A bench for groups: next hops on one link, and who has which bucket.
 
-use super::{Lab, P0, ip};
+use super::{Lab, P0, P1, ip};
 use control::activity::INTERVAL;
 use control::api::message::{Drain, Drained};
 use control::api::{Reply, Request, Response};
@@ -51,26 +51,39 @@ impl Bench {
     }
 
     pub fn route(&mut self, members: &[(u8, u32)]) {
-        self.route_of("10.9.0.0/16", members);
+        self.route_of("10.9.0.0/16", members, &[]);
+    }
+
+    /// By these on p0, and by those with equal weights on p1.
+    pub fn route_by(&mut self, members: &[(u8, u32)], others: &[u8]) {
+        self.route_of("10.9.0.0/16", members, others);
     }
 
     /// One of 65,536 other routes.
     pub fn route_to(&mut self, number: u16, members: &[(u8, u32)]) {
         let [a, b] = number.to_be_bytes();
-        self.route_of(&format!("11.{a}.{b}.0/24"), members);
+        self.route_of(&format!("11.{a}.{b}.0/24"), members, &[]);
     }
 
-    fn route_of(&mut self, prefix: &str, members: &[(u8, u32)]) {
+    fn route_of(&mut self, prefix: &str, members: &[(u8, u32)], others: &[u8]) {
         let hop = |n: u8| Hop {
             gateway: Some(ip(&gateway(n))),
-            ifindex: P0,
+            ifindex: if others.contains(&n) { P1 } else { P0 },
             onlink: false,
             encap: false,
         };
+        let others = others.iter().map(|&n| (n, 1));
         let route = Route {
             kind: RouteKind::Unicast,
             protocol: 186,
-            via: Via::Hops(members.iter().map(|&(n, w)| (hop(n), w)).collect()),
+            via: Via::Hops(
+                members
+                    .iter()
+                    .copied()
+                    .chain(others)
+                    .map(|(n, w)| (hop(n), w))
+                    .collect(),
+            ),
             prefsrc: None,
             mtu: 0,
         };

@@ -1,0 +1,124 @@
+//! Who returns gets back what it had, all of it, and nobody else's flows move; and what has settled
+//! stays, whatever news comes in.
+
+mod lab;
+
+use control::config::Resilient;
+use control::deal::Recovery;
+use control::event::NeighborState;
+use lab::bench::{Bench, gateway, moved};
+use lab::{P0, P1};
+use std::time::Duration;
+
+const ALL: [(u8, u32); 6] = [(10, 1), (11, 1), (12, 1), (13, 1), (14, 1), (15, 1)];
+
+fn coarse(enable: bool) -> Resilient {
+    Resilient {
+        enable,
+        recovery: Some(Recovery::Immediate),
+        weight_error: 1_000_000,
+        active_timer: Duration::from_secs(10),
+        ..Resilient::default()
+    }
+}
+
+/// Four of six next hops die and return in another order.
+#[test]
+fn every_flow_finds_its_member_again_in_whatever_order_they_return() {
+    for enable in [false, true] {
+        let mut bench = Bench::new(coarse(enable));
+        bench.route(&ALL);
+        let before = bench.table();
+        for n in [12, 14, 10, 15] {
+            bench.up(n, false);
+        }
+        let mut there = vec![11, 13];
+        for n in [15, 14, 12, 10] {
+            bench.up(n, true);
+            there.push(n);
+            let table = bench.table();
+            for (b, (owner, is)) in before.iter().zip(&table).enumerate() {
+                assert!(
+                    owner == is || !there.contains(owner),
+                    "enable {enable}: {n} is back, and bucket {b} of {owner} is with {is}"
+                );
+            }
+        }
+        assert_eq!(bench.table(), before);
+    }
+}
+
+/// A link takes all its next hops at once; the kernel gives them back one by one.
+#[test]
+fn a_link_gives_every_flow_its_member_back() {
+    for first in 10..14 {
+        let mut bench = Bench::new(coarse(false));
+        bench.lab.link(P1, "p1", true);
+        let far: Vec<u8> = (20..24).collect();
+        for &n in &far {
+            bench
+                .lab
+                .neighbor(P1, &gateway(n), NeighborState::Reachable, n);
+        }
+        bench.route_by(&[(10, 1), (11, 1), (12, 1), (13, 1)], &[20, 21, 22, 23]);
+        let before = bench.table();
+        bench.lab.link(P0, "p0", false);
+        for n in 10..14 {
+            bench.lab.neighbor_gone(P0, &gateway(n));
+        }
+        assert!(bench.table().iter().all(|n| far.contains(n)));
+        bench.lab.link(P0, "p0", true);
+        for i in 0..4 {
+            bench.up(10 + (first + i) % 4, true);
+        }
+        assert_eq!(bench.table(), before, "{first} first");
+    }
+}
+
+/// Rounding leaves one bucket more to somebody when a member dies; that is no reason to take it away
+/// with the next news, be it from the kernel or from FRR.
+#[test]
+fn what_a_death_has_left_stays_where_it_is() {
+    let mut seen = 0;
+    for seed in 1..200_u32 {
+        let weight = |n: u32| 1 + (n * 7919 + seed * 104_729) % 97;
+        let members: Vec<(u8, u32)> = (10..16).map(|n| (n, weight(n.into()))).collect();
+        let mut bench = Bench::new(coarse(false));
+        bench.route(&members);
+        let before = bench.table();
+        bench.up(13, false);
+        let dead = bench.table();
+        assert!(moved(&before, &dead).iter().all(|&b| before[b] == 13));
+        // A survivor has another MAC address, and the old one again.
+        bench
+            .lab
+            .neighbor(P0, &gateway(11), NeighborState::Reachable, 99);
+        bench.up(11, true);
+        assert_eq!(bench.table(), dead, "seed {seed}: news of a survivor");
+        let rest: Vec<_> = members.iter().copied().filter(|m| m.0 != 13).collect();
+        bench.route(&rest);
+        assert_eq!(bench.table(), dead, "seed {seed}: FRR says the same");
+        seen += 1;
+    }
+    assert_eq!(seen, 199);
+}
+
+/// A newcomer keeps what it got of idle buckets when another one returns.
+#[test]
+fn a_newcomer_keeps_its_buckets_when_others_return() {
+    let mut bench = Bench::new(coarse(true));
+    bench.route(&ALL[..3]);
+    bench.up(11, false);
+    bench.route(&ALL[..4]);
+    bench.pass(15, &[]);
+    let without = bench.table();
+    let new = |table: &[u8]| -> Vec<usize> { (0..64).filter(|&b| table[b] == 13).collect() };
+    assert!(new(&without).len() >= 16, "{:?}", bench.shares());
+    bench.up(11, true);
+    let with = bench.table();
+    let changed = moved(&without, &with);
+    assert!(changed.iter().all(|&b| with[b] == 11), "onto 11 only");
+    bench.up(11, false);
+    bench.up(11, true);
+    assert_eq!(bench.table(), with);
+}
