@@ -1,0 +1,99 @@
+//! Groups against what they promise: random histories of routes, links, neighbors, drains, restarts
+//! and time. After every step, for every bucket: nobody's flows move but by the rules, none is lost
+//! while anybody can take it, shares are even where that is promised, and as few move as can.
+
+mod lab;
+mod oracle;
+
+use control::config::{Config, DealBy, Resilient};
+use control::deal::Recovery;
+use oracle::Random;
+use oracle::history::{ACTIVE, FORCED, History};
+use oracle::world::{Router, SECOND, Truth};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+fn rules(random: &mut Random, gateways: usize) -> Resilient {
+    let recovery = [
+        None,
+        None,
+        Some(Recovery::Immediate),
+        Some(Recovery::Immediate),
+        Some(Recovery::Idle),
+        Some(Recovery::Never),
+    ];
+    Resilient {
+        enable: random.one_of(2),
+        recovery: recovery[random.below(6)],
+        hold_down: [Duration::ZERO, 15 * SECOND][usize::from(random.one_of(3))],
+        active_timer: ACTIVE,
+        unbalanced_timer: [None, Some(FORCED)][random.below(2)],
+        buckets: [64, 64, 128, 256][random.below(4)].max(gateways.next_power_of_two() as u32),
+        weight_error: [1_000_000, 100_000, 20_000][random.below(3)],
+        deal: [DealBy::RoundRobin, DealBy::Rendezvous][usize::from(random.one_of(6))],
+        deal_seed: Some(random.below(1 << 20) as u32),
+    }
+}
+
+fn history(seed: u64, steps: usize) -> [usize; 4] {
+    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let gateways =
+        [2, 3, 4, 6, 8, 8, 12, 24, 128][random.below(if seed % 16 == 0 { 9 } else { 7 })];
+    let rules = rules(&mut random, gateways);
+    let recovery = rules.rules(0).recovery;
+    let config = Config {
+        resilient: rules.clone(),
+        ..lab::config()
+    };
+    let router = Router::whole(&config, gateways as u8, random.one_of(2));
+    let mut history = History {
+        router,
+        truth: Truth::default(),
+        recovery,
+        belongs: BTreeMap::new(),
+        used: BTreeMap::new(),
+        last: BTreeMap::new(),
+        uneven: BTreeMap::new(),
+        withdrawn: BTreeMap::new(),
+        unknown: BTreeMap::new(),
+        restarted: None,
+        announced: BTreeSet::new(),
+        when: format!("seed {seed}: {gateways} of {rules:?}"),
+        rules,
+        seen: [0; 4],
+    };
+    for _ in 0..steps {
+        history.step(&mut random);
+    }
+    history.seen
+}
+
+/// A share of all histories; HISTORIES=5000 takes more than the 240 of every run.
+fn histories(part: u64) {
+    let number = |name: &str, default: u64| {
+        let value = std::env::var(name).ok();
+        value.and_then(|s| s.parse().ok()).unwrap_or(default)
+    };
+    let (from, count) = (number("SEED", 1), number("HISTORIES", 240));
+    let (mut seen, mut broken) = ([0; 4], Vec::new());
+    for seed in (from..from + count).filter(|seed| seed % 2 == part) {
+        match std::panic::catch_unwind(|| history(seed, 40)) {
+            Ok(one) => seen.iter_mut().zip(one).for_each(|(all, one)| *all += one),
+            Err(_) => broken.push(seed),
+        }
+    }
+    println!("moves, returns, even tables, least moves: {seen:?}");
+    assert!(broken.is_empty(), "broken: {broken:?}");
+    let enough = (count / 10) as usize;
+    assert!(seen.iter().all(|n| *n > enough), "{seen:?}");
+}
+
+#[test]
+fn random_histories_keep_every_promise() {
+    histories(0);
+}
+
+#[test]
+fn and_so_do_the_others() {
+    histories(1);
+}

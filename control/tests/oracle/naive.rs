@@ -1,0 +1,98 @@
+//! What buckets are to do, said as simply as it can be: slow, and without a look at how control
+//! does it. A table is the owner of each bucket, by number; 0 is nobody.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub type Table = Vec<u8>;
+pub type Weights = BTreeMap<u8, u32>;
+
+/// How many buckets each owner has.
+pub fn held(table: &[u8]) -> BTreeMap<u8, usize> {
+    let mut held = BTreeMap::new();
+    for owner in table {
+        *held.entry(*owner).or_default() += 1;
+    }
+    held
+}
+
+/// Of how many to how many buckets each of `due` is within one bucket of its exact share. Whoever's
+/// share is below one bucket has one, which the others pay for.
+pub fn bounds(due: &Weights, size: usize) -> BTreeMap<u8, (usize, usize)> {
+    let total: f64 = due.values().map(|w| f64::from(*w)).sum();
+    let exact = |w: u32| size as f64 * f64::from(w) / total;
+    let poor = due.values().filter(|w| exact(**w) < 1.0).count();
+    let of = |(n, w): (&u8, &u32)| {
+        let least = (exact(*w) + 1e-9).floor() as usize;
+        let most = (exact(*w) - 1e-9).ceil() as usize;
+        (*n, (least.saturating_sub(poor).max(1), most.max(1)))
+    };
+    due.iter().map(of).collect()
+}
+
+/// Everybody's share is within its bounds.
+pub fn is_even(table: &[u8], due: &Weights) -> bool {
+    let held = held(table);
+    bounds(due, table.len()).iter().all(|(n, (least, most))| {
+        let has = held.get(n).copied().unwrap_or(0);
+        (*least..=*most).contains(&has)
+    })
+}
+
+/// The smallest number of buckets that must change hands until those of `due` are within bounds and
+/// nobody else has any: those of others, and of those above their bounds the surplus; more only if
+/// that is not enough for those below.
+pub fn fewest(table: &[u8], due: &Weights) -> usize {
+    let held = held(table);
+    let orphans = table.iter().filter(|o| !due.contains_key(o)).count();
+    let (mut above, mut below) = (0, 0);
+    for (n, (least, most)) in bounds(due, table.len()) {
+        let has = held.get(&n).copied().unwrap_or(0);
+        above += has.saturating_sub(most);
+        below += least.saturating_sub(has);
+    }
+    orphans + above.max(below.saturating_sub(orphans))
+}
+
+/// `table` repeated until it has `size` buckets: the same flows.
+pub fn repeated(table: &[u8], size: usize) -> Table {
+    (0..size).map(|b| table[b % table.len()]).collect()
+}
+
+/// The shares of those who are in both sets have changed, one to another.
+pub fn is_reweighed(before: &Weights, after: &Weights) -> bool {
+    let both: Vec<u8> = before
+        .keys()
+        .copied()
+        .filter(|n| after.contains_key(n))
+        .collect();
+    let ratio = |n: &u8| f64::from(before[n]) / f64::from(after[n]);
+    both.iter()
+        .any(|n| (ratio(n) / ratio(&both[0]) - 1.0).abs() > 1e-9)
+}
+
+/// Who is in `after` and not in `before`.
+pub fn came(before: &Weights, after: &Weights) -> BTreeSet<u8> {
+    let is_new = |n: &&u8| !before.contains_key(n);
+    after.keys().filter(is_new).copied().collect()
+}
+
+/// splitmix64's finalizer.
+fn mix(x: u64) -> u64 {
+    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+/// Highest random weight: of all draws weight / -log2(draw), the highest; `names` are what the
+/// routers of a fleet call the members.
+pub fn by_rendezvous(due: &Weights, names: &BTreeMap<u8, u64>, size: usize, seed: u32) -> Table {
+    let claim = |b: u64, n: u8, weight: u32| {
+        let draw = mix(mix(b << 32 | u64::from(seed)) ^ names[&n]);
+        f64::from(weight) / -(draw as f64 / 2_f64.powi(64)).log2()
+    };
+    let best = |b: u64| {
+        let claims = due.iter().map(|(n, w)| (claim(b, *n, *w), *n));
+        claims.max_by(|x, y| x.0.total_cmp(&y.0)).map_or(0, |c| c.1)
+    };
+    (0..size as u64).map(best).collect()
+}

@@ -1,0 +1,230 @@
+//! What must hold after every step.
+
+use super::history::{ACTIVE, History, Seen};
+use super::naive::{self, came, fewest, held, is_even, is_reweighed, repeated};
+use super::world::SECOND;
+use crate::lab;
+use control::config::DealBy;
+use control::deal::Recovery;
+use control::rendezvous::name;
+use std::collections::{BTreeMap, BTreeSet};
+
+impl History {
+    /// Whatever has changed since `before` may have.
+    pub fn check(&mut self, before: &BTreeMap<u8, Seen>, failed: Option<u8>) {
+        let now = self.now();
+        let all = self.see();
+        for (p, after) in &all {
+            self.check_owners(*p, after);
+            let size = after.table.len();
+            let used = self.used.remove(p).filter(|_| before.contains_key(p));
+            let used = used.unwrap_or_else(|| vec![now; size]);
+            let used = (0..size).map(|b| used[b % used.len()]).collect();
+            self.used.insert(*p, used);
+            match before.get(p) {
+                Some(before) => self.check_moves(*p, before, after, failed),
+                None => self.last.remove(p).map_or((), drop),
+            }
+            let is_dead = after.table.iter().all(|o| *o == 0);
+            if !is_dead {
+                self.remember(*p, after);
+            }
+            if is_dead || is_even(&after.table, &after.due) {
+                self.uneven.remove(p);
+            } else {
+                self.uneven.entry(*p).or_insert(now);
+            }
+        }
+        let settling = self.is_settling();
+        for (n, spared) in &mut self.truth.spared {
+            let left = all.values().any(|s| s.table.contains(n));
+            spared.done |= now >= spared.until || !left && !settling;
+        }
+        let routes = &self.truth.routes;
+        self.belongs.retain(|p, _| routes.contains_key(p));
+        self.used.retain(|p, _| routes.contains_key(p));
+        self.last.retain(|p, _| routes.contains_key(p));
+        self.uneven.retain(|p, _| routes.contains_key(p));
+    }
+
+    fn remember(&mut self, p: u8, after: &Seen) {
+        let size = after.table.len();
+        let unknown = self.unknown.entry(p).or_default();
+        unknown.retain(|n| !after.due.contains_key(n));
+        let was = self.belongs.get(&p).filter(|t| !t.is_empty());
+        let was = was.map_or_else(|| vec![0; size], |t| repeated(t, size));
+        let away = |n: &u8| after.weights.contains_key(n) && !after.due.contains_key(n);
+        let slots = was.iter().zip(&after.table);
+        let belongs = slots.map(|(was, is)| match away(was) || was == is {
+            true => *was,
+            false if unknown.is_empty() => *is,
+            false => 0,
+        });
+        let belongs = belongs.collect();
+        self.belongs.insert(p, belongs);
+        self.last.insert(p, after.table.clone());
+    }
+
+    /// Every bucket leads to somebody who can take it, if there is anybody.
+    fn check_owners(&self, p: u8, after: &Seen) {
+        let able = |n: &u8| after.weights.contains_key(n) && self.truth.can(*n);
+        let any = after.weights.keys().any(able);
+        let wrong = after
+            .table
+            .iter()
+            .find(|o| if any { !able(o) } else { **o != 0 });
+        assert!(wrong.is_none(), "{}: {p}: with {wrong:?}", self.when);
+        if any && self.rules.deal == DealBy::Rendezvous && self.truth.leaving(p).is_empty() {
+            let known = |n: &u8| (*n, name(Some(lab::ip(&self.router.gateway(*n))), ""));
+            let names = after.due.keys().map(known).collect();
+            let seed = self.rules.deal_seed.unwrap_or(0);
+            let expected = naive::by_rendezvous(&after.due, &names, after.table.len(), seed);
+            if self.recovery != Recovery::Never {
+                assert!(expected == after.table, "{}: {p}: rendezvous", self.when);
+            }
+        }
+    }
+
+    fn check_moves(&mut self, p: u8, before: &Seen, after: &Seen, failed: Option<u8>) {
+        let size = before.table.len().max(after.table.len());
+        let (was, is) = (repeated(&before.table, size), repeated(&after.table, size));
+        if self.rules.deal == DealBy::Rendezvous || was[0] == 0 || is[0] == 0 {
+            return;
+        }
+        let seconds = repeated(&before.seconds, size);
+        let at_once = self.recovery == Recovery::Immediate;
+        let came = came(&before.due, &after.due);
+        let reweighed = is_reweighed(&before.weights, &after.weights);
+        // What those who came are to have again.
+        let mut due = was.clone();
+        let home = self
+            .belongs
+            .get(&p)
+            .map(|t| repeated(t, size))
+            .unwrap_or_default();
+        let back = self
+            .withdrawn
+            .get(&p)
+            .filter(|w| w.0 == after.weights && at_once);
+        let back = back.map(|w| repeated(&w.1, size)).unwrap_or_default();
+        let free = self.free(p, &came, &home, after);
+        for b in 0..size {
+            for theirs in [&home, &back] {
+                let is_theirs = |n: &&u8| at_once && came.contains(n) && !free.contains(n);
+                due[b] = theirs.get(b).filter(is_theirs).copied().unwrap_or(due[b]);
+            }
+            let is_unknown = at_once && home.get(b) == Some(&0) && came.contains(&is[b]);
+            if free.contains(&is[b]) || is_unknown {
+                due[b] = is[b];
+            }
+        }
+        for b in 0..size {
+            let (from, to) = (was[b], is[b]);
+            let about = || format!("{}: {p}: bucket {b} from {from} to {to}", self.when);
+            let due_to = due[b];
+            assert!(
+                due_to == from || due_to == to,
+                "{}, due to {due_to}",
+                about()
+            );
+            self.seen[1] += usize::from(due_to != from);
+            if from == to || due_to == to {
+                continue;
+            }
+            self.seen[0] += 1;
+            if !after.weights.contains_key(&from) || !self.truth.can(from) {
+                let second = seconds[b];
+                if failed == Some(from) && second != from && self.truth.can(second) {
+                    assert_eq!(second, to, "{}: second choice", about());
+                }
+                continue;
+            }
+            assert!(
+                self.may_move(p, b, from, to, (before, after), (&came, reweighed)),
+                "{}",
+                about()
+            );
+        }
+        if self.is_patient() || is.iter().any(|o| !after.due.contains_key(o)) {
+            return;
+        }
+        assert!(
+            is_even(&is, &after.due),
+            "{}: {p}: {:?} of {:?}",
+            self.when,
+            held(&is),
+            after.due
+        );
+        let changed = |a: &[u8], b: &[u8]| a.iter().zip(b).filter(|(a, b)| a != b).count();
+        let least = changed(&was, &due) + fewest(&due, &after.due);
+        let moved = changed(&was, &is);
+        let is_whole = before.weights == after.weights || after.due.len() == after.weights.len();
+        if !reweighed && is_whole {
+            assert!(
+                moved <= least,
+                "{}: {p}: {moved} moved, {least} would do",
+                self.when
+            );
+        }
+        self.seen[3] += 1;
+    }
+
+    /// Of those who `came`, whose share has changed while they were away, or is not known.
+    fn free(&self, p: u8, came: &BTreeSet<u8>, home: &[u8], after: &Seen) -> BTreeSet<u8> {
+        let theirs = held(home);
+        let bounds = naive::bounds(&after.due, home.len().max(1));
+        let settling = self.is_settling();
+        let known = self.announced.contains(&after.weights) && self.rules.enable;
+        let is_free = |n: &&u8| {
+            let unknown = self.unknown.get(&p).is_some_and(|u| u.contains(n)) || known;
+            let has = theirs.get(n).copied().unwrap_or(0);
+            let too_many = !self.is_patient() && bounds.get(n).is_some_and(|b| has > b.1);
+            unknown && self.recovery == Recovery::Immediate || too_many || settling
+        };
+        came.iter().filter(is_free).copied().collect()
+    }
+
+    /// A bucket of `from`, who can still be used, goes to `to`, who did not have it before.
+    fn may_move(
+        &self,
+        p: u8,
+        b: usize,
+        from: u8,
+        to: u8,
+        (before, after): (&Seen, &Seen),
+        (came, reweighed): (&BTreeSet<u8>, bool),
+    ) -> bool {
+        let now = self.now();
+        let used = &self.used[&p];
+        let idle = now - used[b % used.len()];
+        // Who had buckets before a start has them again when it is back.
+        if self.is_settling() && !before.table.contains(&to) {
+            return true;
+        }
+        if let Some(spared) = self.truth.spared.get(&from) {
+            let over = spared.done || now >= spared.until || idle >= spared.patience;
+            return over && after.due.contains_key(&to);
+        }
+        // Only from who has too much, and only to who has too little.
+        let (was, is) = (held(&before.table), held(&after.table));
+        let less = is.get(&from)
+            < was
+                .get(&from)
+                .map(|w| w * after.table.len() / before.table.len())
+                .as_ref();
+        if !self.is_patient() {
+            return (!came.is_empty() || reweighed) && (less || !came.is_empty());
+        }
+        let frr = before.weights != after.weights;
+        let added = naive::came(&before.weights, &after.weights);
+        if frr && !self.rules.enable && (reweighed || !added.is_empty()) {
+            return true;
+        }
+        let forced = self.rules.unbalanced_timer.is_some_and(|t| {
+            self.uneven
+                .get(&p)
+                .is_some_and(|at| now - *at + SECOND >= t)
+        });
+        less && (idle >= ACTIVE || forced)
+    }
+}
