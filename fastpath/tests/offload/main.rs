@@ -200,7 +200,8 @@ fn many(setting: Setting, profile: &Profile, packets: usize) -> Score {
 /// While operations are under way, packets go as before the change or as after it, or by software.
 #[test]
 fn between_two_plans_packets_go_by_one_of_them() {
-    for (seed, (setting, profile)) in ALL.into_iter().enumerate() {
+    for (seed, (setting, profile)) in ALL.into_iter().cycle().take(8).enumerate() {
+        let seed = seed + 1000;
         let mut random = Random(0x7472_616e + seed as u64);
         let mut world = World::new(setting, &profile());
         random.plan(&mut world);

@@ -253,7 +253,8 @@ impl Compiler {
 
     /// A profile has other settings for part of the place.
     fn is_profiled(&self, family: Family, (address, length): (u128, u8)) -> bool {
-        self.profiled.iter().any(|&(of, prefix, n)| {
+        let profiles = self.profiled.iter().chain(&self.profiled_before);
+        profiles.into_iter().any(|&(of, prefix, n)| {
             let common = host(family, length.min(n));
             of == family && (address ^ prefix) & !common == 0
         })

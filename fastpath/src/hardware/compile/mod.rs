@@ -60,6 +60,8 @@ pub struct Compiler {
     expressions: [Result<Expression, Vec<Reason>>; 2],
     /// Destinations that profiles hash otherwise.
     profiled: Vec<(Family, u128, u8)>,
+    /// Those that they did before, as long as anything is under way.
+    profiled_before: Vec<(Family, u128, u8)>,
     frame: frame::Frame,
     lpm: [lpm::Lpm; 2],
     sets: HashMap<GroupId, Set>,
@@ -96,6 +98,7 @@ impl Compiler {
             ledger: Ledger::default(),
             expressions: [const { Ok(Expression::Rows) }; 2],
             profiled: Vec::new(),
+            profiled_before: Vec::new(),
             frame: frame::Frame::default(),
             lpm: Default::default(),
             sets: HashMap::new(),
@@ -146,17 +149,20 @@ impl Compiler {
                 }
             }
         }
+        let before = std::mem::replace(&mut self.profiled, profiled);
+        if before != self.profiled {
+            // By the old settings and by the new ones: what has had a profile leaves software again
+            // only when groups hash by the new settings, and what gets one enters it first.
+            self.profiled_before.extend(before);
+            self.refresh_all();
+        }
         self.expressions = base;
-        let moved = std::mem::replace(&mut self.profiled, profiled) != self.profiled;
         let mut sets: Vec<GroupId> = self.sets.keys().copied().collect();
         sets.sort_unstable();
         for id in sets {
             for family in Family::ALL {
                 self.consider(id, family);
             }
-        }
-        if moved {
-            self.refresh_all();
         }
     }
 
@@ -254,6 +260,10 @@ impl Compiler {
             for event in events {
                 self.follow(event);
             }
+        }
+        if self.ledger.is_idle() && self.ledger.flights() == 0 && !self.profiled_before.is_empty() {
+            self.profiled_before.clear();
+            self.refresh_all();
         }
         self.guard_door();
     }
