@@ -5,6 +5,8 @@
 //! in the same run and on the same ring: every frame gets new MAC addresses and goes out, which is
 //! what `testpmd --forward-mode=mac` does. Judge by ratios to it, never by absolute figures.
 //!
+//! `-- --count LOAD` forwards a fixed number of packets, to have their instructions counted.
+//!
 //! The binary is also what `panic_gate.py` disassembles.
 
 mod hash;
@@ -127,7 +129,25 @@ fn stages(load: &mut Load) -> [f64; 4] {
     cycles.map(|c| c as f64 / done as f64)
 }
 
+/// Forwards packets of one load, under a program that counts instructions (`.ci/instructions`): says how
+/// many, and the counting goes by the names of the stages.
+fn count(name: &str) {
+    let Some(load) = Load::all().into_iter().find(|load| load.name == name) else {
+        println!("{name}: no such load");
+        std::process::exit(2);
+    };
+    let (mut worker, mut packets) = (load.worker(), 0);
+    while packets < 1 << 14 {
+        packets += worker.turn();
+    }
+    println!("{packets}");
+}
+
 fn main() {
+    let mut arguments = std::env::args().skip_while(|a| a != "--count").skip(1);
+    if let Some(name) = arguments.next() {
+        return count(&name);
+    }
     let is_json = std::env::args().any(|a| a == "--json");
     if !is_json {
         let unit = if cfg!(target_arch = "x86_64") {
