@@ -111,19 +111,23 @@ impl Settings {
 
     #[inline(always)]
     pub(super) fn endpoints4(&self, src: u32, dst: u32, rest: &Rest) -> (u64, u64) {
-        let (src, dst) = (src & self.src as u32, dst & self.dst as u32);
-        let (sport, dport) = (rest.sport & self.sport, rest.dport & self.dport);
+        let ports = u32::from(rest.sport) << 16 | u32::from(rest.dport);
+        self.ends4(u64::from(src) << 32 | u64::from(dst), ports)
+    }
+
+    /// Both addresses and both ports, of the source in the upper halves: as they stand in a packet.
+    #[inline(always)]
+    pub(super) fn ends4(&self, addresses: u64, ports: u32) -> (u64, u64) {
+        let addresses = addresses & (self.src << 32 | self.dst & 0xffff_ffff);
+        let ports = ports & (u32::from(self.sport) << 16 | u32::from(self.dport));
         // Endpoints as 48-bit numbers, so that ordering them is one comparison.
-        let from = u64::from(src) << 16 | u64::from(sport);
-        let to = u64::from(dst) << 16 | u64::from(dport);
-        let (from, to) = if self.ordered && from > to {
-            (to, from)
-        } else {
-            (from, to)
-        };
-        let addresses = from >> 16 << 32 | to >> 16;
-        let ports = (from & 0xffff) << 16 | to & 0xffff;
-        (addresses, ports)
+        let from = addresses >> 32 << 16 | u64::from(ports >> 16);
+        let to = (addresses & 0xffff_ffff) << 16 | u64::from(ports & 0xffff);
+        let is_swapped = self.ordered & (from > to);
+        let turn = |on: bool, bits| if on { bits } else { 0 };
+        let addresses = addresses.rotate_left(turn(is_swapped, 32));
+        let ports = ports.rotate_left(turn(is_swapped, 16));
+        (addresses, u64::from(ports))
     }
 
     #[inline(always)]

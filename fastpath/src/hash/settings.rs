@@ -249,6 +249,19 @@ impl Settings {
         self.finish(addresses ^ deep, ports, rest)
     }
 
+    /// The same of an IPv4 packet as it is read: both addresses and both ports, of the source in the
+    /// upper halves.
+    #[inline(always)]
+    pub(crate) fn mix4_ends(&self, addresses: u64, ports: u32, protocol: u8, ingress: u16) -> u32 {
+        let (addresses, ports) = self.ends4(addresses, ports);
+        let rest = Rest {
+            protocol,
+            ingress,
+            ..Rest::default()
+        };
+        self.finish(addresses, ports, &rest)
+    }
+
     /// The hash of an IPv6 packet, addresses as numbers: four multiplications, two of them beside
     /// each other, or look-ups.
     #[inline(always)]

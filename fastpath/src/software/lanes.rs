@@ -47,6 +47,14 @@ impl<A: Copy> Family<A> {
         }
     }
 
+    /// The packet of `lane` is number `n`; [`Family::len`] stays as it is.
+    #[inline(always)]
+    pub fn put(&mut self, n: usize, lane: usize, destination: A) {
+        let n = n & (BURST - 1);
+        self.lanes[n] = lane as u8;
+        self.destinations[n] = destination;
+    }
+
     /// Appends the packet of `lane`.
     #[inline]
     pub fn push(&mut self, lane: usize, destination: A) {

@@ -2,7 +2,8 @@
 //!
 //! * [`worker`]: the main loop.
 //! * [`parse`], [`lookup`], [`select`], [`rewrite`], [`push`]: the stages, one pass over all lanes each.
-//! * `check`, `hot`: parts of [`parse`]: which packets are routed; the hash of ordinary ones.
+//! * `plain`, `check`, `hot`: parts of [`parse`]: what nearly all packets are; which others are
+//!   routed; the hash of ordinary ones.
 //! * [`flow`]: what of a packet its hash is made of.
 //! * [`fragments`]: fragments on their flow's path.
 //! * `nic`: the hash that came with a packet, where it is ours.
@@ -26,6 +27,7 @@ pub mod lookup;
 mod nic;
 pub mod parse;
 pub mod pick;
+mod plain;
 pub mod prefetch;
 pub mod push;
 pub mod rewrite;

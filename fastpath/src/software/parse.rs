@@ -5,14 +5,15 @@
 //! nothing but the default algorithm over outer fields is on has a loop of its own, so that it pays
 //! for nothing else.
 
-use super::burst::{Burst, Frame};
+use super::burst::{BURST, Burst, Frame};
 use super::check::{check4, check6, link};
 use super::flow::{self, Flow, Piece};
 use super::hot::{self, ANY, Kind, OUTER, TUNNELS, hash4, hash6};
 use super::lanes::{Lanes, Verdict};
 use super::nic::{self, Told};
+use super::plain::{self, Gate};
 use super::prefetch::prefetch;
-use crate::hash::{Policy, Settings};
+use crate::hash::{Policy, Rest, Settings};
 use crate::table::{GroupId, PortFacts, PortId};
 use crate::wire::{ethernet, ipv4, ipv6};
 use std::net::IpAddr;
@@ -53,7 +54,7 @@ pub fn parse<F: Frame>(
     lanes.v6.len = 0;
     lanes.fragments = 0;
     match hot::kind(policy, facts) {
-        OUTER => each::<F, OUTER>(burst, lanes, port, facts, policy),
+        OUTER => mostly_plain(burst, lanes, port, facts, policy),
         TUNNELS => {
             for second in burst.iter().filter_map(|f| f.bytes().get(LINE)) {
                 prefetch(second);
@@ -88,6 +89,66 @@ fn each<F: Frame, const KIND: Kind>(
     }
 }
 
+/// As `each`, for settings under which a plain packet's hash is one of outer fields.
+#[inline(always)]
+fn mostly_plain<F: Frame>(
+    burst: &Burst<F>,
+    lanes: &mut Lanes,
+    port: PortId,
+    facts: &PortFacts,
+    policy: &Policy,
+) {
+    let (gate, settings) = (Gate::new(facts), policy.base());
+    lanes.group = [GroupId::NONE; BURST];
+    lanes.l3 = [ethernet::HEADER as u8; BURST];
+    let (mut n4, mut n6) = (0, 0);
+    for (i, frame) in burst.lanes().zip(burst.iter()) {
+        let (i, bytes) = (i & (BURST - 1), frame.bytes());
+        if let Some(packet) = plain::read4(bytes, gate) {
+            let (ends, ports, protocol) = (packet.addresses, packet.ports, packet.protocol);
+            lanes.verdict[i] = Verdict::V4;
+            lanes.l3_len[i] = packet.len;
+            lanes.hash[i] = settings.mix4_ends(ends, ports, protocol, port.0);
+            lanes.v4.put(n4, i, ends as u32);
+            n4 += 1;
+        } else if let Some(packet) = plain::read6(bytes, gate) {
+            let rest = Rest {
+                sport: packet.ports.0,
+                dport: packet.ports.1,
+                protocol: packet.protocol,
+                label: packet.label,
+                ingress: port.0,
+            };
+            let ends = [packet.source, packet.destination].map(u128::from_be_bytes);
+            lanes.verdict[i] = Verdict::V6;
+            lanes.l3_len[i] = packet.len;
+            lanes.hash[i] = settings.mix6(ends[0], ends[1], &rest, 0);
+            lanes.v6.put(n6, i, packet.destination);
+            n6 += 1;
+        } else {
+            (lanes.v4.len, lanes.v6.len) = (n4, n6);
+            lanes.verdict[i] = unplain(i, bytes, lanes, port, facts, policy);
+            (n4, n6) = (lanes.v4.len, lanes.v6.len);
+        }
+    }
+    (lanes.v4.len, lanes.v6.len) = (n4, n6);
+}
+
+// A call, so that the loop of plain packets stays short.
+#[inline(never)]
+fn unplain(
+    i: usize,
+    bytes: &[u8],
+    lanes: &mut Lanes,
+    port: PortId,
+    facts: &PortFacts,
+    policy: &Policy,
+) -> Verdict {
+    match one::<OUTER>(i, bytes, None, lanes, port, facts, policy) {
+        Ok(verdict) | Err(verdict) => verdict,
+    }
+}
+
 #[inline(always)]
 fn one<const KIND: Kind>(
     i: usize,
@@ -101,7 +162,7 @@ fn one<const KIND: Kind>(
     let header = link(bytes, facts)?;
     let packet = bytes.get(header.len..).unwrap_or_default();
     let told = usable(told, &header);
-    let i = i & (super::burst::BURST - 1);
+    let i = i & (BURST - 1);
     lanes.l3[i] = header.len as u8;
     match header.ethertype {
         ethernet::IPV4 => {
@@ -246,6 +307,7 @@ pub(super) fn hashed(mut flow: Flow) -> Flow {
 
 #[cfg(test)]
 mod tests {
+    use super::super::heap::HeapFrame;
     use super::*;
 
     const FACTS: PortFacts = PortFacts {
@@ -266,6 +328,107 @@ mod tests {
         bytes.extend(header);
         bytes.extend([4, 0, 0, 80, 0, 8, 0, 0]);
         bytes
+    }
+
+    /// A sound frame of either family with ports, cut and damaged at random.
+    fn damaged(mut random: impl FnMut() -> u32) -> Vec<u8> {
+        let protocol = [6, 17, 1, 47, 58][random() as usize % 5];
+        let mut bytes = if random() % 2 == 0 {
+            let mut bytes = frame(protocol, 0x4000, random() % 16 == 0);
+            bytes.extend([0; 18]);
+            bytes
+        } else {
+            let mut bytes = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x86, 0xdd];
+            bytes.extend([0x60, 0, 0x12, 0x34, 0, 8, protocol, 64]);
+            bytes.extend([[0xfd; 16], [0x20; 16]].concat());
+            bytes.extend([4, 0, 0, 80, 0, 8, 0, 0]);
+            bytes
+        };
+        if random() % 4 == 0 {
+            bytes.truncate(random() as usize % (bytes.len() + 1));
+        }
+        for _ in 0..random() % 3 {
+            let at = random() as usize % bytes.len().max(1);
+            // The bytes that most depends on, most often.
+            let at = if random() % 2 == 0 { at } else { at % 40 };
+            let to = [0, 1, 5, 0x45, 127, 169, 224, 0xfe, 0xff, random() as u8];
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte = to[random() as usize % to.len()];
+            }
+        }
+        if bytes.len() >= 34 && random() % 2 == 0 {
+            // Right again, whatever else is wrong.
+            bytes[24..26].fill(0);
+            let sum = crate::wire::checksum::checksum(&bytes[14..34]);
+            bytes[24..26].copy_from_slice(&sum.to_be_bytes());
+        }
+        bytes
+    }
+
+    /// The way of plain packets and that of all say the same of every frame.
+    #[test]
+    fn plain_packets_are_read_as_all_are() {
+        let mut state = 11u64;
+        let mut random = || {
+            let next = state.wrapping_mul(6_364_136_223_846_793_005);
+            state = next.wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as u32
+        };
+        let us = PortFacts {
+            mac: [2, 0, 0, 0, 0, 1],
+            any_mac: false,
+            ..FACTS
+        };
+        let tagged = PortFacts { vlan: 7, ..us };
+        let group = PortFacts { mac: [1; 6], ..us };
+        let (policy, port) = (Policy::default(), PortId(3));
+        let (mut plain, mut seen) = (0, std::collections::HashSet::new());
+        for round in 0..1000 {
+            let facts = match round % 16 {
+                0 => PortFacts::ABSENT,
+                1 => tagged,
+                2 => group,
+                n if n % 2 == 0 => us,
+                _ => FACTS,
+            };
+            let mut burst = Burst::new();
+            for _ in 0..=random() % BURST as u32 {
+                burst.push(HeapFrame::new(&damaged(&mut random))).unwrap();
+            }
+            let (mut a, mut b) = (Lanes::default(), Lanes::default());
+            mostly_plain(&burst, &mut a, port, &facts, &policy);
+            each::<_, ANY>(&burst, &mut b, port, &facts, &policy);
+            for (i, frame) in burst.iter().enumerate() {
+                let of = |lanes: &Lanes| {
+                    let routed = matches!(lanes.verdict[i], Verdict::V4 | Verdict::V6);
+                    let facts = (lanes.l3[i], lanes.l3_len[i], lanes.hash[i]);
+                    (lanes.verdict[i], lanes.group[i], routed.then_some(facts))
+                };
+                assert_eq!(of(&a), of(&b), "{:02x?} by {facts:?}", frame.bytes());
+                seen.insert(format!("{:?}", a.verdict[i]));
+                let gate = Gate::new(&facts);
+                plain += usize::from(plain::read4(frame.bytes(), gate).is_some());
+                plain += usize::from(plain::read6(frame.bytes(), gate).is_some());
+            }
+            assert_eq!(a.fragments, b.fragments);
+            let of = |lanes: &Lanes| {
+                let (v4, v6) = (&lanes.v4, &lanes.v6);
+                (
+                    (
+                        v4.lanes[..v4.len].to_vec(),
+                        v4.destinations[..v4.len].to_vec(),
+                    ),
+                    (
+                        v6.lanes[..v6.len].to_vec(),
+                        v6.destinations[..v6.len].to_vec(),
+                    ),
+                )
+            };
+            assert_eq!(of(&a), of(&b));
+        }
+        assert!(plain > 4000, "{plain}");
+        // Both families, punted, and eight reasons to drop.
+        assert!(seen.len() >= 11, "{seen:?}");
     }
 
     /// The hot way and the general one give one hash.

@@ -1,0 +1,162 @@
+//! Plain packets, which nearly all are: TCP or UDP right behind an IP header without options, whole,
+//! in an untagged frame for us, with addresses that need no second look.
+//!
+//! All conditions are gathered into one number and asked at once, so that a burst of plain packets
+//! has one branch each. What is not plain goes the way of `check` and `hot`, which know all
+//! that is known here: a test of `parse` compares the two.
+
+use crate::table::PortFacts;
+use crate::wire::{ethernet, ipv4, ipv6, transport};
+
+/// Bytes up to where the ports end: Ethernet, IPv4 or IPv6, the shorter of the two transports.
+const HEADERS4: usize = ethernet::HEADER + ipv4::HEADER + UDP;
+const HEADERS6: usize = ethernet::HEADER + ipv6::HEADER + UDP;
+/// Bytes of a UDP header.
+const UDP: usize = 8;
+
+/// EtherType, version, header length and type of service of a plain header, as they stand there.
+const START4: u32 = u32::from_le_bytes([8, 0, 0x45, 0]);
+const MASK4: u32 = u32::from_le_bytes([0xff, 0xff, 0xff, 0]);
+const START6: u32 = u32::from_le_bytes([0x86, 0xdd, 0x60, 0]);
+const MASK6: u32 = u32::from_le_bytes([0xff, 0xff, 0xf0, 0]);
+
+/// What the destination address of a plain frame is, as the first 48 bits of a little-endian word.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Gate {
+    mask: u64,
+    mac: u64,
+}
+
+impl Gate {
+    /// That of a port; one that lets nothing through where more than the address must be asked.
+    pub(super) fn new(facts: &PortFacts) -> Self {
+        let [a, b, c, d, e, f] = facts.mac;
+        let is_asked = !facts.present || facts.vlan != 0 || ethernet::is_group(facts.mac);
+        match (is_asked, facts.any_mac) {
+            (true, _) => Gate { mask: 0, mac: 1 },
+            // All but group addresses.
+            (false, true) => Gate { mask: 1, mac: 0 },
+            (false, false) => Gate {
+                mask: (1 << 48) - 1,
+                mac: u64::from_le_bytes([a, b, c, d, e, f, 0, 0]),
+            },
+        }
+    }
+}
+
+/// A plain IPv4 packet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plain4 {
+    pub(super) len: u16,
+    /// Source in the upper half, destination in the lower one.
+    pub(super) addresses: u64,
+    /// Likewise.
+    pub(super) ports: u32,
+    pub(super) protocol: u8,
+}
+
+/// A plain IPv6 packet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plain6 {
+    pub(super) len: u16,
+    pub(super) label: u32,
+    pub(super) source: [u8; 16],
+    pub(super) destination: [u8; 16],
+    pub(super) ports: (u16, u16),
+    pub(super) protocol: u8,
+}
+
+#[inline(always)]
+fn part<const N: usize, const P: usize>(bytes: &[u8; N], at: usize) -> [u8; P] {
+    let part = bytes.get(at..).and_then(|rest| rest.first_chunk());
+    part.copied().unwrap_or([0; P])
+}
+
+#[inline(always)]
+fn le64<const N: usize>(bytes: &[u8; N], at: usize) -> u64 {
+    u64::from_le_bytes(part(bytes, at))
+}
+
+#[inline(always)]
+fn le32<const N: usize>(bytes: &[u8; N], at: usize) -> u32 {
+    u32::from_le_bytes(part(bytes, at))
+}
+
+#[inline(always)]
+fn half<const N: usize>(bytes: &[u8; N], at: usize) -> u16 {
+    u16::from_be_bytes(part(bytes, at))
+}
+
+/// Neither TCP nor UDP.
+#[inline(always)]
+fn is_other(protocol: u8) -> bool {
+    (protocol != transport::UDP) & (protocol != transport::TCP)
+}
+
+/// The ones-complement sum of an IPv4 header is not what a right checksum makes it.
+#[inline(always)]
+fn is_damaged<const N: usize>(bytes: &[u8; N]) -> bool {
+    let words = [14, 18, 22, 26, 30].map(|at| u64::from(le32(bytes, at)));
+    // Such a sum is one of either byte order and of words of any size: the upper half of a number
+    // plus itself turned by half is the sum of its halves, carry and all.
+    let sum: u64 = words.into_iter().sum();
+    let sum = (sum.wrapping_add(sum.rotate_left(32)) >> 32) as u32;
+    sum.wrapping_add(sum.rotate_left(16)) >> 16 != 0xffff
+}
+
+/// The IPv4 packet in a frame, if it is plain.
+#[inline(always)]
+pub(super) fn read4(frame: &[u8], gate: Gate) -> Option<Plain4> {
+    let bytes = frame.first_chunk::<HEADERS4>()?;
+    let addresses = u64::from_be_bytes(part(bytes, 26));
+    // 0/8, 127/8, multicast and above.
+    let is_odd = |octet: u8| (octet.wrapping_sub(1) >= 223) | (octet == 127);
+    let fragment = half(bytes, 20) & (ipv4::MORE_FRAGMENTS | ipv4::OFFSET);
+    let unlike = (le64(bytes, 0) & gate.mask ^ gate.mac)
+        | u64::from(le32(bytes, 12) & MASK4 ^ START4)
+        | u64::from(fragment);
+    let (len, protocol) = (half(bytes, 16), bytes[23]);
+    let room = frame.len() - ethernet::HEADER;
+    let is_unplain = (unlike != 0)
+        | (usize::from(len) < ipv4::HEADER + UDP)
+        | (usize::from(len) > room)
+        | is_damaged(bytes)
+        | is_odd((addresses >> 56) as u8)
+        | is_odd((addresses >> 24) as u8)
+        | is_other(protocol);
+    (!is_unplain).then(|| Plain4 {
+        len,
+        addresses,
+        ports: u32::from_be_bytes(part(bytes, 34)),
+        protocol,
+    })
+}
+
+/// The IPv6 packet in a frame, if it is plain.
+#[inline(always)]
+pub(super) fn read6(frame: &[u8], gate: Gate) -> Option<Plain6> {
+    let bytes = frame.first_chunk::<HEADERS6>()?;
+    let header = ipv6::Header(bytes.get(ethernet::HEADER..)?.first_chunk()?);
+    let (source, to) = (header.source(), header.destination());
+    // Unspecified and loopback, link-local, multicast, and neighbors of these.
+    let is_odd = |address: &[u8; 16]| address[0].wrapping_sub(1) >= 0xfd;
+    let (payload, protocol) = (header.payload_len(), header.next_header());
+    let len = ipv6::HEADER + payload;
+    let room = (frame.len() - ethernet::HEADER).min(usize::from(u16::MAX));
+    let unlike =
+        (le64(bytes, 0) & gate.mask ^ gate.mac) | u64::from(le32(bytes, 12) & MASK6 ^ START6);
+    let is_unplain = (unlike != 0)
+        | (payload < UDP)
+        | (len > room)
+        | is_odd(&source)
+        | is_odd(&to)
+        | is_other(protocol);
+    (!is_unplain).then(|| Plain6 {
+        len: len as u16,
+        label: header.flow_label(),
+        source,
+        destination: to,
+        ports: (half(bytes, 54), half(bytes, 56)),
+        protocol,
+    })
+}
