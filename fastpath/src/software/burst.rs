@@ -128,6 +128,26 @@ impl<F> Burst<F> {
         }
     }
 
+    /// Moves all frames of `other` behind those here. False, and nothing changed, without the room.
+    #[inline]
+    pub fn append(&mut self, other: &mut Burst<F>) -> bool {
+        let lanes = other.lanes();
+        let (Some(from), Some(to)) = (
+            other.frames.get(lanes.clone()),
+            self.frames.get_mut(self.len..self.len + lanes.end),
+        ) else {
+            return false;
+        };
+        other.len = 0;
+        for (to, from) in to.iter_mut().zip(from) {
+            // SAFETY: below the old `len` of `other`, so initialised; read once, and no longer
+            // counted there.
+            to.write(unsafe { from.assume_init_read() });
+        }
+        self.len += lanes.end;
+        true
+    }
+
     /// Drops all of them.
     #[inline]
     pub fn clear(&mut self) {
@@ -230,6 +250,25 @@ mod tests {
         assert_eq!(Rc::strong_count(&witness), 1);
         burst.push(Rc::clone(&witness)).unwrap();
         drop(burst);
+        assert_eq!(Rc::strong_count(&witness), 1);
+    }
+
+    #[test]
+    fn one_is_put_behind_another_or_left_alone() {
+        let witness = Rc::new(());
+        let of = |n| {
+            let mut burst = Burst::new();
+            (0..n).for_each(|i| burst.push((i, Rc::clone(&witness))).unwrap());
+            burst
+        };
+        let (mut to, mut from) = (of(40), of(24));
+        assert!(to.append(&mut from) && from.is_empty());
+        let numbers: Vec<_> = to.iter().map(|(i, _)| *i).collect();
+        assert_eq!(numbers, (0..40).chain(0..24).collect::<Vec<_>>());
+        assert!(to.append(&mut from) && to.room() == 0);
+        let mut one = of(1);
+        assert!(!to.append(&mut one) && one.len() == 1 && to.len() == 64);
+        drop((to, from, one));
         assert_eq!(Rc::strong_count(&witness), 1);
     }
 

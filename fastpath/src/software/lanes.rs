@@ -92,6 +92,8 @@ pub struct Lanes {
     pub adjacency: [AdjacencyId; BURST],
     /// Where it leaves, when the verdict is [`Verdict::Send`].
     pub egress: [PortId; BURST],
+    /// Where the whole burst leaves and how many bytes it has, if it leaves by one port.
+    pub whole: Option<(PortId, u64)>,
     /// The IPv4 packets to be routed.
     pub v4: Family<u32>,
     /// The IPv6 packets to be routed.
@@ -111,6 +113,7 @@ impl Default for Lanes {
             bucket: [0; BURST],
             adjacency: [AdjacencyId::NO_ROUTE; BURST],
             egress: [PortId(0); BURST],
+            whole: None,
             v4: Family::new(0),
             v6: Family::new([0; 16]),
         }

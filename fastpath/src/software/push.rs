@@ -150,6 +150,29 @@ impl<T: TxQueue, A: Allocator<Frame = T::Frame>> Outputs<T, A> {
         self.stage(index.unwrap_or(NONE), frame, DropReason::PortDown);
     }
 
+    /// All of `burst`, which are `bytes` bytes, in one piece.
+    #[inline(always)]
+    fn send_all(&mut self, port: PortId, burst: &mut Burst<T::Frame>, bytes: u64) {
+        let index = self.network.get(usize::from(port.0)).copied();
+        let egress = self.egress.get_mut(usize::from(index.unwrap_or(NONE)));
+        let Some(egress) = egress else {
+            let stats = &self.stats;
+            stats.dropped(DropReason::PortDown, burst.len() as u64);
+            burst.clear();
+            return;
+        };
+        if !egress.staged.is_empty() && !egress.staged.append(burst) {
+            flush(egress, &self.stats);
+        }
+        if egress.staged.is_empty() {
+            std::mem::swap(&mut egress.staged, burst);
+        }
+        egress.staged_bytes += bytes;
+        if egress.staged.room() == 0 {
+            flush(egress, &self.stats);
+        }
+    }
+
     /// Frames from the kernel's side of `port`: unchanged to the wire.
     pub(super) fn forward_kernels(
         &mut self,
@@ -275,7 +298,7 @@ fn flush<T: TxQueue>(egress: &mut Egress<T>, stats: &WorkerStats) {
 
 /// Hands every packet of a burst that came in on `ingress` to where its verdict says.
 ///
-/// In: `verdict`, `egress`; for what is not sent also `l3`, `l3_len`, `hash`, `adjacency`. Out:
+/// In: `verdict`, `egress`, `whole`; for what is not sent also `l3`, `l3_len`, `hash`, `adjacency`. Out:
 /// nothing; the burst is empty. Touches packet memory of exceptions only.
 #[inline(never)]
 pub(super) fn push<T, A, L>(
@@ -290,6 +313,10 @@ pub(super) fn push<T, A, L>(
     A: Allocator<Frame = T::Frame>,
     L: Lpm,
 {
+    if let Some((port, bytes)) = lanes.whole {
+        outputs.send_all(port, burst, bytes);
+        return;
+    }
     burst.drain(|i, frame| {
         let i = i & (super::burst::BURST - 1);
         let verdict = lanes.verdict[i];

@@ -1,6 +1,6 @@
 //! Stage 4: adjacency -> new L2 header, TTL, checksum, egress port.
 
-use super::burst::{Burst, Frame};
+use super::burst::{BURST, Burst, Frame};
 use super::lanes::{Lanes, Verdict};
 use crate::table::adjacency::{Facts, Slot};
 use crate::table::traffic::BucketCounters;
@@ -9,7 +9,7 @@ use crate::wire::{checksum, ethernet, ipv4, ipv6};
 
 /// Rewrites every packet whose adjacency forwards, and says what becomes of the others.
 ///
-/// In: `verdict`, `adjacency`, `bucket`, `l3`, `l3_len`. Out: `verdict`, `egress`; what is to be
+/// In: `verdict`, `adjacency`, `bucket`, `l3`, `l3_len`. Out: `verdict`, `egress`, `whole`; what is to be
 /// sent is counted for its bucket, by the length it came in with. Touches packet memory; a packet
 /// that is not sent in the end is left as it came.
 #[inline(never)]
@@ -19,32 +19,101 @@ pub fn rewrite<F: Frame>(
     tables: &Tables,
     counters: &BucketCounters,
 ) {
+    let facts_of = |lanes: &Lanes, i: usize| tables.adjacencies.slot(lanes.adjacency[i]).facts();
+    let first = facts_of(lanes, 0).port();
+    let (mut is_whole, mut sum) = (!burst.is_empty(), 0);
     for (i, frame) in burst.lanes().zip(burst.iter_mut()) {
+        let i = i & (BURST - 1);
         let verdict = lanes.verdict[i];
         if !matches!(verdict, Verdict::V4 | Verdict::V6) {
+            is_whole = false;
             continue;
         }
         let slot = tables.adjacencies.slot(lanes.adjacency[i]);
         let facts = slot.facts();
-        if facts.is_forward() {
-            lanes.egress[i] = facts.port();
-            let (l3, len) = (usize::from(lanes.l3[i]), lanes.l3_len[i]);
+        let is_v6 = verdict == Verdict::V6;
+        let is_untagged = (lanes.l3[i] == ethernet::HEADER as u8) & facts.is_untagged_forward();
+        if is_untagged && in_place(frame, slot, facts, lanes.l3_len[i], is_v6) {
             let bytes = frame.bytes().len();
-            let verdict = forward(frame, slot, facts, l3, len, verdict == Verdict::V6);
-            if matches!(verdict, Verdict::Send | Verdict::Fragment) {
-                counters.count(lanes.bucket[i], bytes);
-            }
-            lanes.verdict[i] = verdict;
+            is_whole &= facts.port() == first;
+            sum += bytes as u64;
+            lanes.egress[i] = facts.port();
+            lanes.verdict[i] = Verdict::Send;
+            counters.count(lanes.bucket[i], bytes);
         } else {
-            lanes.verdict[i] = match facts.disposition() {
-                Disposition::Drop(reason) => Verdict::Drop(reason),
-                Disposition::Punt => Verdict::Punt,
-                Disposition::Glean => Verdict::Glean,
-                // `is_forward` said no.
-                Disposition::Forward => Verdict::Drop(DropReason::NoRoute),
-            };
+            is_whole = false;
+            lanes.verdict[i] = any(frame, i, lanes, slot, facts, is_v6, counters);
         }
     }
+    lanes.whole = is_whole.then_some((first, sum));
+}
+
+/// Rewrites the packet of lane `i`, whatever it is.
+// A call, so that the loop of ordinary packets stays short.
+#[inline(never)]
+fn any<F: Frame>(
+    frame: &mut F,
+    i: usize,
+    lanes: &mut Lanes,
+    slot: &Slot,
+    facts: Facts,
+    is_v6: bool,
+    counters: &BucketCounters,
+) -> Verdict {
+    let i = i & (BURST - 1);
+    if facts.is_forward() {
+        lanes.egress[i] = facts.port();
+        let (l3, len) = (usize::from(lanes.l3[i]), lanes.l3_len[i]);
+        let bytes = frame.bytes().len();
+        let verdict = forward(frame, slot, facts, l3, len, is_v6);
+        if matches!(verdict, Verdict::Send | Verdict::Fragment) {
+            counters.count(lanes.bucket[i], bytes);
+        }
+        return verdict;
+    }
+    match facts.disposition() {
+        Disposition::Drop(reason) => Verdict::Drop(reason),
+        Disposition::Punt => Verdict::Punt,
+        Disposition::Glean => Verdict::Glean,
+        // `is_forward` said no.
+        Disposition::Forward => Verdict::Drop(DropReason::NoRoute),
+    }
+}
+
+/// The same as [`forward`] for what nearly all packets are: untagged in and out (which the caller has
+/// seen), no more in the frame than the packet, hops left, not too large. False, and nothing changed,
+/// for all others.
+#[inline(always)]
+fn in_place<F: Frame>(frame: &mut F, slot: &Slot, facts: Facts, len: u16, is_v6: bool) -> bool {
+    const TTL: usize = ethernet::HEADER + ipv4::TTL;
+    const SUM: usize = ethernet::HEADER + ipv4::CHECKSUM;
+    const HOP_LIMIT: usize = ethernet::HEADER + ipv6::HOP_LIMIT;
+    let bytes = frame.bytes_mut();
+    let most = (ethernet::HEADER + usize::from(len)).max(ethernet::MIN_FRAME);
+    let is_long = bytes.len() > most;
+    let Some(header) = bytes.first_chunk_mut::<{ ethernet::HEADER + ipv4::HEADER }>() else {
+        return false;
+    };
+    let hops = if is_v6 {
+        header[HOP_LIMIT]
+    } else {
+        header[TTL]
+    };
+    if is_long | (hops <= 1) | (len > facts.mtu()) {
+        return false;
+    }
+    if is_v6 {
+        header[HOP_LIMIT] = hops - 1;
+    } else {
+        header[TTL] = hops - 1;
+        let sum = u16::from_be_bytes([header[SUM], header[SUM + 1]]);
+        [header[SUM], header[SUM + 1]] = checksum::after_ttl_decrement(sum).to_be_bytes();
+    }
+    // The EtherType is that of the packet already.
+    if let Some(macs) = header.first_chunk_mut() {
+        *macs = slot.macs();
+    }
+    true
 }
 
 /// Makes one packet ready to be sent to the neighbor of `slot`, or says why not.

@@ -137,6 +137,12 @@ impl Facts {
         self.0 & 0xff == KIND_FORWARD
     }
 
+    /// True for an adjacency that forwards by a header without tag.
+    #[inline]
+    pub const fn is_untagged_forward(self) -> bool {
+        self.0 & 0xffff == KIND_FORWARD | 14 << 8
+    }
+
     /// What becomes of a packet.
     #[inline]
     pub fn disposition(self) -> Disposition {
@@ -192,6 +198,18 @@ impl Slot {
             chunk.copy_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
         }
         out
+    }
+
+    /// The MAC addresses of the header: destination, source.
+    #[inline]
+    pub fn macs(&self) -> [u8; 12] {
+        let [_, first, second, ..] = &self.0;
+        let mut macs = [0; 12];
+        let words = [first, second].map(|word| word.load(Ordering::Relaxed).to_le_bytes());
+        for (to, from) in macs.iter_mut().zip(words.as_flattened()) {
+            *to = *from;
+        }
+        macs
     }
 
     fn write(&self, adjacency: &Adjacency) {
@@ -299,6 +317,8 @@ mod tests {
             slot.header()[..18],
             [1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 0x81, 0, 0, 100, 0, 0]
         );
+        assert_eq!(slot.macs(), slot.header()[..12]);
+        assert!(!slot.facts().is_untagged_forward());
         assert_eq!(std::mem::size_of::<Slot>(), 64);
     }
 
