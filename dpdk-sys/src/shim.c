@@ -135,6 +135,11 @@ uint64_t evenpath_rss_types(bool ports)
 	       RTE_ETH_RSS_NONFRAG_IPV6_TCP | RTE_ETH_RSS_NONFRAG_IPV6_UDP;
 }
 
+uint64_t evenpath_flow_rss_types(bool ports)
+{
+	return ports ? RTE_ETH_RSS_UDP | RTE_ETH_RSS_TCP : RTE_ETH_RSS_IP;
+}
+
 void evenpath_softrss(const uint8_t *key, const struct evenpath_rss_tuple *of, uint32_t *found)
 {
 	uint32_t original[10], converted[10], words[RTE_THASH_V6_L4_LEN];

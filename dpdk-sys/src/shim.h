@@ -86,6 +86,8 @@ unsigned int evenpath_max_ports(void);
 uint64_t evenpath_rss_flow_types(void);
 /* The same without IPv6 extension headers; without ports by addresses alone. */
 uint64_t evenpath_rss_types(bool ports);
+/* RTE_ETH_RSS_IP, or RTE_ETH_RSS_UDP | _TCP with ports: what RSS actions of flow rules name. */
+uint64_t evenpath_flow_rss_types(bool ports);
 /* For tests: what rte_softrss and rte_softrss_be find for `of`, with a key of 40 bytes. */
 void evenpath_softrss(const uint8_t *key, const struct evenpath_rss_tuple *of, uint32_t *found);
 /* First port of the device that `devargs` names, RTE_MAX_ETHPORTS when there is none. */

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::caps::{self, Caps, Wanted};
 use super::device::find_or_create;
 use super::error::{Cause, Errno, Error, Failed, Object, check};
+use super::flow::FlowLimits;
 use super::link::{self, Callback, Link, LinkChanged};
 use super::pool::Pool;
 use super::port_options::{PortOptions, PortStats};
@@ -46,6 +47,7 @@ pub struct Port<'p> {
     started: bool,
     given: Cell<bool>,
     callback: Option<Callback>,
+    flow: Option<FlowLimits>,
     /// The device, when it was made for this port and is to be removed with it.
     device: Option<NonNull<dpdk_sys::rte_device>>,
     _pool: PhantomData<&'p ()>,
@@ -98,6 +100,7 @@ impl<'p> Port<'p> {
             started: false,
             given: Cell::new(false),
             callback: None,
+            flow: None,
             device: info
                 .as_ref()
                 .ok()
@@ -106,12 +109,20 @@ impl<'p> Port<'p> {
             _pool: PhantomData,
         };
         info?;
+        if options.flow.is_some_and(|flow| flow.isolated) {
+            super::flow::isolate(index).map_err(|e| port.flow_error(&e, "isolate"))?;
+        }
         port.configure(pool, options, link_changed.is_some())?;
         for queue in 0..options.rx_queues {
             port.set_up_rx(pool, options, queue)?;
         }
         for queue in 0..options.tx_queues {
             port.set_up_tx(options, queue)?;
+        }
+        if let Some(flow) = &options.flow {
+            let limits = super::flow::configure(index, flow);
+            let limits = limits.map_err(|e| port.flow_error(&e, "configure the flow engine"))?;
+            port.flow = Some(limits);
         }
         port.set_address(options)?;
         if let Some(changed) = link_changed.filter(|_| port.caps.link_interrupt) {
@@ -123,6 +134,14 @@ impl<'p> Port<'p> {
 
     pub(super) fn object(&self) -> Object {
         Object::Port(self.name.clone())
+    }
+
+    /// What the flow engine refused, as any other error of the port.
+    fn flow_error(&self, error: &crate::hardware::Error, operation: &'static str) -> Error {
+        Error {
+            said: Some(error.message.to_string()),
+            ..Error::new(self.object(), operation, Cause::Errno(Errno(error.errno)))
+        }
     }
 
     fn configure(&mut self, pool: &Pool, options: &PortOptions, lsc: bool) -> Result<(), Error> {
@@ -349,6 +368,16 @@ impl<'p> Port<'p> {
     /// Descriptors of each receive queue: the most packets that wait there.
     pub fn rx_descriptors(&self) -> u16 {
         self.rx_descriptors
+    }
+
+    /// What the flow engine got of what [`PortOptions::flow`] asked for.
+    pub fn flow(&self) -> Option<FlowLimits> {
+        self.flow
+    }
+
+    /// Whether it was started.
+    pub(super) fn is_started(&self) -> bool {
+        self.started
     }
 
     /// Whether several receive queues are spread over by RSS.

@@ -1,5 +1,6 @@
 //! What a port is made from, and what its device counts.
 
+use super::flow::FlowOptions;
 use super::rss::RssOptions;
 
 /// How a port is made.
@@ -32,6 +33,8 @@ pub struct PortOptions {
     /// Have the device hash so, and tell the value with each packet, if it can
     /// ([`super::Port::nic_hash`]).
     pub rss: Option<RssOptions>,
+    /// Configure the device's flow engine, so that [`super::Flow`] can put rules into it.
+    pub flow: Option<FlowOptions>,
 }
 
 impl PortOptions {
@@ -49,6 +52,7 @@ impl PortOptions {
             promiscuous: false,
             all_multicast: false,
             rss: None,
+            flow: None,
         }
     }
 }
