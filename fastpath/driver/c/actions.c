@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From rte_flow's actions back to flat ones. What mlx5 does not take is refused. */
+#include <errno.h>
+#include <string.h>
+
+#include "driver.h"
+
+/* The tag that linear tables take their row from; its offsets count from the top. */
+#define LINEAR_TAG 255
+
+static int target(const struct rte_flow_field_data *data, uint32_t *tag)
+{
+	switch (data->field) {
+	case RTE_FLOW_FIELD_MAC_DST:
+		return ES_MAC_DST;
+	case RTE_FLOW_FIELD_MAC_SRC:
+		return ES_MAC_SRC;
+	case RTE_FLOW_FIELD_IPV4_TTL:
+		return ES_TTL;
+	case RTE_FLOW_FIELD_IPV6_HOPLIMIT:
+		return ES_HOPS;
+	case RTE_FLOW_FIELD_TAG:
+		*tag = data->tag_index;
+		return ES_TARGET_TAG;
+	case RTE_FLOW_FIELD_META:
+		return ES_TARGET_META;
+	case RTE_FLOW_FIELD_HASH_RESULT:
+		return ES_HASH_RESULT;
+	default:
+		return -ENOTSUP;
+	}
+}
+
+/* The value as the item of the field has it, without what lies below the offset. */
+static uint64_t immediate(const struct es_action *out, const uint8_t *bytes)
+{
+	uint64_t value = 0;
+	uint32_t word;
+
+	switch (out->target) {
+	case ES_TARGET_TAG:
+	case ES_TARGET_META:
+		memcpy(&word, bytes, sizeof(word));
+		value = word;
+		if (out->target == ES_TARGET_TAG && out->target_tag == LINEAR_TAG)
+			return value >> (16 - out->offset - out->width);
+		return value >> out->offset;
+	case ES_MAC_DST:
+	case ES_MAC_SRC:
+		for (int i = 0; i < RTE_ETHER_ADDR_LEN; i++)
+			value = value << 8 | bytes[i];
+		return value >> out->offset;
+	default:
+		return bytes[0] >> out->offset;
+	}
+}
+
+/* mlx5_flow_hw.c:5999 of v24.11. */
+static int modify_mask(const struct rte_flow_action_modify_field *modify,
+		       const struct rte_flow_action_modify_field *mask)
+{
+	if (mask == NULL || mask->operation != modify->operation ||
+	    mask->dst.field != modify->dst.field || mask->src.field != modify->src.field)
+		return -EINVAL;
+	if (mask->dst.level != UINT8_MAX || mask->dst.offset != UINT32_MAX ||
+	    mask->width != UINT32_MAX)
+		return -EINVAL;
+	if (modify->src.field != RTE_FLOW_FIELD_VALUE &&
+	    (mask->src.level != UINT8_MAX || mask->src.offset != UINT32_MAX))
+		return -EINVAL;
+	return 0;
+}
+
+static int modify(const struct rte_flow_action_modify_field *conf, struct es_action *out)
+{
+	int number = target(&conf->dst, &out->target_tag);
+
+	if (number < 0 || number == ES_HASH_RESULT)
+		return -EINVAL;
+	out->target = number;
+	if (conf->operation > RTE_FLOW_MODIFY_ADD)
+		return -ENOTSUP;
+	out->verb = conf->operation == RTE_FLOW_MODIFY_ADD;
+	out->offset = conf->dst.offset;
+	out->width = conf->width;
+	if (conf->width == 0 || conf->width > 64 || conf->dst.offset > 64)
+		return -EINVAL;
+	if (number == ES_TARGET_TAG && out->target_tag == LINEAR_TAG &&
+	    conf->dst.offset + conf->width > 16)
+		return -EINVAL;
+	if (conf->src.field == RTE_FLOW_FIELD_VALUE) {
+		out->value = immediate(out, conf->src.value);
+		return 0;
+	}
+	number = target(&conf->src, &out->source_tag);
+	if (number < 0)
+		return number;
+	out->from_field = 1;
+	out->source = number;
+	out->source_offset = conf->src.offset;
+	return 0;
+}
+
+static int action(const struct rte_flow_action *from, struct es_action *out)
+{
+	const void *conf = from->conf;
+
+	switch (from->type) {
+	case RTE_FLOW_ACTION_TYPE_COUNT:
+		out->kind = ES_COUNT;
+		return 0;
+	case RTE_FLOW_ACTION_TYPE_SEND_TO_KERNEL:
+		out->kind = ES_KERNEL;
+		return 0;
+	case RTE_FLOW_ACTION_TYPE_DROP:
+		out->kind = ES_DROP;
+		return 0;
+	case RTE_FLOW_ACTION_TYPE_MARK:
+		out->kind = ES_MARK;
+		out->value = conf ? ((const struct rte_flow_action_mark *)conf)->id : 0;
+		return 0;
+	case RTE_FLOW_ACTION_TYPE_JUMP:
+		out->kind = ES_JUMP;
+		/* A template's, whose rules say where: anywhere but the root. */
+		out->value = conf ? ((const struct rte_flow_action_jump *)conf)->group : 1;
+		return 0;
+	case RTE_FLOW_ACTION_TYPE_QUEUE:
+		out->kind = ES_QUEUE;
+		out->value = conf ? ((const struct rte_flow_action_queue *)conf)->index : 0;
+		return 0;
+	case RTE_FLOW_ACTION_TYPE_REPRESENTED_PORT:
+		out->kind = ES_REPRESENTED_PORT;
+		out->value = conf ? ((const struct rte_flow_action_ethdev *)conf)->port_id : 0;
+		return 0;
+	case RTE_FLOW_ACTION_TYPE_PORT_REPRESENTOR:
+		out->kind = ES_MANAGER;
+		/* No other is taken (mlx5_flow_hw.c of v24.11). */
+		if (conf == NULL || ((const struct rte_flow_action_ethdev *)conf)->port_id != UINT16_MAX)
+			return -ENOTSUP;
+		return 0;
+	case RTE_FLOW_ACTION_TYPE_MODIFY_FIELD:
+		out->kind = ES_MODIFY;
+		return conf ? modify(conf, out) : -EINVAL;
+	default:
+		return -ENOTSUP;
+	}
+}
+
+int es_actions(const struct rte_flow_action *from, const struct rte_flow_action *masks,
+	       struct es_actions *out)
+{
+	for (; from->type != RTE_FLOW_ACTION_TYPE_END; from++) {
+		struct es_action *to = &out->list[out->n];
+		int rc;
+
+		if (out->n == ES_MAX_ACTIONS)
+			return -E2BIG;
+		rc = action(from, to);
+		if (rc < 0)
+			return rc;
+		if (masks != NULL) {
+			const struct rte_flow_action *mask = &masks[out->n];
+
+			if (mask->type != from->type)
+				return -EINVAL;
+			to->fixed = mask->conf != NULL;
+			if (to->kind == ES_MODIFY) {
+				const struct rte_flow_action_modify_field *conf = mask->conf;
+				static const uint8_t zeros[16];
+
+				rc = modify_mask(from->conf, conf);
+				if (rc < 0)
+					return rc;
+				to->fixed = memcmp(conf->src.value, zeros, sizeof(zeros)) != 0;
+			} else if (to->kind == ES_COUNT || to->kind == ES_KERNEL ||
+				   to->kind == ES_DROP || to->kind == ES_MANAGER) {
+				to->fixed = 0;
+			}
+		} else if (from->conf == NULL && to->kind != ES_COUNT && to->kind != ES_KERNEL &&
+			   to->kind != ES_DROP) {
+			return -EINVAL;
+		}
+		out->n++;
+	}
+	return 0;
+}

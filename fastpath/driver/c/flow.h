@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the two halves of the flow engine share: handles, and how they refuse. */
+#ifndef EVENPATH_SIM_FLOW_H
+#define EVENPATH_SIM_FLOW_H
+
+#include "driver.h"
+
+/* Handles that DPDK passes through. */
+struct rte_flow_pattern_template {
+	struct es_port *port;
+	struct es_pattern pattern;
+	uint32_t domain;
+	uint32_t users;
+};
+
+struct rte_flow_actions_template {
+	struct es_port *port;
+	struct es_actions actions;
+	uint32_t domain;
+	uint32_t users;
+};
+
+struct rte_flow_template_table {
+	struct es_port *port;
+	uint32_t id;
+	bool by_index;
+	uint32_t size;
+	uint32_t rules;
+	struct rte_flow_pattern_template *pattern;
+	struct rte_flow_actions_template *actions[ES_MAX_TEMPLATES];
+	uint8_t n_actions;
+};
+
+struct rte_flow {
+	struct rte_flow_template_table *table;
+	uint64_t id;
+	/* Operations under way: at most one, and of one queue. */
+	bool busy;
+	/* Its insertion failed; it can only be destroyed. */
+	bool failed;
+	uint32_t queue;
+};
+
+/* Sets the error, and says so in the log: tests fail, and people see why. */
+int es_refuse(struct rte_flow_error *error, int rc, enum rte_flow_error_type type, const char *why);
+
+#define REFUSE(rc, type, why) es_refuse(error, rc, RTE_FLOW_ERROR_TYPE_##type, why)
+
+static inline struct es_port *port_of(struct rte_eth_dev *dev)
+{
+	return dev->data->dev_private;
+}
+
+/* The entry points that a configured port has. */
+extern struct rte_flow_fp_ops es_fp_ops;
+
+#endif

@@ -1,0 +1,323 @@
+//! net_evenpath_sim: a DPDK driver whose NIC is the simulated e-switch.
+//!
+//! ```text
+//!  rules: application ─► rte_flow ─► c/{flow,queue,items,actions}.c ─► here ─► fastpath::hardware::sim
+//!  packets: wire ─► c/driver.c ─► here ─► fastpath::hardware::sim ─► wire | function | queue
+//! ```
+//! Loaded by EAL (`-d libnet_evenpath_sim.so`), pinned to DPDK 24.11, for tests of what goes through the
+//! real entry points. C keeps DPDK's records and order of calls; here are the e-switch, of which a
+//! process has one, and the numbers of c/sim.h.
+#![allow(
+    unsafe_code,
+    reason = "called from C; every block states what it relies on"
+)]
+
+mod abi;
+mod nic;
+
+use abi::{Actions, Outcome, Pattern, Result_, Table};
+use fastpath::hardware::Error;
+use nic::Nic;
+use parking_lot::Mutex;
+use std::collections::BTreeSet;
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+
+static NIC: Mutex<Option<Nic>> = Mutex::new(None);
+
+/// Every reason that was ever given: C wants them for good, and there are few.
+static REASONS: Mutex<BTreeSet<CString>> = Mutex::new(BTreeSet::new());
+
+fn reason(text: &str) -> *const c_char {
+    let text = CString::new(text).unwrap_or_default();
+    let mut reasons = REASONS.lock();
+    if !reasons.contains(&text) {
+        reasons.insert(text.clone());
+    }
+    // The string's bytes are its own allocation, which stays as long as it is in the set: for good.
+    reasons.get(&text).map_or(std::ptr::null(), |r| r.as_ptr())
+}
+
+/// Does something with the NIC; its number, or a negative error number and why.
+///
+/// # Safety
+/// `why` may be written.
+unsafe fn with(why: *mut *const c_char, call: impl FnOnce(&mut Nic) -> Result<u64, Error>) -> i64 {
+    let mut nic = NIC.lock();
+    let done = match nic.as_mut() {
+        Some(nic) => call(nic),
+        None => Err(Error::new(Error::INVALID, "no port was attached")),
+    };
+    match done {
+        Ok(number) => number as i64,
+        Err(error) => {
+            // SAFETY: the caller says so.
+            unsafe { why.write(reason(&error.message)) };
+            -i64::from(error.errno)
+        }
+    }
+}
+
+/// See c/sim.h.
+///
+/// # Safety
+/// `profile` is a string; `why` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn evenpath_sim_attach(
+    port: u32,
+    profile: *const c_char,
+    function: bool,
+    late: u32,
+    why: *mut *const c_char,
+) -> c_int {
+    // SAFETY: the caller says so.
+    let profile = unsafe { CStr::from_ptr(profile) }.to_string_lossy();
+    let mut nic = NIC.lock();
+    if nic.is_none() {
+        *nic = Nic::new(&profile);
+    }
+    let Some(nic) = nic.as_mut() else {
+        // SAFETY: the caller says so.
+        unsafe { why.write(reason("no such profile")) };
+        return -Error::INVALID;
+    };
+    nic.attach(port as u16, function, false);
+    if late != 0 {
+        nic.fail_late(late.into());
+    }
+    0
+}
+
+/// See c/sim.h.
+#[unsafe(no_mangle)]
+pub extern "C" fn evenpath_sim_isolate(port: u32, function: bool, isolated: bool) {
+    if let Some(nic) = NIC.lock().as_mut() {
+        nic.attach(port as u16, function, isolated);
+    }
+}
+
+/// See c/sim.h.
+///
+/// # Safety
+/// `why` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn evenpath_sim_forget(port: u32, why: *mut *const c_char) -> c_int {
+    // SAFETY: the caller says so.
+    unsafe { with(why, |nic| nic.forget(port)) as c_int }
+}
+
+/// See c/sim.h.
+///
+/// # Safety
+/// `table` is a record, all of whose pointers are good; `why` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn evenpath_sim_table(table: *const Table, why: *mut *const c_char) -> i64 {
+    // SAFETY: the caller says so.
+    let table = unsafe { &*table };
+    // SAFETY: the caller says so.
+    let made = unsafe { table.read() };
+    // SAFETY: the caller says so.
+    unsafe { with(why, |nic| nic.create_table(made?)) }
+}
+
+/// See c/sim.h.
+///
+/// # Safety
+/// `why` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn evenpath_sim_table_destroy(table: u32, why: *mut *const c_char) -> c_int {
+    // SAFETY: the caller says so.
+    unsafe { with(why, |nic| nic.destroy_table(table)) as c_int }
+}
+
+/// See c/sim.h.
+///
+/// # Safety
+/// `spec` is null or a record, `actions` is one; `why` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn evenpath_sim_insert(
+    port: u32,
+    queue: u32,
+    table: u32,
+    index: u32,
+    spec: *const Pattern,
+    actions: *const Actions,
+    template: u32,
+    cookie: *mut c_void,
+    why: *mut *const c_char,
+) -> i64 {
+    // SAFETY: the caller says so.
+    let spec = unsafe { spec.as_ref() };
+    // SAFETY: the caller says so.
+    let actions = unsafe { &*actions };
+    let place = Pattern::place(spec, index);
+    let queue = Nic::queue(port, queue);
+    // SAFETY: the caller says so.
+    unsafe {
+        with(why, |nic| {
+            nic.insert(
+                queue,
+                table,
+                place,
+                actions.read(template)?,
+                cookie.expose_provenance(),
+            )
+        })
+    }
+}
+
+/// See c/sim.h.
+///
+/// # Safety
+/// `actions` is a record; `why` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn evenpath_sim_update(
+    port: u32,
+    queue: u32,
+    rule: u64,
+    actions: *const Actions,
+    template: u32,
+    cookie: *mut c_void,
+    why: *mut *const c_char,
+) -> c_int {
+    // SAFETY: the caller says so.
+    let actions = unsafe { &*actions };
+    let queue = Nic::queue(port, queue);
+    // SAFETY: the caller says so.
+    unsafe {
+        with(why, |nic| {
+            nic.update(
+                queue,
+                rule,
+                actions.read(template)?,
+                cookie.expose_provenance(),
+            )
+        }) as c_int
+    }
+}
+
+/// See c/sim.h.
+///
+/// # Safety
+/// `why` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn evenpath_sim_destroy(
+    port: u32,
+    queue: u32,
+    rule: u64,
+    cookie: *mut c_void,
+    why: *mut *const c_char,
+) -> c_int {
+    let queue = Nic::queue(port, queue);
+    // SAFETY: the caller says so.
+    unsafe {
+        with(why, |nic| {
+            nic.destroy(queue, rule, cookie.expose_provenance())
+        }) as c_int
+    }
+}
+
+/// See c/sim.h.
+///
+/// # Safety
+/// `why` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn evenpath_sim_push(
+    port: u32,
+    queue: u32,
+    why: *mut *const c_char,
+) -> c_int {
+    // SAFETY: the caller says so.
+    unsafe { with(why, |nic| nic.push(Nic::queue(port, queue))) as c_int }
+}
+
+/// See c/sim.h.
+///
+/// # Safety
+/// `results` has room for `n` records; `why` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn evenpath_sim_pull(
+    port: u32,
+    queue: u32,
+    results: *mut Result_,
+    n: u32,
+    why: *mut *const c_char,
+) -> c_int {
+    let put = |i: u32, result: Result_| {
+        // SAFETY: within the room that the caller has.
+        let place = unsafe { results.add(i as usize) };
+        // SAFETY: as above.
+        unsafe { place.write(result) };
+    };
+    // SAFETY: the caller says so.
+    unsafe { with(why, |nic| nic.pull(Nic::queue(port, queue), n, put)) as c_int }
+}
+
+/// See c/sim.h.
+///
+/// # Safety
+/// All pointers may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn evenpath_sim_count(
+    rule: u64,
+    packets: *mut u64,
+    bytes: *mut u64,
+    why: *mut *const c_char,
+) -> c_int {
+    let put = |place: *mut u64, count: u64| {
+        // SAFETY: the caller says so.
+        unsafe { place.write(count) };
+    };
+    let count = |nic: &mut Nic| {
+        let count = nic.count(rule)?;
+        put(packets, count.packets);
+        put(bytes, count.bytes);
+        Ok(0)
+    };
+    // SAFETY: the caller says so.
+    unsafe { with(why, count) as c_int }
+}
+
+/// See c/sim.h.
+///
+/// # Safety
+/// `spec` is a record; `hash` and `why` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn evenpath_sim_hash(
+    table: u32,
+    spec: *const Pattern,
+    hash: *mut u32,
+    why: *mut *const c_char,
+) -> c_int {
+    // SAFETY: the caller says so.
+    let values = unsafe { &*spec }.values();
+    let find = |nic: &mut Nic| {
+        let found = nic.hash(table, &values)?;
+        // SAFETY: the caller says so.
+        unsafe { hash.write(found) };
+        Ok(0)
+    };
+    // SAFETY: the caller says so.
+    unsafe { with(why, find) as c_int }
+}
+
+/// See c/sim.h.
+///
+/// # Safety
+/// `frame` has `length` bytes that nobody else uses; `place` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn evenpath_sim_receive(
+    port: u32,
+    frame: *mut u8,
+    length: u32,
+    place: *mut u32,
+) -> c_int {
+    // SAFETY: the caller says so.
+    let frame = unsafe { std::slice::from_raw_parts_mut(frame, length as usize) };
+    let (outcome, to) = match NIC.lock().as_mut() {
+        Some(nic) => nic.receive(port as u16, frame),
+        None => (Outcome::Software, 0),
+    };
+    // SAFETY: the caller says so.
+    unsafe { place.write(to) };
+    outcome as c_int
+}

@@ -1,0 +1,190 @@
+//! The one NIC of the process.
+
+use crate::abi::{Outcome, Result_};
+use fastpath::hardware::program::{Does, Operation, Place, Rule, RuleId, Table, TableId};
+use fastpath::hardware::sim::{self, Faults, Kind, Profile, Sim};
+use fastpath::hardware::{Completion, Count, Error, Steering};
+use fastpath::table::PortId;
+use std::collections::{HashMap, VecDeque};
+
+/// Flow queues of a port, and ports: each queue of each port is one of the e-switch's.
+const QUEUES: u32 = 4;
+const PORTS: u32 = 64;
+
+/// The e-switch, and the numbers that were given out.
+pub struct Nic {
+    sim: Sim,
+    tables: u32,
+    rules: u64,
+    /// Port of each table, and table and queue of each rule, for when a port stops.
+    made: HashMap<u32, u32>,
+    held: HashMap<u64, (u32, u32)>,
+    /// Completed, and not fetched yet.
+    done: HashMap<u32, VecDeque<Completion>>,
+}
+
+impl Nic {
+    /// In switchdev mode, of that profile.
+    pub fn new(profile: &str) -> Option<Nic> {
+        let mut profile = Profile::named(profile)?.switchdev();
+        profile.capabilities.queues = QUEUES * PORTS;
+        // C keeps count of each queue's room.
+        profile.capabilities.depth = u32::MAX;
+        Some(Nic {
+            sim: Sim::new(profile),
+            tables: 0,
+            rules: 0,
+            made: HashMap::new(),
+            held: HashMap::new(),
+            done: HashMap::new(),
+        })
+    }
+
+    /// The e-switch's number of a port's queue.
+    pub const fn queue(port: u32, queue: u32) -> u32 {
+        port * QUEUES + queue
+    }
+
+    pub fn attach(&mut self, port: u16, function: bool, isolated: bool) {
+        let kind = if function {
+            Kind::Function
+        } else {
+            Kind::Uplink
+        };
+        self.sim.attach(PortId(port), kind, isolated);
+    }
+
+    /// The operation of that number, counted from now, completes with an error.
+    pub fn fail_late(&mut self, nth: u64) {
+        self.sim.set_faults(Faults {
+            late: [nth].into(),
+            ..Faults::default()
+        });
+    }
+
+    pub fn create_table(&mut self, mut table: Table) -> Result<u64, Error> {
+        table.id = TableId(self.tables);
+        self.sim.create_table(&table)?;
+        self.tables += 1;
+        self.made.insert(table.id.0, table.port.0.into());
+        Ok(table.id.0.into())
+    }
+
+    pub fn destroy_table(&mut self, table: u32) -> Result<u64, Error> {
+        self.sim.destroy_table(TableId(table))?;
+        self.made.remove(&table);
+        Ok(0)
+    }
+
+    fn enqueue(&mut self, queue: u32, operation: &Operation, cookie: usize) -> Result<(), Error> {
+        self.sim.enqueue(queue, operation, true, cookie as u64)
+    }
+
+    pub fn insert(
+        &mut self,
+        queue: u32,
+        table: u32,
+        place: Place,
+        does: Does,
+        cookie: usize,
+    ) -> Result<u64, Error> {
+        let id = self.rules;
+        let rule = Rule {
+            id: RuleId(id),
+            table: TableId(table),
+            place,
+            does,
+        };
+        self.enqueue(queue, &Operation::Insert(rule), cookie)?;
+        self.rules += 1;
+        self.held.insert(id, (table, queue));
+        Ok(id)
+    }
+
+    pub fn update(
+        &mut self,
+        queue: u32,
+        rule: u64,
+        does: Does,
+        cookie: usize,
+    ) -> Result<u64, Error> {
+        self.enqueue(queue, &Operation::Update(RuleId(rule), does), cookie)?;
+        Ok(0)
+    }
+
+    pub fn destroy(&mut self, queue: u32, rule: u64, cookie: usize) -> Result<u64, Error> {
+        self.enqueue(queue, &Operation::Destroy(RuleId(rule)), cookie)?;
+        Ok(0)
+    }
+
+    /// The port stops: all that is in its tables, and they, are gone (mlx5.rst, "Notes for rte_flow").
+    pub fn forget(&mut self, port: u32) -> Result<u64, Error> {
+        let queues = Nic::queue(port, 0)..Nic::queue(port + 1, 0);
+        let settle = |nic: &mut Nic| {
+            for queue in queues.clone() {
+                nic.sim.push(queue)?;
+                nic.sim.pull(queue, &mut Vec::new())?;
+                nic.done.remove(&queue);
+            }
+            Ok::<(), Error>(())
+        };
+        settle(self)?;
+        let of = |table: &u32| self.made.get(table) == Some(&port);
+        let rules = self.held.iter().filter(|(_, (table, _))| of(table));
+        let rules: Vec<(u64, u32)> = rules.map(|(id, (_, queue))| (*id, *queue)).collect();
+        for (id, queue) in rules {
+            self.held.remove(&id);
+            // Refused: it was destroyed before.
+            let _gone = self.enqueue(queue, &Operation::Destroy(RuleId(id)), 0);
+        }
+        settle(self)?;
+        let tables = self.made.iter().filter(|(_, p)| **p == port);
+        let tables: Vec<u32> = tables.map(|(table, _)| *table).collect();
+        tables
+            .into_iter()
+            .try_fold(0, |_, table| self.destroy_table(table))
+    }
+
+    pub fn push(&mut self, queue: u32) -> Result<u64, Error> {
+        self.sim.push(queue)?;
+        Ok(0)
+    }
+
+    /// Hands over up to `n` completions, and says how many.
+    pub fn pull(
+        &mut self,
+        queue: u32,
+        n: u32,
+        mut put: impl FnMut(u32, Result_),
+    ) -> Result<u64, Error> {
+        let mut more = Vec::new();
+        self.sim.pull(queue, &mut more)?;
+        let done = self.done.entry(queue).or_default();
+        done.extend(more);
+        let mut count = 0;
+        while let Some(one) = (count < n).then(|| done.pop_front()).flatten() {
+            put(count, Result_::new(one.cookie as usize, one.done));
+            count += 1;
+        }
+        Ok(count.into())
+    }
+
+    pub fn count(&mut self, rule: u64) -> Result<Count, Error> {
+        self.sim.count(RuleId(rule))
+    }
+
+    pub fn hash(&mut self, table: u32, values: &[u128]) -> Result<u32, Error> {
+        self.sim.table_hash(TableId(table), values)
+    }
+
+    pub fn receive(&mut self, port: u16, frame: &mut [u8]) -> (Outcome, u32) {
+        match self.sim.receive(PortId(port), frame) {
+            sim::Outcome::Sent(to) => (Outcome::Sent, to.0.into()),
+            sim::Outcome::Software { queue, .. } => {
+                (Outcome::Software, queue.unwrap_or_default().into())
+            }
+            sim::Outcome::Kernel => (Outcome::Kernel, 0),
+            sim::Outcome::Lost(_) => (Outcome::Lost, 0),
+        }
+    }
+}
