@@ -214,7 +214,14 @@ class Lab:
                 self.start_daemon(node, daemon)
         if "dpu" in nodes:
             self.start_daemon("dpu", "staticd")
+            wait_for("dpu: staticd takes the last route", self._sentinel)
+
+    def _sentinel(self):
+        """Whether mgmtd takes the last route, which it may refuse while staticd is only just there."""
+        with contextlib.suppress(Failure):
             self.vtysh("dpu", "configure terminal", f"ipv6 route {frr.SENTINEL} blackhole")
+            return True
+        return False
 
     def start_daemon(self, node, daemon):
         """One FRR daemon of a node."""
@@ -324,7 +331,7 @@ def run(*command, input=None):
     """Run a command to its end and return its output; a Failure carries what it said."""
     done = subprocess.run(command, input=input, capture_output=True, text=True)
     if done.returncode != 0:
-        raise Failure(f"{' '.join(command)}: exit {done.returncode}: {(done.stderr or done.stdout).strip()}")
+        raise Failure(f"{' '.join(command)}: exit {done.returncode}: {(done.stdout + done.stderr).strip()}")
     return done.stdout
 
 
