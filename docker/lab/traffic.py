@@ -12,7 +12,7 @@ import socket
 import struct
 import time
 
-from lab import HOST, SERVER, Failure, inside
+from lab import HOST, SERVER, Failure, inside, wait_for
 
 MAGIC = b"evenpath"
 PAYLOAD = struct.Struct("=8sBxxxIQ")  # magic, direction, number, CLOCK_REALTIME nanoseconds
@@ -126,6 +126,7 @@ class Traffic:
         with inside("server"):
             self.far = [self._socket(kind, SERVER[family], DESTINATION + i) for i in range(self.width)]
         self.child = None
+        self.shared = mmap.mmap(-1, 4)  # how many numbers have been sent
 
     @staticmethod
     def _socket(kind, address, port):
@@ -136,17 +137,25 @@ class Traffic:
         return endpoint
 
     def start(self):
-        """Begin sending, in a process of its own."""
+        """Begin sending, in a process of its own; returns when each flow has had a packet."""
         for ring in self.rings.values():
             for _ in ring.read():
                 pass
         self.result, write = os.pipe()
+        struct.pack_into("=I", self.shared, 0, 0)
         self.child = os.fork()
         if self.child == 0:
             os.close(self.result)
             os._exit(self._send(write))
         os.close(write)
+        self._round()
         return self
+
+    def _round(self):
+        """Until each flow has had a packet from now on, however slow a busy machine makes the sender."""
+        number = lambda: struct.unpack_from("=I", self.shared)[0]
+        end = number() + self.flows
+        wait_for(f"a packet of each of {self.flows} flows", lambda: number() >= end, every=0.002)
 
     def _send(self, write):
         stop = []
@@ -170,12 +179,15 @@ class Traffic:
                     except OSError:
                         pass  # no route at the moment: the packet counts as lost
                 number += 1
+            struct.pack_into("=I", self.shared, 0, number)
             time.sleep(0.0005)
         os.write(write, struct.pack("=I", number))
         return 0
 
     def stop(self):
-        """End sending, wait for what is on its way, and return the accounts {OUT: Account, BACK: Account}."""
+        """One packet more of each flow, then the end; wait for what is on its way, and return the accounts
+        {OUT: Account, BACK: Account}."""
+        self._round()
         os.kill(self.child, signal.SIGTERM)
         sent, = struct.unpack("=I", os.read(self.result, 4))
         os.waitpid(self.child, 0)
