@@ -37,6 +37,7 @@ _Static_assert(RTE_PKTMBUF_HEADROOM == EVENPATH_MBUF_HEADROOM, "another headroom
 _Static_assert(RTE_ETH_DEV_INTR_LSC == EVENPATH_DEV_INTR_LSC, "another flag");
 _Static_assert(RTE_ETH_RX_OFFLOAD_RSS_HASH == EVENPATH_RX_OFFLOAD_RSS_HASH, "another flag");
 _Static_assert(RTE_MBUF_F_RX_RSS_HASH == EVENPATH_MBUF_RX_RSS_HASH, "another flag");
+_Static_assert(sizeof(struct rte_flow_item_eth) == EVENPATH_FLOW_ETH_SIZE, "another size");
 /* Rust casts `*const [u8; 16]` to this. */
 _Static_assert(sizeof(struct rte_ipv6_addr) == 16 && _Alignof(struct rte_ipv6_addr) == 1,
 	       "rte_ipv6_addr is not 16 bytes");
@@ -138,6 +139,11 @@ uint64_t evenpath_rss_types(bool ports)
 uint64_t evenpath_flow_rss_types(bool ports)
 {
 	return ports ? RTE_ETH_RSS_UDP | RTE_ETH_RSS_TCP : RTE_ETH_RSS_IP;
+}
+
+void evenpath_flow_eth_set_vlan(struct rte_flow_item_eth *item, bool has_vlan)
+{
+	item->has_vlan = has_vlan;
 }
 
 void evenpath_softrss(const uint8_t *key, const struct evenpath_rss_tuple *of, uint32_t *found)

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 struct rte_device;
+struct rte_flow_item_eth;
 struct rte_mbuf;
 struct rte_mempool;
 
@@ -41,6 +42,11 @@ enum evenpath_device_flags {
 	EVENPATH_DEV_INTR_LSC = 2,
 	EVENPATH_RX_OFFLOAD_RSS_HASH = 1 << 19,
 	EVENPATH_MBUF_RX_RSS_HASH = 2,
+};
+
+/* Size of struct rte_flow_item_eth, in which bindgen misplaces a bit field: shim.c asserts it. */
+enum evenpath_flow_layout {
+	EVENPATH_FLOW_ETH_SIZE = 20,
 };
 
 /* A port's link; speed in Mbit/s, UINT32_MAX when the driver does not know it. */
@@ -88,6 +94,8 @@ uint64_t evenpath_rss_flow_types(void);
 uint64_t evenpath_rss_types(bool ports);
 /* RTE_ETH_RSS_IP, or RTE_ETH_RSS_UDP | _TCP with ports: what RSS actions of flow rules name. */
 uint64_t evenpath_flow_rss_types(bool ports);
+/* Sets `has_vlan`, which bindgen believes to lie elsewhere: C packs it behind the 14 bytes of the header. */
+void evenpath_flow_eth_set_vlan(struct rte_flow_item_eth *item, bool has_vlan);
 /* For tests: what rte_softrss and rte_softrss_be find for `of`, with a key of 40 bytes. */
 void evenpath_softrss(const uint8_t *key, const struct evenpath_rss_tuple *of, uint32_t *found);
 /* First port of the device that `devargs` names, RTE_MAX_ETHPORTS when there is none. */

@@ -90,7 +90,10 @@ impl Header {
             (Header::Eth(h), Field::EthDestination) => h.__bindgen_anon_1.hdr.dst_addr = mac(value),
             (Header::Eth(h), Field::EthSource) => h.__bindgen_anon_1.hdr.src_addr = mac(value),
             (Header::Eth(h), Field::EthType) => h.__bindgen_anon_1.hdr.ether_type = be16,
-            (Header::Eth(h), Field::EthHasVlan) => h.set_has_vlan(value as u32 & 1),
+            (Header::Eth(h), Field::EthHasVlan) => {
+                // SAFETY: the record is ours, and as large as C's (the build asserts it).
+                unsafe { dpdk_sys::evenpath_flow_eth_set_vlan(h, value != 0) }
+            }
             (Header::Ipv4(h), Field::Ipv4Ihl) => {
                 h.hdr.__bindgen_anon_1.version_ihl = value as u8 & 0xf;
             }
@@ -131,6 +134,12 @@ impl Header {
         }
     }
 }
+
+/// `_bitfield_1` of the item may lie elsewhere than in C, the record's end does not.
+const _: () = assert!(
+    size_of::<rte_flow_item_eth>()
+        == dpdk_sys::evenpath_flow_layout::EVENPATH_FLOW_ETH_SIZE as usize
+);
 
 /// What the numbers of a list of headers mean.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -87,7 +87,7 @@ fn every_field_has_its_place() {
             &[2, 0x11, 0x22, 0x33, 0x44, 0x55],
         ),
         (Item::Eth, F::EthType, 0x86dd, 20, 12, &[0x86, 0xdd]),
-        (Item::Eth, F::EthHasVlan, 1, 20, 16, &[1]),
+        (Item::Eth, F::EthHasVlan, 1, 20, 14, &[1]),
         (Item::Ipv4, F::Ipv4Ihl, 5, 20, 0, &[5]),
         (Item::Ipv4, F::Ipv4Length, 1500, 20, 2, &[5, 0xdc]),
         (Item::Ipv4, F::Ipv4Fragmented, 1, 20, 6, &[0x3f, 0xff]),
