@@ -6,7 +6,7 @@
 use super::decode::{self, Message};
 use super::socket::Socket;
 use crate::event::{Action, NeighborState, configured_port};
-use crossbeam::channel::Receiver;
+use crossbeam::channel::{Receiver, RecvTimeoutError};
 use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage};
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourExtFlags, NeighbourFlags, NeighbourMessage,
@@ -17,10 +17,16 @@ use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The kernel answers at once; a second means that something is very wrong.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long after the kernel had no room for a neighbor it is asked again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// How many neighbors without room are remembered: as many as the kernel's table has by default, four times.
+const REFUSED: usize = 4096;
 
 /// Room for answers.
 const RECEIVE_BYTES: usize = 256 << 10;
@@ -61,6 +67,10 @@ impl fmt::Display for RequestError {
                     Errno::PERM => "; run with CAP_NET_ADMIN",
                     Errno::NODEV => "; the interface is gone",
                     Errno::NETDOWN => "; asked again when the link is up",
+                    Errno::NOBUFS => {
+                        "; the kernel's table is full: asked again every second; raise \
+                         net.ipv4.neigh.default.gc_thresh3 and that of net.ipv6"
+                    }
                     _ => "",
                 })
             }
@@ -77,6 +87,44 @@ pub struct Requests {
     sequence: u32,
     managed: bool,
     told: BTreeSet<(&'static str, i32)>,
+    refused: Refused,
+}
+
+/// Neighbors that are wanted and for which the kernel's table, one for all network namespaces,
+/// had no room (`ENOBUFS`: as many as `gc_thresh3`). Nobody else asks for them again.
+#[derive(Debug, Default)]
+struct Refused(BTreeSet<(u32, IpAddr)>);
+
+impl Refused {
+    /// Takes in what became of `action`.
+    fn note(&mut self, action: &Action, done: &Result<(), RequestError>) {
+        let full = matches!(
+            done,
+            Err(RequestError::Neighbor {
+                cause: Errno::NOBUFS,
+                ..
+            })
+        );
+        match *action {
+            Action::Resolve { ifindex, address } if full => {
+                if self.0.len() < REFUSED {
+                    self.0.insert((ifindex, address));
+                }
+            }
+            Action::Resolve { ifindex, address } | Action::Release { ifindex, address } => {
+                self.0.remove(&(ifindex, address));
+            }
+            _ => {}
+        }
+    }
+
+    /// The requests to make again.
+    fn actions(&self) -> Vec<Action> {
+        let wanted = self.0.iter();
+        wanted
+            .map(|&(ifindex, address)| Action::Resolve { ifindex, address })
+            .collect()
+    }
 }
 
 /// What is wanted of a neighbor.
@@ -105,14 +153,32 @@ impl Requests {
             sequence: 0,
             managed: true,
             told: BTreeSet::new(),
+            refused: Refused::default(),
         })
     }
 
     /// Does what comes, until nobody can send any more. For a thread of its own: while links change
     /// the kernel may hold its lock for long, and control has better things to do than to wait.
+    /// What the kernel had no room for is asked for again, every second.
     pub fn run(mut self, actions: &Receiver<Action>) {
-        for action in actions {
-            self.apply(&action);
+        let mut last = Instant::now();
+        loop {
+            let next = if self.refused.0.is_empty() {
+                actions.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            } else {
+                actions.recv_timeout(AGAIN.saturating_sub(last.elapsed()))
+            };
+            match next {
+                Ok(action) => self.apply(&action),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if last.elapsed() >= AGAIN {
+                for action in self.refused.actions() {
+                    self.apply(&action);
+                }
+                last = Instant::now();
+            }
         }
     }
 
@@ -135,6 +201,7 @@ impl Requests {
             | Action::FpmReply { .. }
             | Action::ProgramHash { .. } => return,
         };
+        self.refused.note(action, &done);
         if let Err(error) = done {
             let key = match error {
                 RequestError::Open(cause) => ("open", cause.raw_os_error()),
@@ -268,4 +335,53 @@ fn wished(ifindex: u32, address: IpAddr, wish: Wish) -> NeighbourMessage {
         neighbor.attributes.push(managed);
     }
     neighbor
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+
+    fn outcome(cause: Errno) -> Result<(), RequestError> {
+        Err(RequestError::Neighbor {
+            ifindex: 3,
+            address: ADDRESS,
+            operation: Wish::Managed.operation(),
+            cause,
+        })
+    }
+
+    #[test]
+    fn who_found_no_room_is_asked_for_again_as_long_as_it_is_wanted() {
+        let (ifindex, address) = (3, ADDRESS);
+        let wanted = Action::Resolve { ifindex, address };
+        let released = Action::Release { ifindex, address };
+        let ends = [
+            (&wanted, Ok(())),
+            (&wanted, outcome(Errno::NODEV)),
+            (&released, Ok(())),
+            (&released, outcome(Errno::NOBUFS)),
+        ];
+        for (action, done) in ends {
+            let mut refused = Refused::default();
+            refused.note(&wanted, &outcome(Errno::NETDOWN));
+            assert!(refused.actions().is_empty());
+            refused.note(&wanted, &outcome(Errno::NOBUFS));
+            refused.note(&wanted, &outcome(Errno::NOBUFS));
+            assert_eq!(refused.actions(), [wanted.clone()]);
+            refused.note(action, &done);
+            assert!(refused.actions().is_empty(), "{action:?} {done:?}");
+        }
+    }
+
+    #[test]
+    fn so_many_are_remembered_and_no_more() {
+        let (mut refused, address) = (Refused::default(), ADDRESS);
+        for ifindex in 0..2 * REFUSED as u32 {
+            let wanted = Action::Resolve { ifindex, address };
+            refused.note(&wanted, &outcome(Errno::NOBUFS));
+        }
+        assert_eq!(refused.actions().len(), REFUSED);
+    }
 }
