@@ -189,6 +189,7 @@ fn a_held_resync_says_what_to_do() {
             of: "bgp IPv4".into(),
             routes: 199,
             back: 1,
+            fewer_nexthops: 0,
             left_ms: 3940,
         }],
         ..Fpm::default()
@@ -197,7 +198,7 @@ fn a_held_resync_says_what_to_do() {
     assert!(text.contains("restarts       3\n"), "{text}");
     assert!(
         text.contains(
-            "\nKEPT      ROUTES  BACK  SECONDS LEFT\nbgp IPv4     199     1           3.9\n"
+            "\nKEPT      ROUTES  BACK  WITH FEWER NEXT HOPS  SECONDS LEFT\nbgp IPv4     199     1                     0           3.9\n"
         ),
         "{text}"
     );

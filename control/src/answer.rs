@@ -193,6 +193,7 @@ impl<L: LpmWrite> Control<L> {
             of: s.origin.to_string(),
             routes: s.kept,
             back: s.back,
+            fewer_nexthops: s.fewer,
             left_ms: s.until.saturating_duration_since(now).as_millis() as u64,
         });
         Fpm {

@@ -4,7 +4,8 @@
 //! them again up to 1.3 s later (FRR 8.4, 10.3 and 10.7); when bgpd just ends, zebra deletes them
 //! at once. Both look alike: one burst of deletes that leaves nothing of the protocol. So deletes
 //! are gathered while the burst lasts. If it leaves nothing, the routes stay for the hold time, and
-//! what has not come back by then goes. If it leaves anything, or the protocol says anything else
+//! what has not come back by then goes. What comes back with fewer next hops than it had keeps all of
+//! them as long, since the protocol may not have heard of the others yet. If it leaves anything, or the protocol says anything else
 //! in between, they were withdrawals and are carried out.
 
 use crate::answer_route::protocol;
@@ -79,6 +80,8 @@ struct Part {
     routes: u64,
     fresh: u64,
     kept: HashSet<Prefix>,
+    /// Came back with fewer next hops than they had, which they keep for now.
+    fewer: HashSet<Prefix>,
     phase: Phase,
     /// How many of those that were kept came back.
     back: u64,
@@ -92,6 +95,7 @@ impl Default for Part {
             routes: 0,
             fresh: 0,
             kept: HashSet::new(),
+            fewer: HashSet::new(),
             phase: Phase::Calm,
             back: 0,
             begun: None,
@@ -110,6 +114,8 @@ pub enum Outcome {
         back: u64,
         /// To be deleted now.
         gone: Vec<Prefix>,
+        /// To lose those next hops now that they came back without.
+        fewer: Vec<Prefix>,
     },
     /// They were withdrawals: to be deleted now.
     Withdrawn(Vec<Prefix>),
@@ -124,7 +130,9 @@ pub struct Standing {
     pub kept: u64,
     /// Came back.
     pub back: u64,
-    /// When the kept ones go.
+    /// Came back with fewer next hops, and keep those that they had.
+    pub fewer: u64,
+    /// When what has not come back goes.
     pub until: Instant,
 }
 
@@ -160,6 +168,36 @@ impl Bridges {
             part.routes -= 1;
             part.fresh -= u64::from(fresh);
             part.kept.remove(&prefix);
+            part.fewer.remove(&prefix);
+        }
+    }
+
+    /// A protocol that is just back names fewer next hops for `prefix` than it did before: true if the
+    /// route keeps those for now.
+    pub fn has_fewer(&mut self, origin: Origin, prefix: Prefix) -> bool {
+        let part = self.parts.get_mut(&origin);
+        let part = part.filter(|p| matches!(p.phase, Phase::Bridging { .. }));
+        part.is_some_and(|p| {
+            p.fewer.insert(prefix);
+            true
+        })
+    }
+
+    /// True while [`Bridges::has_fewer`] said so last.
+    pub fn holds_fewer(&self, origin: Origin, prefix: Prefix) -> bool {
+        let part = self.parts.get(&origin);
+        part.is_some_and(|p| p.fewer.contains(&prefix))
+    }
+
+    /// True when anything of `origin` can be kept at all.
+    pub fn may_hold(&self, origin: Origin) -> bool {
+        !self.hold.is_zero() && origin.restarts()
+    }
+
+    /// No longer so.
+    pub fn is_whole(&mut self, origin: Origin, prefix: Prefix) {
+        if let Some(part) = self.parts.get_mut(&origin) {
+            part.fewer.remove(&prefix);
         }
     }
 
@@ -177,7 +215,7 @@ impl Bridges {
 
     /// zebra deletes the route to `prefix`, which could still be used: true if it is kept for now.
     pub fn keep(&mut self, origin: Origin, prefix: Prefix, now: Instant) -> bool {
-        if self.hold.is_zero() || !origin.restarts() {
+        if !self.may_hold(origin) {
             return false;
         }
         let part = self.parts.entry(origin).or_default();
@@ -204,11 +242,17 @@ impl Bridges {
             return Vec::new();
         };
         part.begin(now + self.hold);
+        let first = part.back == 0;
         let kept = part.kept.remove(&prefix);
         part.back += u64::from(kept);
-        match part.phase {
+        match &mut part.phase {
             // Whoever ends says nothing more: it lives.
             Phase::Gathering { .. } => part.end(),
+            // It is back, and may take as long again to hear of all that there is.
+            Phase::Bridging { until } if first && kept => {
+                *until = now + self.hold;
+                Vec::new()
+            }
             Phase::Calm | Phase::Bridging { .. } => Vec::new(),
         }
     }
@@ -223,7 +267,8 @@ impl Bridges {
                 self.count += 1;
                 outcomes.push((origin, Outcome::Begun(routes)));
             }
-            if !part.kept.is_empty() && part.due(self.hold).is_none_or(|at| now < at) {
+            let all_back = part.kept.is_empty() && part.fewer.is_empty();
+            if !all_back && part.due(self.hold).is_none_or(|at| now < at) {
                 continue;
             }
             match part.phase {
@@ -232,8 +277,9 @@ impl Bridges {
                     outcomes.push((origin, Outcome::Withdrawn(part.end())));
                 }
                 Phase::Bridging { .. } => {
+                    let fewer = part.fewer.drain().collect();
                     let (back, gone) = (part.back, part.end());
-                    outcomes.push((origin, Outcome::Over { back, gone }));
+                    outcomes.push((origin, Outcome::Over { back, gone, fewer }));
                 }
             }
         }
@@ -276,6 +322,7 @@ impl Bridges {
                     origin,
                     kept: part.kept.len() as u64,
                     back: part.back,
+                    fewer: part.fewer.len() as u64,
                     until,
                 }),
                 _ => None,
@@ -297,6 +344,7 @@ impl Part {
     /// Keeps nothing any more; what it kept.
     fn end(&mut self) -> Vec<Prefix> {
         self.phase = Phase::Calm;
+        self.fewer.clear();
         self.kept.drain().collect()
     }
 

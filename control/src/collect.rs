@@ -28,6 +28,7 @@ impl<L: LpmWrite> Control<L> {
             target(entry.base.map(|b| b.1));
             target(entry.won.map(|w| w.1));
             target(entry.fpm.as_ref().and_then(|f| f.target));
+            target(entry.fpm.as_ref().and_then(|f| f.meant));
             target(entry.others.as_ref().and_then(|o| o.fixed));
         }
         let plan = &mut self.plan;

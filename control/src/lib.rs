@@ -53,6 +53,7 @@ pub mod prefix;
 pub mod quota;
 pub mod rendezvous;
 pub mod report;
+mod restart;
 mod resync;
 pub mod rib;
 pub mod room;

@@ -60,6 +60,8 @@ pub struct FpmRoute {
     pub id: Option<u32>,
     /// What it does: while it waits for an id, what it did before.
     pub target: Option<Target>,
+    /// What zebra names, while `target` still has the next hops of before a restart.
+    pub meant: Option<Target>,
     /// It waits for this id.
     pub waits: Option<u32>,
     /// A copy of an own address or connected prefix, which rtnetlink knows better.

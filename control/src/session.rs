@@ -120,6 +120,11 @@ impl Session {
         self.enough = false;
     }
 
+    /// A resync is not over: what is missing may yet come.
+    pub fn is_refilling(&self) -> bool {
+        matches!(self.phase, Phase::Filling | Phase::Held)
+    }
+
     /// Something came.
     pub fn heard(&mut self, now: Instant) {
         self.last = now;

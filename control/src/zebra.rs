@@ -1,14 +1,14 @@
 //! What zebra says, applied: objects, routes, connections, sweeps.
 
-use crate::bridge::{Origin, Outcome};
+use crate::bridge::Origin;
 use crate::control::Control;
 use crate::dplane::Fixed;
 use crate::fpm::decode::{Route, RouteKind, Via};
 use crate::fpm::{Batch, FpmEvent};
 use crate::nexthop::Key;
 use crate::object::Resolved;
-use crate::plan::Plan;
 use crate::prefix::Prefix;
+use crate::restart::{is_of_use, narrow};
 use crate::rib::{FpmRoute, Target};
 use crate::routes::{PROTOCOL_KERNEL, drive, is_forwardable};
 use crate::session::{Phase, Verdict};
@@ -76,7 +76,7 @@ impl<L: LpmWrite> Control<L> {
         }
     }
 
-    fn fpm_happened(&mut self, what: String, details: Vec<(&str, String)>, now: Instant) {
+    pub(crate) fn fpm_happened(&mut self, what: String, details: Vec<(&str, String)>, now: Instant) {
         let noticed = self.wall(now);
         self.happening("fpm".into(), what, details, noticed);
     }
@@ -123,6 +123,8 @@ impl<L: LpmWrite> Control<L> {
             let before = route.target;
             let waited = route.waits.is_some();
             point_at(route, self.objects.resolved(id), id);
+            let context = (&self.plan, &mut self.bridges, &self.session);
+            narrow(context, prefix, before, route);
             let (change, plan) = ((before, route.target), &self.plan);
             self.times.follow(change, &plan.sets, &plan.nexthops, now);
             match route.waits {
@@ -189,6 +191,7 @@ impl<L: LpmWrite> Control<L> {
             protocol: route.protocol,
             id: None,
             target: None,
+            meant: None,
             waits: None,
             copy: before
                 .as_ref()
@@ -228,6 +231,8 @@ impl<L: LpmWrite> Control<L> {
             self.fpm_fresh += 1;
         }
         self.bridges.more(origin);
+        let context = (&self.plan, &mut self.bridges, &self.session);
+        narrow(context, prefix, had, &mut fpm);
         let (change, plan) = ((had, fpm.target), &self.plan);
         self.times.follow(change, &plan.sets, &plan.nexthops, now);
         self.rib.entry(prefix).fpm = Some(fpm);
@@ -266,7 +271,7 @@ impl<L: LpmWrite> Control<L> {
     }
 
     /// zebra's route to `prefix` is no more.
-    fn drop_route(&mut self, prefix: Prefix, now: Instant) {
+    pub(crate) fn drop_route(&mut self, prefix: Prefix, now: Instant) {
         let Some(entry) = self.rib.get_mut(prefix) else {
             return;
         };
@@ -277,59 +282,6 @@ impl<L: LpmWrite> Control<L> {
         self.reports.gone(prefix, group);
         self.let_go(prefix, &route);
         drive(&mut self.plan, &mut self.rib, prefix, now);
-    }
-
-    /// Carries out what is decided about routes that were lost.
-    pub(crate) fn bridge(&mut self, now: Instant) {
-        if !self.backlog.is_empty() {
-            return;
-        }
-        for (origin, outcome) in self.bridges.look(now) {
-            let (what, details, gone) = match outcome {
-                Outcome::Withdrawn(gone) => {
-                    gone.into_iter().for_each(|p| self.drop_route(p, now));
-                    continue;
-                }
-                Outcome::Begun(routes) => {
-                    let seconds = self.config.fpm.restart_hold.as_secs();
-                    log::warn!("fpm: {origin}: all {routes} routes deleted; kept for {seconds} s");
-                    let details = vec![
-                        ("routes-kept", routes.to_string()),
-                        ("seconds", seconds.to_string()),
-                    ];
-                    (format!("{origin}: all routes deleted"), details, Vec::new())
-                }
-                Outcome::Over { back, gone } => {
-                    log::info!(
-                        "fpm: {origin}: {back} routes came back, {} went",
-                        gone.len()
-                    );
-                    let details = vec![
-                        ("routes-back", back.to_string()),
-                        ("routes-gone", gone.len().to_string()),
-                    ];
-                    (format!("{origin}: restart over"), details, gone)
-                }
-            };
-            for prefix in gone {
-                self.drop_route(prefix, now);
-            }
-            self.fpm_happened(what, details, now);
-        }
-    }
-
-    /// Next hops have died: routes that are only kept and can no longer be used go at once, since
-    /// there may be another way.
-    pub(crate) fn let_dead_go(&mut self, now: Instant) {
-        let dead = self.bridges.kept().filter(|(_, prefix)| {
-            let fpm = self.rib.get(*prefix).and_then(|e| e.fpm.as_ref());
-            !fpm.is_some_and(|f| is_of_use(&self.plan, f.target))
-        });
-        let dead: Vec<Prefix> = dead.map(|(_, prefix)| prefix).collect();
-        for prefix in dead {
-            self.drop_route(prefix, now);
-        }
-        self.bridge(now);
     }
 
     /// A route of zebra is replaced or gone.
@@ -382,6 +334,14 @@ impl<L: LpmWrite> Control<L> {
         for prefix in &stale {
             self.drop_route(*prefix, now);
         }
+        let fewer = self.rib.iter().filter(|(prefix, e)| {
+            let fpm = e.fpm.as_ref().filter(|f| f.meant.is_some());
+            fpm.is_some_and(|f| !self.bridges.holds_fewer(Origin::of(f.protocol, *prefix), *prefix))
+        });
+        let fewer: Vec<Prefix> = fewer.map(|(p, _)| p).collect();
+        for prefix in fewer {
+            self.take_at_its_word(prefix, now);
+        }
         let swept = stale.len() as u64;
         self.counters.swept += swept;
         let details = vec![
@@ -399,18 +359,6 @@ impl<L: LpmWrite> Control<L> {
         }
         self.session.release();
         self.sweep(now)
-    }
-}
-
-/// A route to there does what it is meant to do: drops, or has a next hop that can be used.
-fn is_of_use<L: LpmWrite>(plan: &Plan<L>, target: Option<Target>) -> bool {
-    match target {
-        Some(Target::Set(set)) => {
-            let members = plan.sets.members(set);
-            members.iter().any(|m| plan.nexthops.is_up(m.0))
-        }
-        Some(Target::Fixed(_)) => true,
-        None => false,
     }
 }
 

@@ -49,13 +49,14 @@ pub fn fpm(fpm: &Fpm) -> String {
     }
     let mut text = table.text("");
     if !fpm.kept.is_empty() {
-        let mut table = Table::new(["KEPT", "ROUTES", "BACK", "SECONDS LEFT"]);
-        table.right([1, 2, 3]);
+        let mut table = Table::new(["KEPT", "ROUTES", "BACK", "WITH FEWER NEXT HOPS", "SECONDS LEFT"]);
+        table.right([1, 2, 3, 4]);
         for kept in &fpm.kept {
             table.row([
                 kept.of.clone(),
                 kept.routes.to_string(),
                 kept.back.to_string(),
+                kept.fewer_nexthops.to_string(),
                 format!("{:.1}", kept.left_ms as f64 / 1000.0),
             ]);
         }

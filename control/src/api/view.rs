@@ -433,6 +433,9 @@ pub struct KeptRoutes {
     pub routes: u64,
     /// Came back.
     pub back: u64,
+    /// Came back with fewer next hops than they had, all of which they keep for now.
+    #[serde(default)]
+    pub fewer_nexthops: u64,
     /// Milliseconds until those go that have not come back.
     pub left_ms: u64,
 }
