@@ -148,10 +148,10 @@ impl<L: LpmWrite> Control<L> {
                 _ if self.bridges.keeps(origin, prefix) => {
                     Some("deleted by zebra; kept for now".into())
                 }
+                (Some(id), ..) => Some(format!("nexthop group {id} unknown")),
                 _ if fpm.meant.is_some() => {
                     Some("came back with fewer next hops; keeps all for now".into())
                 }
-                (Some(id), ..) => Some(format!("nexthop group {id} unknown")),
                 (None, true, _) => Some("a copy; rtnetlink speaks for it".into()),
                 (None, false, true) => Some("not seen in the latest resync".into()),
                 _ => None,

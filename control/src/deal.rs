@@ -54,6 +54,8 @@ pub struct Rules {
     pub recovery: Recovery,
     /// A member that returns counts as away for so long.
     pub hold_down: Duration,
+    /// So long after a route's start its next hops get their share at once.
+    pub start_timer: Duration,
     /// A bucket without packets for so long is idle.
     pub active_timer: Duration,
     /// A group that has not been in balance for so long is balanced by force; none: never.
@@ -70,6 +72,7 @@ impl Default for Rules {
             bound: 10_000,
             recovery: Recovery::Immediate,
             hold_down: Duration::ZERO,
+            start_timer: Duration::from_secs(10),
             active_timer: Duration::from_secs(120),
             unbalanced_timer: None,
             deal: Deal::RoundRobin,
@@ -95,6 +98,15 @@ impl Rules {
         } else {
             let most = most.min(1 << GroupWord::MAX_LOG2);
             size_within(members, (least, most), self.bound).0.max(wide)
+        }
+    }
+
+    /// What holds while the flows of a group are too young to be spared.
+    pub fn at_the_beginning(&self) -> Self {
+        Rules {
+            resilient: false,
+            recovery: Recovery::Immediate,
+            ..self.clone()
         }
     }
 

@@ -325,6 +325,7 @@ impl<L: LpmWrite> Control<L> {
 
     /// What drains and returns are due at `now`.
     pub(crate) fn release_and_ease(&mut self, now: Instant) {
+        self.plan.groups.grow_up(now);
         if let Some(repair) = self.plan.release(now) {
             let noticed = self.wall(now);
             self.repaired("hold-down".into(), "over".into(), &repair, noticed, now);

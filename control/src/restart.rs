@@ -88,15 +88,17 @@ impl<L: LpmWrite> Control<L> {
 /// heard of them: then it keeps those of before, `had`, and what is said of it is kept in mind. A
 /// bgpd without graceful restart announces what its first leaf told before it has a session with the
 /// second, whose flows would move to the first and back. In a resync of all daemons that is so, too.
+/// It must have been lost: `was_kept` by a bridge until now, or `is_stale`, which is to say of before
+/// the resync. Later words about it count likewise as long as it is held.
 pub(crate) fn narrow<L: LpmWrite>(
     (plan, bridges, session): (&Plan<L>, &mut Bridges, &Session),
     prefix: Prefix,
-    had: Option<Target>,
+    (had, was_kept, is_stale): (Option<Target>, bool, bool),
     route: &mut FpmRoute,
 ) {
     let origin = Origin::of(route.protocol, prefix);
     bridges.is_whole(origin, prefix);
-    if !bridges.may_hold(origin) {
+    if !(was_kept || is_stale) || !bridges.may_hold(origin) {
         route.meant = None;
         return;
     }
@@ -106,8 +108,10 @@ pub(crate) fn narrow<L: LpmWrite>(
     };
     let (old, new) = (plan.sets.members(old), plan.sets.members(new));
     let stays = |m: &(_, u32)| old.iter().any(|o| o.0 == m.0);
-    let fewer = new.len() < old.len() && new.iter().all(stays);
-    if fewer && (bridges.has_fewer(origin, prefix) || session.is_refilling()) {
+    // While it waits for an id it is as it was, and nothing is known yet.
+    let fewer = route.waits.is_some() || new.len() < old.len() && new.iter().all(stays);
+    let refilling = is_stale && session.is_refilling();
+    if fewer && (bridges.has_fewer(origin, prefix) || refilling) {
         route.meant = std::mem::replace(&mut route.target, had);
     }
 }

@@ -76,7 +76,12 @@ impl<L: LpmWrite> Control<L> {
         }
     }
 
-    pub(crate) fn fpm_happened(&mut self, what: String, details: Vec<(&str, String)>, now: Instant) {
+    pub(crate) fn fpm_happened(
+        &mut self,
+        what: String,
+        details: Vec<(&str, String)>,
+        now: Instant,
+    ) {
         let noticed = self.wall(now);
         self.happening("fpm".into(), what, details, noticed);
     }
@@ -124,7 +129,8 @@ impl<L: LpmWrite> Control<L> {
             let waited = route.waits.is_some();
             point_at(route, self.objects.resolved(id), id);
             let context = (&self.plan, &mut self.bridges, &self.session);
-            narrow(context, prefix, before, route);
+            let is_stale = route.meant.is_some();
+            narrow(context, prefix, (before, false, is_stale), route);
             let (change, plan) = ((before, route.target), &self.plan);
             self.times.follow(change, &plan.sets, &plan.nexthops, now);
             match route.waits {
@@ -175,6 +181,7 @@ impl<L: LpmWrite> Control<L> {
             return;
         }
         let origin = Origin::of(route.protocol, prefix);
+        let was_kept = self.bridges.keeps(origin, prefix);
         for withdrawn in self.bridges.heard(origin, prefix, now) {
             self.drop_route(withdrawn, now);
         }
@@ -183,6 +190,8 @@ impl<L: LpmWrite> Control<L> {
         self.reports.leaves(prefix, entry.group);
         let before = entry.fpm.take();
         let had = before.as_ref().and_then(|b| b.target);
+        let is_stale = |b: &FpmRoute| b.generation != generation || b.meant.is_some();
+        let is_stale = before.as_ref().is_some_and(is_stale);
         if let Some(before) = &before {
             self.let_go(prefix, before);
         }
@@ -232,7 +241,7 @@ impl<L: LpmWrite> Control<L> {
         }
         self.bridges.more(origin);
         let context = (&self.plan, &mut self.bridges, &self.session);
-        narrow(context, prefix, had, &mut fpm);
+        narrow(context, prefix, (had, was_kept, is_stale), &mut fpm);
         let (change, plan) = ((had, fpm.target), &self.plan);
         self.times.follow(change, &plan.sets, &plan.nexthops, now);
         self.rib.entry(prefix).fpm = Some(fpm);
@@ -336,7 +345,11 @@ impl<L: LpmWrite> Control<L> {
         }
         let fewer = self.rib.iter().filter(|(prefix, e)| {
             let fpm = e.fpm.as_ref().filter(|f| f.meant.is_some());
-            fpm.is_some_and(|f| !self.bridges.holds_fewer(Origin::of(f.protocol, *prefix), *prefix))
+            fpm.is_some_and(|f| {
+                !self
+                    .bridges
+                    .holds_fewer(Origin::of(f.protocol, *prefix), *prefix)
+            })
         });
         let fewer: Vec<Prefix> = fewer.map(|(p, _)| p).collect();
         for prefix in fewer {

@@ -325,7 +325,10 @@ fn the_flows_of_a_leaf_stay_while_bgpd_knows_only_the_other() {
     assert_same(&flows, &lab.fpm_flows(), &[], "the second is back");
     assert_eq!(note(&mut lab), 0);
     let said = events(&mut lab);
-    assert_eq!(said.last().map(String::as_str), Some("bgp IPv4: restart over"));
+    assert_eq!(
+        said.last().map(String::as_str),
+        Some("bgp IPv4: restart over")
+    );
     // From here on a next hop that is left out is left out at once.
     say(&mut lab, vec![add("10.1.0.0/16", &[1])]);
     assert_eq!(leaves_of(&mut lab, "10.1.0.1"), [Some(1)]);
@@ -366,6 +369,10 @@ fn a_resync_that_begins_with_one_leaf_moves_no_flow_of_the_other() {
         say(&mut lab, vec![add("10.2.0.0/16", &[0])]);
         lab.pass(Duration::from_secs(1));
         assert_same(&flows, &lab.fpm_flows(), &[], "the first leaf is back");
+        // What is told in full, and then withdrawn, is withdrawn.
+        say(&mut lab, vec![add("10.2.0.0/16", &[0, 1])]);
+        say(&mut lab, vec![add("10.2.0.0/16", &[0])]);
+        assert_eq!(leaves_of(&mut lab, "10.2.0.1"), [Some(0)]);
         if second {
             say(&mut lab, both.iter().map(|p| add(p, &[0, 1])).collect());
         }

@@ -5,7 +5,7 @@
 mod lab;
 mod oracle;
 
-use control::config::{Config, DealBy, Resilient};
+use control::config::{Config, DealBy, Fpm, Resilient};
 use control::deal::Recovery;
 use oracle::Random;
 use oracle::history::{ACTIVE, FORCED, History};
@@ -25,6 +25,7 @@ fn rules(random: &mut Random, gateways: usize) -> Resilient {
     Resilient {
         enable: random.one_of(2),
         recovery: recovery[random.below(6)],
+        start_timer: Duration::ZERO,
         hold_down: [Duration::ZERO, 15 * SECOND][usize::from(random.one_of(3))],
         active_timer: ACTIVE,
         unbalanced_timer: [None, Some(FORCED)][random.below(2)],
@@ -41,8 +42,14 @@ fn history(seed: u64, steps: usize) -> [usize; 4] {
         [2, 3, 4, 6, 8, 8, 12, 24, 128][random.below(if seed % 16 == 0 { 9 } else { 7 })];
     let rules = rules(&mut random, gateways);
     let recovery = rules.rules(0).recovery;
+    // What zebra says is done at once: other tests are about protocols that restart.
+    let fpm = Fpm {
+        restart_hold: Duration::ZERO,
+        ..lab::config().fpm
+    };
     let config = Config {
         resilient: rules.clone(),
+        fpm,
         ..lab::config()
     };
     let router = Router::whole(&config, gateways as u8, random.one_of(2));

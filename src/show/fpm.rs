@@ -49,7 +49,13 @@ pub fn fpm(fpm: &Fpm) -> String {
     }
     let mut text = table.text("");
     if !fpm.kept.is_empty() {
-        let mut table = Table::new(["KEPT", "ROUTES", "BACK", "WITH FEWER NEXT HOPS", "SECONDS LEFT"]);
+        let mut table = Table::new([
+            "KEPT",
+            "ROUTES",
+            "BACK",
+            "WITH FEWER NEXT HOPS",
+            "SECONDS LEFT",
+        ]);
         table.right([1, 2, 3, 4]);
         for kept in &fpm.kept {
             table.row([

@@ -56,6 +56,7 @@ impl Default for Resilient {
             unbalanced_timer: None,
             recovery: None,
             hold_down: Duration::ZERO,
+            start_timer: Duration::from_secs(10),
             weight_error: 10_000,
             deal: DealBy::RoundRobin,
             deal_seed: None,

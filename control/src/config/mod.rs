@@ -236,6 +236,8 @@ pub struct Resilient {
     pub recovery: Option<Recovery>,
     /// A member that returns counts as away for this long: 0 to 65535 s.
     pub hold_down: Duration,
+    /// In the first so many seconds of a route its next hops get their share at once: 0 to 3600 s.
+    pub start_timer: Duration,
     /// How far a member may be from its exact share when not enabled: 100 to 1,000,000 parts per
     /// million.
     pub weight_error: Ppm,
@@ -296,6 +298,7 @@ impl Resilient {
             bound: self.weight_error,
             recovery: self.recovery.unwrap_or(default),
             hold_down: self.hold_down,
+            start_timer: self.start_timer,
             active_timer: self.active_timer,
             unbalanced_timer: self.unbalanced_timer,
             deal: match self.deal {

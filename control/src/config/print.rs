@@ -168,6 +168,12 @@ impl Sections<'_> {
             hold_down,
             "seconds that who returns must wait, 0..65535",
         );
+        let start = c.resilient.start_timer.as_secs();
+        self.line(
+            "start-timer",
+            start,
+            "seconds, 0..3600: so long after a route's start its next hops get their share at once",
+        );
         let percent = c.resilient.weight_error as f64 / 10_000.0;
         self.line(
             "weight-error",

@@ -246,6 +246,7 @@ const RESILIENT: &[&str] = &[
     "unbalanced-timer",
     "recovery",
     "hold-down",
+    "start-timer",
     "weight-error",
     "deal",
     "deal-seed",
@@ -267,6 +268,8 @@ fn resilient(s: &Section<'_, '_>, out: &mut Findings<'_>) -> Resilient {
     });
     let hold_down = default.hold_down.as_secs();
     let hold_down = s.number("hold-down", 0..=65_535, "0..65535 seconds", hold_down, out);
+    let start = default.start_timer.as_secs();
+    let start = s.number("start-timer", 0..=3600, "0..3600 seconds", start, out);
     let weight_error = s.get("weight-error", "0.01..100 percent", out, |v| {
         let percent = match v.as_float() {
             Some(float) => float.as_str().replace('_', "").parse::<f64>().ok()?,
@@ -300,6 +303,7 @@ fn resilient(s: &Section<'_, '_>, out: &mut Findings<'_>) -> Resilient {
         unbalanced_timer: (unbalanced != never).then(|| Duration::from_secs(unbalanced)),
         recovery: recovery.and_then(|at| at.value),
         hold_down: Duration::from_secs(hold_down),
+        start_timer: Duration::from_secs(start),
         weight_error: weight_error.map_or(default.weight_error, |at| at.value),
         deal: deal.map_or(default.deal, |at| at.value),
         deal_seed: deal_seed.map(|at| at.value),

@@ -71,12 +71,14 @@ impl Groups {
         let is_heir = origin.as_ref().is_some_and(|o| o.0.is_heir);
         let mut draft = Draft::new(&self.surroundings(), origin, set, members, &*nexthops);
         draft.is_heir = is_heir;
+        let is_young = draft.begins || draft.young.is_some();
         let same = self.by_set.get(&(draft.lineage, set)).and_then(|ids| {
             ids.iter().copied().find(|id| {
                 self.all.get(id).is_some_and(|g| {
                     (&g.home, &g.parked) == (&draft.home, &draft.parked)
                         && (g.alive, &g.effective) == (draft.alive, &draft.effective)
                         && g.is_heir == is_heir
+                        && g.young.is_some() == is_young
                 })
             })
         });
@@ -115,7 +117,14 @@ impl Groups {
         dplane: &mut Dplane<L>,
     ) -> Result<GroupId, Full> {
         let (id, word) = dplane.group(draft.home.len().max(1).ilog2())?;
+        let begins = draft.begins;
         let mut group = Group::of(draft, set, word);
+        group.young = group
+            .young
+            .or((begins && !self.rules.start_timer.is_zero()).then_some(now));
+        if group.young.is_some() {
+            self.young.insert(id);
+        }
         if group.awaited.is_some() {
             group.follow(members, &*nexthops, &self.rules);
         }
@@ -141,6 +150,13 @@ impl Groups {
 }
 
 impl Surroundings<'_> {
+    /// A group of that lineage and set has buckets with `member`.
+    fn is_in_service(&self, of: (SetId, SetId), member: Member) -> bool {
+        let ids = self.by_set.get(&of).into_iter().flatten();
+        let mut groups = ids.filter_map(|id| self.all.get(id));
+        groups.any(|g| g.alive && g.effective.contains(&member))
+    }
+
     /// The group of `set` for routes that leave `origin`, whose members were `before`; `fresh` is
     /// the table that new routes would get.
     pub(super) fn succeed(
@@ -173,8 +189,11 @@ impl Surroundings<'_> {
         let returns = remembered.is_some();
         let parked = match rules.recovery {
             Recovery::Never => {
+                // What other routes of this lineage use all along was not lost.
                 let is_new = |m: Member| {
-                    before.binary_search_by_key(&m, |x| x.0).is_err() && !flows.contains(&m)
+                    before.binary_search_by_key(&m, |x| x.0).is_err()
+                        && !flows.contains(&m)
+                        && !self.is_in_service((origin.lineage, set), m)
                 };
                 let waits = |m: Member| origin.parked.contains(&m) || returns && is_new(m);
                 members.iter().map(|m| m.0).filter(|m| waits(*m)).collect()
@@ -259,6 +278,9 @@ impl Surroundings<'_> {
             effective,
             parked,
             alive,
+            begins: false,
+            young: None,
+            is_growing: origin.is_growing,
             is_heir: false,
             awaited: None,
         }

@@ -51,6 +51,13 @@ pub struct Group {
     pub word: GroupWord,
     /// Prefixes that point to it.
     pub routes: u64,
+    /// It, or those that it followed, began then with a route, and nobody was lost. For the time of
+    /// `start_timer` its flows are not old enough to be spared: who has yet to be resolved gets its
+    /// share at once. So does who comes, if the route began with one next hop: as BGP has it at a
+    /// start, where one session is up before the other.
+    young: Option<Instant>,
+    /// With one next hop.
+    is_growing: bool,
     /// Its table is one of before the start, or follows from one.
     is_heir: bool,
     /// That table, until all who had buckets have been usable.
@@ -75,6 +82,8 @@ struct Remembered {
 #[derive(Clone, Copy)]
 struct Surroundings<'a> {
     rules: &'a Rules,
+    all: &'a HashMap<GroupId, Group>,
+    by_set: &'a HashMap<(SetId, SetId), Vec<GroupId>>,
     memory: &'a HashMap<(SetId, SetId), Remembered>,
     /// Buckets of the largest table that there is room for.
     most: usize,
@@ -113,6 +122,8 @@ pub struct Groups {
     most: usize,
     /// Groups out of balance.
     uneasy: BTreeSet<GroupId>,
+    /// Groups that may be young.
+    young: BTreeSet<GroupId>,
     /// Tables of before the start, as long as they can be taken up.
     past: Option<Box<Past>>,
 }
@@ -130,6 +141,7 @@ impl Groups {
             rules,
             most: 1 << GroupWord::MAX_LOG2,
             uneasy: BTreeSet::new(),
+            young: BTreeSet::new(),
             past: None,
         }
     }
@@ -142,6 +154,8 @@ impl Groups {
     fn surroundings(&self) -> Surroundings<'_> {
         Surroundings {
             rules: &self.rules,
+            all: &self.all,
+            by_set: &self.by_set,
             memory: &self.memory,
             most: self.most,
         }
@@ -213,6 +227,7 @@ impl Groups {
         dplane: &Dplane<L>,
     ) -> usize {
         self.memo.clear();
+        self.grow_up(now);
         let Some(group) = self.all.get_mut(&id) else {
             return 0;
         };
@@ -262,6 +277,19 @@ impl Groups {
             self.memo.clear();
         }
         changed
+    }
+
+    /// The flows of groups that began long enough ago are spared from now on.
+    pub fn grow_up(&mut self, now: Instant) {
+        let (all, timer) = (&mut self.all, self.rules.start_timer);
+        self.young.retain(|id| {
+            let Some(group) = all.get_mut(id) else {
+                return false;
+            };
+            let is_young = |since: &Instant| now.saturating_duration_since(*since) < timer;
+            group.young = group.young.filter(is_young);
+            group.young.is_some()
+        });
     }
 
     /// These may return to their groups.

@@ -24,6 +24,8 @@ impl Group {
             effective: draft.effective,
             parked: draft.parked,
             alive: draft.alive,
+            young: draft.young,
+            is_growing: draft.is_growing,
             surplus: 0,
             unbalanced: None,
             word,
@@ -39,6 +41,12 @@ impl Group {
             self.resume(&before, members, nexthops, rules);
             return;
         }
+        if self.alive && self.effective.iter().any(|m| is_out(nexthops, *m)) {
+            // Who was lost returns by the rules, however early that was.
+            self.young = None;
+        }
+        let beginning = self.young.map(|_| rules.at_the_beginning());
+        let rules = beginning.as_ref().unwrap_or(rules);
         self.park(members, nexthops, rules);
         let party = self.party(members, nexthops);
         if party.last_resort {
@@ -327,6 +335,10 @@ pub(super) struct Draft {
     pub effective: Vec<Member>,
     pub parked: Vec<Member>,
     pub alive: bool,
+    /// It follows no other group.
+    pub begins: bool,
+    pub young: Option<Instant>,
+    pub is_growing: bool,
     pub is_heir: bool,
     pub awaited: Option<Box<Awaited>>,
 }
@@ -353,6 +365,14 @@ impl Draft {
         let lineage = origin.as_ref().map_or(set, |(g, _)| g.lineage);
         let carriers = origin.as_ref().filter(|o| o.0.alive);
         let carriers = carriers.map_or(&[][..], |o| &o.0.effective);
+        let begins = origin.is_none();
+        // Who leaves returns by the rules, however early that was.
+        let stays = |m: &(Member, u32)| members.binary_search_by_key(&m.0, |x| x.0).is_ok();
+        let young = origin
+            .as_ref()
+            .filter(|(_, before)| before.iter().all(stays));
+        let young = young.and_then(|(g, _)| g.young);
+        let is_growing = origin.as_ref().map_or(size == 1, |(g, _)| g.is_growing);
         let party = Party::of(members, &[], carriers, nexthops);
         let new = |lineage, home: Vec<Member>, effective| Draft {
             lineage,
@@ -360,6 +380,9 @@ impl Draft {
             effective,
             parked: Vec::new(),
             alive: party.is_alive(),
+            begins,
+            young,
+            is_growing,
             is_heir: false,
             awaited: None,
         };
@@ -385,6 +408,12 @@ impl Draft {
         };
         if size == 1 {
             return new(lineage, fresh.clone(), fresh);
+        }
+        if young.is_some() && is_growing {
+            let rules = &rules.at_the_beginning();
+            let around = Surroundings { rules, ..*around };
+            let draft = around.succeed(origin, &before, (set, members), &fresh, nexthops);
+            return Draft { young, ..draft };
         }
         around.succeed(origin, &before, (set, members), &fresh, nexthops)
     }

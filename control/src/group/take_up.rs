@@ -161,6 +161,9 @@ impl Groups {
             effective: awaited.effective.clone(),
             parked: awaited.parked.clone(),
             alive: false,
+            begins: false,
+            young: None,
+            is_growing: false,
             is_heir: true,
             awaited: Some(Box::new(awaited)),
         };
