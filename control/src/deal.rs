@@ -132,8 +132,8 @@ pub struct Party {
 impl Party {
     /// Of `members`, those in `parked` wait; `table` tells who has buckets now.
     ///
-    /// If nobody is due, whoever can be used is: an operator's wish to spare a next hop does not
-    /// outweigh that packets are lost.
+    /// If nobody is due, those are that wait or are held down; and if there are none, whoever can be
+    /// used: an operator's wish to spare a next hop does not outweigh that packets are lost.
     pub fn of(
         members: &Members,
         parked: &[Member],
@@ -149,7 +149,16 @@ impl Party {
             let all = members.iter().copied();
             all.filter(|m| wanted(standing(m.0))).collect()
         };
-        let due = which(&|s| s == Standing::In);
+        let mut due = which(&|s| s == Standing::In);
+        let last_resort = due.is_empty();
+        if last_resort {
+            let is_spared = |m: Member| {
+                let standing = nexthops.standing(m);
+                !matches!(standing, Standing::In | Standing::HeldDown)
+            };
+            let others = members.iter().copied();
+            due = others.filter(|m| !is_spared(m.0)).collect();
+        }
         if due.is_empty() {
             return Party {
                 due: which(&|s| s != Standing::Out),
@@ -159,8 +168,8 @@ impl Party {
             };
         }
         Party {
-            last_resort: false,
-            complete: due.len() == members.len(),
+            last_resort,
+            complete: !last_resort && due.len() == members.len(),
             leaving: which(&|s| s == Standing::Leaving)
                 .iter()
                 .map(|m| m.0)

@@ -3,11 +3,12 @@
 
 mod lab;
 
+use control::api::message::Drain;
 use control::config::Resilient;
 use control::deal::Recovery;
 use control::event::NeighborState;
 use lab::bench::{Bench, gateway, moved};
-use lab::{P0, P1};
+use lab::{P0, P1, ip};
 use std::time::Duration;
 
 const ALL: [(u8, u32); 6] = [(10, 1), (11, 1), (12, 1), (13, 1), (14, 1), (15, 1)];
@@ -121,4 +122,44 @@ fn a_newcomer_keeps_its_buckets_when_others_return() {
     bench.up(11, false);
     bench.up(11, true);
     assert_eq!(bench.table(), with);
+}
+
+/// Where nobody is in service, who is held down goes before whom the operator spares; and stays so,
+/// whatever news comes in.
+#[test]
+fn a_last_resort_does_not_change_with_the_next_news() {
+    let rules = Resilient {
+        hold_down: Duration::from_secs(15),
+        ..coarse(false)
+    };
+    let mut bench = Bench::new(rules);
+    bench.route(&ALL[..3]);
+    let drain = Drain {
+        nexthop: ip(&gateway(10)),
+        port: None,
+        back: false,
+        over: 0,
+        force: false,
+        dry_run: false,
+    };
+    bench.drain(drain).expect("others take over");
+    bench.up(11, false);
+    bench.up(11, true);
+    let with = |bench: &Bench| bench.shares().into_keys().collect::<Vec<u8>>();
+    assert_eq!(with(&bench), [12], "11 is held down");
+    bench.up(12, false);
+    assert_eq!(with(&bench), [11]);
+    bench
+        .lab
+        .neighbor(P0, &gateway(10), NeighborState::Reachable, 10);
+    bench
+        .lab
+        .neighbor(P0, &gateway(11), NeighborState::Reachable, 11);
+    bench.up(10, false);
+    bench.up(10, true);
+    assert_eq!(with(&bench), [11]);
+    bench.pass(20, &[]);
+    assert_eq!(with(&bench), [11], "in service again");
+    bench.up(11, false);
+    assert_eq!(with(&bench), [10], "rather than nobody");
 }

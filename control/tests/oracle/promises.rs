@@ -45,6 +45,7 @@ impl History {
         self.used.retain(|p, _| routes.contains_key(p));
         self.last.retain(|p, _| routes.contains_key(p));
         self.uneven.retain(|p, _| routes.contains_key(p));
+        self.withdrawn.retain(|p, _| routes.contains_key(p));
     }
 
     fn remember(&mut self, p: u8, after: &Seen) {

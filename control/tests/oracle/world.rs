@@ -59,8 +59,10 @@ impl Truth {
             all.map(|(n, w)| (*n, *w)).collect()
         };
         let held = |n| self.held.contains_key(&n) && !table.contains(&n);
-        let due = of(&|n| !self.spared.contains_key(&n) && !held(n));
-        if due.is_empty() { of(&|_| true) } else { due }
+        let spared = |n| self.spared.contains_key(&n);
+        let due = [of(&|n| !spared(n) && !held(n)), of(&|n| !spared(n))];
+        let due = due.into_iter().find(|due| !due.is_empty());
+        due.unwrap_or_else(|| of(&|_| true))
     }
 
     /// Who of a route keeps what it has for a while.
