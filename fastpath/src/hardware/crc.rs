@@ -1,7 +1,7 @@
 //! Which row of an INDEX table a packet takes: mlx5's CRC-32, as far as its input is known.
 //!
 //! The NIC hashes the words of the match definer that the table's pattern template gets, so each set
-//! of masks has an input of its own (mlx5.md §2.4). Known, by 2,000 golden vectors of each family out
+//! of masks has an input of its own. Known, by 2,000 golden vectors of each family out
 //! of DPDK's own definer code, are those of [`PatternTemplate::flow4`] and [`PatternTemplate::flow6`];
 //! of any other template nobody here claims to know the row, and no program has one.
 //!

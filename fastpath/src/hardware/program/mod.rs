@@ -172,7 +172,8 @@ pub enum Operation {
     /// is to be destroyed.
     Insert(Rule),
     /// `rte_flow_async_actions_update`: from one packet to the next the rule does something else.
-    /// In tables of patterns only (mlx5.md §2.6).
+    /// In tables of patterns only: in tables of rows mlx5 writes another row (v24.11
+    /// `mlx5_flow_hw.c:4163`).
     Update(RuleId, Does),
     /// `rte_flow_async_destroy`, of a rule with no operation under way.
     Destroy(RuleId),

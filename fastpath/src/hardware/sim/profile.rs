@@ -1,4 +1,5 @@
-//! What generations of NICs can do, as far as anybody could tell without one (mlx5.md §2.3, §2.5).
+//! What generations of NICs can do, as far as anybody could tell without one: by
+//! v24.11's own definer code (`hws/mlx5dr_definer.c`) for made-up capabilities.
 
 use super::super::program::{Domain, Field, HashFunction, Insertion, Table};
 use super::super::{Capabilities, Error};
@@ -11,8 +12,8 @@ pub struct Profile {
     pub capabilities: Capabilities,
     /// Steering entries of 64 bytes that there is memory for.
     pub entries: u64,
-    /// Rows that are updated are written elsewhere, as v24.11 and later drivers do (mlx5.md §2.6);
-    /// otherwise such updates are refused.
+    /// Rows that are updated are written elsewhere, as v24.11 and later drivers do
+    /// (`mlx5_flow_hw.c:4163`); otherwise such updates are refused.
     pub index_update_bug: bool,
     /// Rows are chosen by another hash than ours.
     pub other_hash: bool,

@@ -172,7 +172,7 @@ fn read(pattern: &PatternTemplate, packet: &Packet, values: &mut Vec<u128>) {
 
 /// The row that the driver's update writes in place of a rule's own: the number of the rule in its
 /// pool, which hands out 0, 64, 128, 192, 1, 65 and so on where there are 128 or more, and in order
-/// below that (mlx5.md §2.6).
+/// below that (v24.11 `mlx5_flow_hw.c:4146`).
 pub(super) fn wrong_row(nth: u32, size: u32) -> u32 {
     if size < 128 {
         return nth % size.max(1);

@@ -84,7 +84,7 @@ fn crc32_agrees_with_all_golden_vectors() {
     assert_eq!(count, 4_000);
 }
 
-/// The two that `offload/mlx5.md` works out by hand.
+/// Two that were worked out by hand.
 #[test]
 fn crc32_of_the_worked_examples() {
     let mut four = [10, 0, 0, 1, 10, 0, 0, 2, 0, 0, 0, 0, 17];

@@ -66,7 +66,7 @@ fn memory_is_that_of_the_drivers_formulae() {
     let jump = [Action::Jump(Group(2))];
     let mut table = b.table(1, 0, Insertion::Pattern, PatternTemplate::flow4(), &[&jump]);
     table.size = 131_072;
-    // mlx5.md §4: about 590,000 entries, 36 MiB; twice that in the e-switch.
+    // By `mlx5dr_matcher.c:1167`: about 590,000 entries, 36 MiB; twice that in the e-switch.
     assert_eq!(entries(&table), 4 * 131_072 + 4096 * 16);
     table.domain = Domain::Transfer;
     assert_eq!(entries(&table), 2 * (4 * 131_072 + 4096 * 16));
@@ -147,7 +147,7 @@ fn operations_wait_fail_late_and_do_not_fit() {
     assert!(b.operate(Operation::Destroy(first)) && b.operate(second));
 }
 
-/// mlx5.md §2.6: with 256 rows, 252 of 256 updates go astray; up to 64 none, in order.
+/// As v24.11's allocator of rules has it: with 256 rows, 252 of 256 updates go astray; up to 64 none, in order.
 #[test]
 fn updated_rows_land_elsewhere() {
     for (size, wrong) in [(64, 0), (256, 252)] {

@@ -249,7 +249,7 @@ fn rows_are_chosen_by_the_crc_and_rewritten_packets_leave_by_a_hairpin() {
     );
 }
 
-/// Another window of the hash in tag 255 gives another row (mlx5.md §2.4).
+/// Another window of the hash in tag 255 gives another row.
 #[test]
 fn linear_tables_take_their_row_from_the_tag() {
     let mut b = Bench::new(Profile::bf3());
