@@ -1,7 +1,6 @@
 //! What buckets forwarded, as the control thread keeps it while groups come, change and go.
 
-mod lab;
-
+use crate::lab::{Lab, P0, P1, ip, stream};
 use control::activity::INTERVAL;
 use control::api::message::{Group, GroupQuery};
 use control::api::{Request, Response};
@@ -10,7 +9,6 @@ use control::fpm::decode::{Hop, Message, Route, RouteKind, Via};
 use control::prefix::Prefix;
 use fastpath::table::stats::WorkerStats;
 use fastpath::table::{GroupId, Traffic};
-use lab::{Lab, P0, P1, ip, stream};
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,7 +1,9 @@
 //! What zebra is told of the routes that it sent.
 
-mod lab;
-
+use crate::lab;
+use crate::lab::answers::newest;
+use crate::lab::narrow::Narrow;
+use crate::lab::{Lab, P0, P1, STREAMS, ip, prefix, stream};
 use control::config::{self, Answer};
 use control::event::NeighborState;
 use control::fpm::Batch;
@@ -10,9 +12,6 @@ use control::fpm::decode::{self, Hop, Message, Object, Route, RouteKind, Via};
 use control::fpm::frame::Frames;
 use control::report::Programmed;
 use fastpath::table::{GroupId, LpmWrite, Tables};
-use lab::answers::newest;
-use lab::narrow::Narrow;
-use lab::{Lab, P0, P1, STREAMS, ip, prefix, stream};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 

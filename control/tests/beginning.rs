@@ -1,11 +1,9 @@
 //! The first ten seconds of a route: whoever comes then gets its share at once, in resilient groups
 //! too. Who was lost meanwhile returns by the rules.
 
-mod lab;
-
+use crate::lab::bench::{Bench, HERE, shares};
 use control::config::Resilient;
 use control::deal::Recovery;
-use lab::bench::{Bench, HERE, shares};
 use std::time::Duration;
 
 const TWO: &[(u8, u32)] = &[(10, 1), (11, 1)];

@@ -2,15 +2,15 @@
 //! frame by frame, in all versions; and in the end the routes are those of a router that keeps
 //! nothing, whatever zebra says.
 
-mod lab;
-
+use crate::lab;
+use crate::lab::zebra::{hop, route, say};
+use crate::lab::{Flows, Lab, P0, P1, config, prefix, stream};
 use control::api::{Request, Response};
 use control::config::{Config, Fpm};
 use control::event::NeighborState;
 use control::fpm::Batch;
-use control::fpm::decode::{Hop, Message, Object, Route, RouteKind, Via};
+use control::fpm::decode::{Message, Object, Route, RouteKind, Via};
 use control::fpm::frame::Frames;
-use lab::{Flows, Lab, P0, P1, config, prefix, stream};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -216,25 +216,6 @@ fn a_real_stop_ends_with_the_routes_gone() {
     }
 }
 
-fn hop(gateway: &str, ifindex: u32) -> Hop {
-    Hop {
-        gateway: gateway.parse().ok(),
-        ifindex,
-        onlink: false,
-        encap: false,
-    }
-}
-
-fn to(protocol: u8, via: Via) -> Route {
-    Route {
-        kind: RouteKind::Unicast,
-        protocol,
-        via,
-        prefsrc: None,
-        mtu: 0,
-    }
-}
-
 fn leaves(which: &[u32]) -> Via {
     let one = |leaf: &u32| match leaf {
         0 => (hop("169.254.0.0", P0), 1),
@@ -243,14 +224,8 @@ fn leaves(which: &[u32]) -> Via {
     Via::Hops(which.iter().map(one).collect())
 }
 
-fn say(lab: &mut Lab, messages: Vec<Message>) {
-    let mut batch = Batch::default();
-    messages.into_iter().for_each(|m| batch.put(m));
-    lab.batch(batch);
-}
-
 fn add(text: &str, which: &[u32]) -> Message {
-    Message::Route(prefix(text), to(BGP, leaves(which)))
+    Message::Route(prefix(text), route(BGP, leaves(which)))
 }
 
 fn del(text: &str) -> Message {
@@ -417,7 +392,7 @@ fn other_ids_and_other_members_keep_the_flows_of_who_stays() {
         let group = group(ids[2], [ids[0], ids[1]]);
         vec![single(ids[0], p0), single(ids[1], p1), group]
     };
-    let by = |text: &str, id| Message::Route(prefix(text), to(BGP, Via::Id(id)));
+    let by = |text: &str, id| Message::Route(prefix(text), route(BGP, Via::Id(id)));
     let all = ["0.0.0.0/0", "10.1.0.0/16", "10.2.0.0/16"];
     let mut first = names([1, 2, 3]);
     first.extend(all.map(|p| by(p, 3)));
@@ -480,8 +455,8 @@ fn a_connection_that_ends_leaves_it_to_the_resync() {
 fn a_restart_of_all_daemons_sweeps_when_all_have_come_back() {
     let mut lab = three(HOLD);
     let six = Via::Hop(hop("fe80::ff:fe00:2", P0));
-    let static4 = || Message::Route(prefix("198.18.0.0/15"), to(196, leaves(&[0])));
-    let over_six = || Message::Route(prefix("fd00:10::/32"), to(BGP, six.clone()));
+    let static4 = || Message::Route(prefix("198.18.0.0/15"), route(196, leaves(&[0])));
+    let over_six = || Message::Route(prefix("fd00:10::/32"), route(BGP, six.clone()));
     say(&mut lab, vec![static4(), over_six()]);
     let flows = lab.fpm_flows();
     assert_eq!(flows.len(), 5);
@@ -495,7 +470,7 @@ fn a_restart_of_all_daemons_sweeps_when_all_have_come_back() {
     // staticd is the first that speaks, and the sentinel is its, too.
     let sentinel = Route {
         kind: RouteKind::Blackhole,
-        ..to(196, Via::Nothing)
+        ..route(196, Via::Nothing)
     };
     say(
         &mut lab,
@@ -554,7 +529,7 @@ fn in_the_end_it_is_as_if_nothing_had_been_kept() {
                     let via = [&[0][..], &[1], &[0, 1]][random.below(3) as usize];
                     let protocol = if number < 4 { BGP } else { 188 };
                     match random.below(5) {
-                        0 | 1 => Message::Route(prefix(&text), to(protocol, leaves(via))),
+                        0 | 1 => Message::Route(prefix(&text), route(protocol, leaves(via))),
                         _ => del(&text),
                     }
                 })

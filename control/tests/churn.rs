@@ -1,9 +1,7 @@
 //! What comes and goes leaves nothing behind.
 
-mod lab;
-
+use crate::lab::{Lab, PODS, prefix};
 use control::event::NeighborState;
-use lab::{Lab, PODS, prefix};
 
 #[test]
 fn hosts_that_come_and_go_are_forgotten() {

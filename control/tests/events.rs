@@ -1,12 +1,10 @@
 //! `show events` has the last thousand, each repair with its three parts.
 
-mod lab;
-
+use crate::lab::bench::{Bench, gateway};
+use crate::lab::{P0, ip};
 use control::api::message::Happening;
 use control::api::{Request, Response};
 use control::event::{Event, Neighbor, NeighborState, Noticed};
-use lab::bench::{Bench, gateway};
-use lab::{P0, ip};
 use std::time::{Duration, SystemTime};
 
 /// News of a neighbor that were stamped `late` before control takes them.

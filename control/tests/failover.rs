@@ -1,7 +1,8 @@
 //! Failover: its parts are timed, and no repair looks at a prefix.
 
-mod lab;
-
+use crate::lab;
+use crate::lab::flat::Flat;
+use crate::lab::{Lab, P0, P1, config, ip, prefix};
 use control::api::message::{Failover, Happening};
 use control::api::{Request, Response};
 use control::event::{Event, Link, Neighbor, NeighborState, Noticed};
@@ -10,8 +11,6 @@ use control::fpm::Batch;
 use control::fpm::decode::{Hop, Message, Route, RouteKind, Via};
 use fastpath::table::naive::NaiveLpm;
 use fastpath::table::{LpmWrite, Tables};
-use lab::flat::Flat;
-use lab::{Lab, P0, P1, config, ip, prefix};
 use std::cell::Cell;
 use std::time::{Duration, Instant, SystemTime};
 

@@ -1,10 +1,8 @@
 //! Whatever zebra does while members come and go, the flows of those who stay do not move, and who
 //! returns gets its own flows back: bucket by bucket, over whole recorded conversations.
 
-mod lab;
-
+use crate::lab::{Flows, Lab, P0, STREAMS, stream};
 use fastpath::table::PortId;
-use lab::{Flows, Lab, P0, STREAMS, stream};
 use std::collections::BTreeSet;
 
 /// Flows moved only off ports that are gone or onto ports that came.

@@ -1,14 +1,10 @@
 //! Destinations on connected prefixes whose neighbor is not known.
 
-#![allow(dead_code, reason = "the lab has more than this needs")]
-
-mod lab;
-
+use crate::lab::{Lab, P0, PODS, ip, prefix};
 use control::event::{Action, Event, NeighborState};
 use control::fpm::Batch;
 use control::fpm::decode::{Hop, Message, Route, RouteKind, Via};
 use fastpath::table::PortId;
-use lab::{Lab, P0, PODS, ip, prefix};
 use std::time::Duration;
 
 fn asked(lab: &mut Lab) -> Vec<Action> {

@@ -1,7 +1,6 @@
 //! The hash changed while packets flow: what workers see, what is refused, what is kept.
 
-mod lab;
-
+use crate::lab::{Lab, config};
 use control::api::message::{Error, Flow, Hash, HashChange, HashChanged, SetHash, Trace};
 use control::api::prepare::{self, Drawing};
 use control::api::{Reply, Request, Response};
@@ -9,7 +8,6 @@ use control::config::{Config, Seed};
 use control::hash::configured_policy;
 use control::keyed;
 use fastpath::hash::{Field, Policy};
-use lab::{Lab, config};
 use std::cell::{Cell, RefCell};
 
 const PROFILE: &str = "

@@ -2,14 +2,11 @@
 //! and time. After every step, for every bucket: nobody's flows move but by the rules, none is lost
 //! while anybody can take it, shares are even where that is promised, and as few move as can.
 
-mod lab;
-mod oracle;
-
+use crate::oracle::Random;
+use crate::oracle::history::{ACTIVE, FORCED, History};
+use crate::oracle::world::{Router, SECOND, Truth};
 use control::config::{Config, DealBy, Fpm, Resilient};
 use control::deal::Recovery;
-use oracle::Random;
-use oracle::history::{ACTIVE, FORCED, History};
-use oracle::world::{Router, SECOND, Truth};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -45,12 +42,12 @@ fn history(seed: u64, steps: usize) -> [usize; 4] {
     // What zebra says is done at once: other tests are about protocols that restart.
     let fpm = Fpm {
         restart_hold: Duration::ZERO,
-        ..lab::config().fpm
+        ..crate::lab::config().fpm
     };
     let config = Config {
         resilient: rules.clone(),
         fpm,
-        ..lab::config()
+        ..crate::lab::config()
     };
     let router = Router::whole(&config, gateways as u8, random.one_of(2));
     let mut history = History {

@@ -3,10 +3,8 @@
 //! orders, timers and busy buckets. Where the two differ on purpose, the test says in what, and that
 //! ours is the better by the measure.
 
-mod lab;
-
+use crate::lab::bench::{Bench, moved};
 use control::config::Resilient;
-use lab::bench::{Bench, moved};
 use std::collections::BTreeMap;
 use std::time::Duration;
 

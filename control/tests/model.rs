@@ -2,14 +2,13 @@
 //! addresses and resyncs; after every event each destination leaves where the model says, with the
 //! shares that it says, and no flow of a member that stays has moved.
 
-mod lab;
-
+use crate::lab;
+use crate::lab::zebra::say;
+use crate::lab::{Lab, P0, P1, ip};
 use control::event::NeighborState;
-use control::fpm::Batch;
 use control::fpm::decode::{Hop, Message, Object, Route, RouteKind, Via};
 use control::prefix::Prefix;
 use fastpath::table::{Disposition, DropReason, PortId};
-use lab::{Lab, P0, P1, ip};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -259,12 +258,6 @@ fn messages(random: &mut Random, prefix: Prefix, wish: &Wish, next: &mut u32) ->
     let at = if deletes { at.max(1) } else { at };
     all.insert(at, Message::Route(prefix, route));
     all
-}
-
-fn say(lab: &mut Lab, messages: Vec<Message>) {
-    let mut batch = Batch::default();
-    messages.into_iter().for_each(|m| batch.put(m));
-    lab.batch(batch);
 }
 
 fn history(seed: u64) {

@@ -1,7 +1,8 @@
 //! What a dry run says would move is what moves when the change is made, flow by flow.
 
-mod lab;
-
+use crate::lab;
+use crate::lab::sampled::{HOST, Sampled};
+use crate::lab::{Lab, config, stream};
 use control::activity::INTERVAL;
 use control::api::message::{Balance, HashChange, HashChanged, SetHash, Verdict};
 use control::api::moves::Moves;
@@ -9,8 +10,6 @@ use control::api::{Reply, Request, Response};
 use control::config::Config;
 use fastpath::software::parse::describe;
 use fastpath::table::sample::Sample;
-use lab::sampled::{HOST, Sampled};
-use lab::{Lab, config, stream};
 use std::time::Duration;
 
 /// The recordings' router with flows to destinations behind both leaves; every tenth to one of our

@@ -1,7 +1,6 @@
 //! Whose hash counts, as an operator sees it: at the start, through a live change, after a lie.
 
-mod lab;
-
+use crate::lab;
 use control::api::message::{HashChange, Port, SetHash};
 use control::api::{Reply, Request, Response};
 use control::control::Control;

@@ -1,12 +1,8 @@
 //! What the kernel keeps: own addresses and directed broadcasts.
 
-#![allow(dead_code, reason = "the lab has more than this needs")]
-
-mod lab;
-
+use crate::lab::{Lab, PODS, ip};
 use control::event::Action;
 use fastpath::table::Disposition;
-use lab::{Lab, PODS, ip};
 
 fn disposition(lab: &Lab, destination: &str) -> Disposition {
     let id = lab.flows(destination)[0];

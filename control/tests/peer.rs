@@ -1,15 +1,13 @@
 //! Answers over a real socket, to a zebra that reads them, that does not, that comes back.
 
-mod lab;
-
+use crate::lab::Lab;
+use crate::lab::answers::{newest, read};
 use control::event::{Action, Event};
 use control::fpm::answer::{Answer, OFFLOAD};
 use control::fpm::decode::RouteKind;
 use control::fpm::frame::Frames;
 use control::fpm::{Outbox, Server};
 use crossbeam::channel::{Receiver, unbounded};
-use lab::Lab;
-use lab::answers::{newest, read};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;

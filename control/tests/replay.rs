@@ -1,11 +1,10 @@
 //! Every recorded conversation with a real zebra, replayed in order, against what an independent
 //! decoder says it means (`fpm/expect.py`).
 
-mod lab;
-
+use crate::lab;
+use crate::lab::{Lab, P0, P1, STREAMS, fnv, stream};
 use control::api::message::{Fpm, Route};
 use control::api::{Request, Response};
-use lab::{Lab, P0, P1, STREAMS, fnv, stream};
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -1,12 +1,10 @@
 //! Groups that hold still: who gets which buckets, and when, by the rules of `[resilient]`.
 
-mod lab;
-
+use crate::lab::bench::{Bench, gateway, moved, shares};
+use crate::lab::ip;
 use control::api::message::{Drain, DrainState};
 use control::config::{DealBy, Resilient};
 use control::deal::Recovery;
-use lab::bench::{Bench, gateway, moved, shares};
-use lab::ip;
 use std::time::Duration;
 
 const TWO: &[(u8, u32)] = &[(10, 1), (11, 1)];

@@ -1,14 +1,13 @@
 //! The rules of groups as they are shown, and as they change while packets flow.
 
-mod lab;
-
+use crate::lab;
+use crate::lab::bench::{Bench, moved};
+use crate::lab::ip;
 use control::api::message::{Group, Resilient as Shown, ResilientChanged, SetResilient};
 use control::api::{Reply, Request, Response};
 use control::config::{DealBy, Resilient};
 use control::deal::Recovery;
 use fastpath::table::{GroupId, Tables};
-use lab::bench::{Bench, moved};
-use lab::ip;
 use std::time::Duration;
 
 const TWO: &[(u8, u32)] = &[(10, 1), (11, 1)];

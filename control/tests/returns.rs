@@ -1,14 +1,12 @@
 //! Who returns gets back what it had, all of it, and nobody else's flows move; and what has settled
 //! stays, whatever news comes in.
 
-mod lab;
-
+use crate::lab::bench::{Bench, gateway, moved};
+use crate::lab::{P0, P1, ip};
 use control::api::message::Drain;
 use control::config::Resilient;
 use control::deal::Recovery;
 use control::event::NeighborState;
-use lab::bench::{Bench, gateway, moved};
-use lab::{P0, P1, ip};
 use std::time::Duration;
 
 const ALL: [(u8, u32); 6] = [(10, 1), (11, 1), (12, 1), (13, 1), (14, 1), (15, 1)];

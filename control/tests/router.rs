@@ -1,42 +1,16 @@
 //! What the router does, one rule a test, seen through the tables that workers read.
 
-mod lab;
-
+use crate::lab;
+use crate::lab::zebra::{hop, route, say};
+use crate::lab::{FAKE, Lab, P0, P1, PODS, ip, port, prefix};
 use control::api::message::RouteQuery;
 use control::api::{Reply, Request, Response};
 use control::config::{Address, Config, Kernel, Neighbor, Nexthop, Route, Target};
 use control::event::{Action, Event, KernelSync, NeighborState};
-use control::fpm::Batch;
 use control::fpm::decode::{Hop, Message, Object, Route as FpmRoute, RouteKind, Via};
 use fastpath::table::{Disposition, DropReason, GroupId, PortId, Tables};
-use lab::{FAKE, Lab, P0, P1, PODS, ip, port, prefix};
 use std::collections::BTreeMap;
 use std::time::Duration;
-
-fn hop(gateway: &str, ifindex: u32) -> Hop {
-    Hop {
-        gateway: gateway.parse().ok(),
-        ifindex,
-        onlink: false,
-        encap: false,
-    }
-}
-
-fn route(protocol: u8, via: Via) -> FpmRoute {
-    FpmRoute {
-        kind: RouteKind::Unicast,
-        protocol,
-        via,
-        prefsrc: None,
-        mtu: 0,
-    }
-}
-
-fn say(lab: &mut Lab, messages: Vec<Message>) {
-    let mut batch = Batch::default();
-    messages.into_iter().for_each(|m| batch.put(m));
-    lab.batch(batch);
-}
 
 fn bgp(lab: &mut Lab, to: &str, via: Via) {
     say(lab, vec![Message::Route(prefix(to), route(186, via))]);

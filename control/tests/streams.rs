@@ -1,13 +1,11 @@
 //! The decoder against every recorded byte, against `netlink-packet-route`, and against bytes that
 //! no zebra would send.
 
-mod lab;
-
+use crate::lab::{STREAMS, stream};
 use control::fpm::batch::Counts;
 use control::fpm::decode::{self, Message, RouteKind, Via};
 use control::fpm::frame::{FrameCause, Frames};
 use control::fpm::{Batch, attribute::Messages};
-use lab::{STREAMS, stream};
 use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteVia};

@@ -1,13 +1,12 @@
 //! Over all recorded conversations, scenario by scenario: how many flows move, and whose they were.
 //! None of a next hop that stays, while nobody comes and no weight changes.
 //!
-//! `cargo test -p control --test surviving -- --nocapture` prints the table.
+//! `cargo test -p control --test all surviving -- --nocapture` prints the table.
 
-mod lab;
-
+use crate::lab;
+use crate::lab::{Flows, Lab, P0, STREAMS, stream};
 use control::config::Resilient;
 use fastpath::table::PortId;
-use lab::{Flows, Lab, P0, STREAMS, stream};
 use std::collections::BTreeSet;
 use std::time::Duration;
 

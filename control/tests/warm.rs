@@ -1,8 +1,8 @@
 //! Restarts: whatever happened before, an evenpath that is started again on what another one kept
 //! sends every flow the way it went.
 
-mod lab;
-
+use crate::lab;
+use crate::lab::{Lab, P0, P1, ip};
 use control::api::message::Drain;
 use control::api::{Reply, Request};
 use control::config::{Config, DealBy, Resilient};
@@ -14,7 +14,6 @@ use control::warm::TAKE_UP;
 use control::warm::image::{Image, with_head};
 use fastpath::table::PortId;
 use fastpath::table::stats::WorkerStats;
-use lab::{Lab, P0, P1, ip};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,14 +1,13 @@
 //! What `calc --what-if` says is what control does then: random changes of a route's members, each
 //! asked about first, then made; and how long an answer keeps control.
 
-mod lab;
-
+use crate::lab;
+use crate::lab::{Lab, P0, P1, ip, prefix};
 use control::api::message::{Packet, Trace, Traced, Traces};
 use control::api::{Reply, Request, Response};
 use control::event::NeighborState;
 use control::fpm::Batch;
 use control::fpm::decode::{Hop, Message, Route, RouteKind, Via};
-use lab::{Lab, P0, P1, ip, prefix};
 use std::collections::BTreeMap;
 use std::time::Instant;
 

@@ -7,6 +7,7 @@
 use super::message::{Counters, Error, Reply, Request, Response};
 use super::prepare::{self, Drawing};
 use crate::event::Event;
+use crate::places::Place;
 use crossbeam::channel::{Sender, bounded};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use std::fmt;
@@ -173,7 +174,7 @@ impl Server {
                 std::thread::sleep(Duration::from_millis(1));
                 continue;
             };
-            let place = Place::take(&clients);
+            let place = Place::take(&clients, MAX_CLIENTS);
             let mut client = Client {
                 stream,
                 limits: self.limits,
@@ -198,23 +199,6 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.path);
-    }
-}
-
-/// One of the [`MAX_CLIENTS`] places.
-struct Place(Arc<AtomicUsize>);
-
-impl Place {
-    fn take(clients: &Arc<AtomicUsize>) -> Option<Self> {
-        let free = |taken| (taken < MAX_CLIENTS).then_some(taken + 1);
-        let taken = clients.fetch_update(Ordering::AcqRel, Ordering::Acquire, free);
-        taken.ok().map(|_| Place(Arc::clone(clients)))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -7,6 +7,7 @@
 use super::exposition;
 use crate::api::server::Handler;
 use crate::api::{Reply, Request, Response};
+use crate::places::Place;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use std::fmt;
 use std::io::{ErrorKind, Read, Write};
@@ -84,7 +85,7 @@ impl Server {
                 continue;
             };
             // Who finds no place is cut off: no answer may keep this thread.
-            let Some(place) = Place::take(&clients) else {
+            let Some(place) = Place::take(&clients, MAX_CLIENTS) else {
                 continue;
             };
             let (handler, kept, limit) = (Arc::clone(handler), Arc::clone(&kept), self.limit);
@@ -111,23 +112,6 @@ fn page(kept: &Kept, handler: &Handler) -> Option<Arc<String>> {
     let page = Arc::new(exposition(&metrics));
     *kept = Some((Instant::now(), Arc::clone(&page)));
     Some(page)
-}
-
-/// One of the [`MAX_CLIENTS`] places.
-struct Place(Arc<AtomicUsize>);
-
-impl Place {
-    fn take(clients: &Arc<AtomicUsize>) -> Option<Self> {
-        let free = |taken| (taken < MAX_CLIENTS).then_some(taken + 1);
-        let taken = clients.fetch_update(Ordering::AcqRel, Ordering::Acquire, free);
-        taken.ok().map(|_| Place(Arc::clone(clients)))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
 }
 
 /// One request and its answer; the connection ends with it.

@@ -1,7 +1,7 @@
 //! Counters over time: what members forwarded is never lost and never another's, whatever becomes of
 //! buckets, groups and sizes.
 
-use crate::bench::Bench;
+use super::bench::Bench;
 use crate::lab::prefix;
 use control::activity::INTERVAL;
 use control::api::message::Metrics;

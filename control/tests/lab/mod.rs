@@ -1,11 +1,12 @@
 //! The router of the recordings: three ports, two leaves, over naive tables.
-#![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(dead_code, reason = "the benchmark uses a part of it")]
 
 pub mod answers;
 pub mod bench;
 pub mod flat;
 pub mod narrow;
 pub mod sampled;
+pub mod zebra;
 
 use control::api::message::{Group, Route, RouteQuery, Routes};
 use control::api::{Reply, Request, Response};

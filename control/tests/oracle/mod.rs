@@ -1,5 +1,4 @@
 //! A router beside what is known about the world around it.
-#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 pub mod history;
 pub mod naive;

@@ -1,9 +1,10 @@
 //! The figures for Prometheus: read strictly, and compared with what `show` says.
 
-#[path = "../lab/mod.rs"]
-mod lab;
 mod strict;
 
+use crate::lab;
+use crate::lab::bench::Bench;
+use crate::lab::{Lab, P0, P1, stream};
 use control::activity::INTERVAL;
 use control::api::message::{
     Counters, Failover, Fpm, HashChange, Metrics, Resilient, SetHash, Times,
@@ -12,8 +13,6 @@ use control::api::{Request, Response};
 use control::metrics::{MEMBERS, exposition};
 use fastpath::table::stats::WorkerStats;
 use fastpath::table::{DropReason, PortId, Tables};
-use lab::bench::Bench;
-use lab::{Lab, P0, P1, stream};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -3,15 +3,13 @@
 
 mod bench;
 mod counters;
-#[path = "../lab/mod.rs"]
-mod lab;
 
+use crate::lab::{P0, prefix};
 use bench::{Bench, GATEWAYS, ROUTES, Table, interface, via};
 use control::api::message::{Foreseen, WhatIf};
 use control::api::{Reply, Request};
 use control::config::{DealBy, Resilient};
 use control::deal::Recovery;
-use lab::{P0, prefix};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
