@@ -15,6 +15,8 @@ fn main() {
     build
         .files([
             "c/driver.c",
+            "c/wire.c",
+            "c/netdev.c",
             "c/flow.c",
             "c/queue.c",
             "c/items.c",
@@ -23,6 +25,7 @@ fn main() {
         .warnings(true)
         .extra_warnings(true)
         .opt_level(2)
+        .define("_GNU_SOURCE", None)
         .define("ALLOW_EXPERIMENTAL_API", None)
         .define("ALLOW_INTERNAL_API", None)
         .flag("-isystem")

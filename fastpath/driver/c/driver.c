@@ -5,6 +5,10 @@
  * sent there the NIC receives, and the other way round.
  *
  *   --vdev net_evenpath_sim0,profile=bf3,function=1,late=7   --vdev net_evenpath_wire0,of=net_evenpath_sim0
+ *
+ * Or the other end is a netdev:
+ *
+ *   --vdev net_evenpath_sim0,iface=eth1
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -20,110 +24,6 @@
 
 #define RING 2048
 
-static struct es_port *all[RTE_MAX_ETHPORTS];
-
-static uint16_t to_ring(struct rte_ring *ring, struct rte_mbuf *mbuf)
-{
-	if (ring != NULL && rte_ring_enqueue(ring, mbuf) == 0)
-		return 1;
-	return 0;
-}
-
-/* One packet from the wire: through the e-switch. */
-static void forward(struct es_port *port, struct rte_mbuf *mbuf)
-{
-	uint32_t where = 0;
-	struct es_port *to;
-
-	/* The simulated NIC has no packets in pieces. */
-	if (mbuf->nb_segs != 1) {
-		rte_pktmbuf_free(mbuf);
-		port->lost++;
-		return;
-	}
-	switch (evenpath_sim_receive(port->id, rte_pktmbuf_mtod(mbuf, uint8_t *), mbuf->pkt_len,
-				     &where)) {
-	case ES_SENT:
-		to = where < RTE_MAX_ETHPORTS ? all[where] : NULL;
-		if (to != NULL && to_ring(to->out, mbuf))
-			return;
-		port->lost++;
-		break;
-	case ES_SOFTWARE:
-		if (where < ES_MAX_QUEUES && to_ring(port->rx[where].waiting, mbuf))
-			return;
-		port->lost++;
-		break;
-	case ES_TO_KERNEL:
-		/* There is none behind this port. */
-		break;
-	default:
-		port->lost++;
-	}
-	rte_pktmbuf_free(mbuf);
-}
-
-static uint16_t sim_rx(void *queue, struct rte_mbuf **mbufs, uint16_t n)
-{
-	struct es_rx *rx = queue;
-	struct rte_mbuf *mbuf;
-	uint16_t count;
-
-	/* The NIC's work is done here: there is nobody else. */
-	for (uint16_t i = 0; i < n; i++) {
-		if (rte_ring_dequeue(rx->port->in, (void **)&mbuf) < 0)
-			break;
-		forward(rx->port, mbuf);
-	}
-	count = rte_ring_dequeue_burst(rx->waiting, (void **)mbufs, n, NULL);
-	for (uint16_t i = 0; i < count; i++) {
-		mbufs[i]->port = rx->port->id;
-		rx->bytes += mbufs[i]->pkt_len;
-	}
-	rx->packets += count;
-	return count;
-}
-
-static uint16_t wire_rx(void *queue, struct rte_mbuf **mbufs, uint16_t n)
-{
-	struct es_rx *rx = queue;
-	uint16_t count = rte_ring_dequeue_burst(rx->port->out, (void **)mbufs, n, NULL);
-
-	for (uint16_t i = 0; i < count; i++)
-		rx->bytes += mbufs[i]->pkt_len;
-	rx->packets += count;
-	return count;
-}
-
-static uint16_t put_out(struct es_port *port, struct rte_ring *ring, struct rte_mbuf **mbufs, uint16_t n)
-{
-	uint16_t i;
-
-	for (i = 0; i < n; i++) {
-		uint32_t length = mbufs[i]->pkt_len;
-
-		if (!to_ring(ring, mbufs[i]))
-			break;
-		port->tx_packets++;
-		port->tx_bytes += length;
-	}
-	return i;
-}
-
-static uint16_t sim_tx(void *queue, struct rte_mbuf **mbufs, uint16_t n)
-{
-	struct es_port *port = queue;
-
-	return put_out(port, port->out, mbufs, n);
-}
-
-static uint16_t wire_tx(void *queue, struct rte_mbuf **mbufs, uint16_t n)
-{
-	struct es_port *port = queue;
-
-	return put_out(port, port->in, mbufs, n);
-}
-
 static int dev_configure(struct rte_eth_dev *dev)
 {
 	RTE_SET_USED(dev);
@@ -132,7 +32,19 @@ static int dev_configure(struct rte_eth_dev *dev)
 
 static int dev_start(struct rte_eth_dev *dev)
 {
+	struct es_port *port = dev->data->dev_private;
+	int rc;
+
 	dev->data->dev_link.link_status = RTE_ETH_LINK_UP;
+	/* From here on packets are taken, so the thread of a netdev finds it so. */
+	es_ports_start(port, true);
+	if (port->netdev.fd >= 0) {
+		rc = es_netdev_start(dev);
+		if (rc < 0) {
+			es_ports_start(port, false);
+			return rc;
+		}
+	}
 	for (uint16_t i = 0; i < dev->data->nb_rx_queues; i++)
 		dev->data->rx_queue_state[i] = RTE_ETH_QUEUE_STATE_STARTED;
 	for (uint16_t i = 0; i < dev->data->nb_tx_queues; i++)
@@ -142,6 +54,11 @@ static int dev_start(struct rte_eth_dev *dev)
 
 static int dev_stop(struct rte_eth_dev *dev)
 {
+	struct es_port *port = dev->data->dev_private;
+
+	if (port->netdev.fd >= 0)
+		es_netdev_stop(dev);
+	es_ports_start(port, false);
 	dev->data->dev_link.link_status = RTE_ETH_LINK_DOWN;
 	es_flow_leave(dev);
 	return 0;
@@ -154,14 +71,15 @@ static int dev_close(struct rte_eth_dev *dev)
 
 	if (port->is_wire)
 		return 0;
-	all[port->id] = NULL;
-	for (int i = 0; i < ES_MAX_QUEUES + 2; i++) {
-		struct rte_ring *ring = i < ES_MAX_QUEUES ? port->rx[i].waiting :
-				i == ES_MAX_QUEUES ? port->in : port->out;
+	es_ports_remove(port);
+	es_netdev_close(&port->netdev);
+	for (int i = 0; i <= ES_MAX_QUEUES; i++) {
+		struct rte_ring **ring = i < ES_MAX_QUEUES ? &port->rx[i].waiting : &port->out;
 
-		while (ring != NULL && rte_ring_dequeue(ring, (void **)&mbuf) == 0)
+		while (*ring != NULL && rte_ring_dequeue(*ring, (void **)&mbuf) == 0)
 			rte_pktmbuf_free(mbuf);
-		rte_ring_free(ring);
+		rte_ring_free(*ring);
+		*ring = NULL;
 	}
 	return 0;
 }
@@ -186,11 +104,11 @@ static int rx_setup(struct rte_eth_dev *dev, uint16_t queue, uint16_t n, unsigne
 
 	RTE_SET_USED(n);
 	RTE_SET_USED(conf);
-	RTE_SET_USED(pool);
 	if (queue >= ES_MAX_QUEUES)
 		return -EINVAL;
 	rx = &port->rx[queue];
 	rx->port = port;
+	rx->pool = pool;
 	if (!port->is_wire && rx->waiting == NULL) {
 		snprintf(name, sizeof(name), "es_rx_%u_%u", port->id, queue);
 		rx->waiting = rte_ring_create(name, RING, socket, 0);
@@ -213,9 +131,19 @@ static int tx_setup(struct rte_eth_dev *dev, uint16_t queue, uint16_t n, unsigne
 
 static int link_update(struct rte_eth_dev *dev, int wait)
 {
-	RTE_SET_USED(dev);
+	struct es_port *port = dev->data->dev_private;
+
 	RTE_SET_USED(wait);
+	if (port->netdev.fd >= 0 && port->started)
+		es_netdev_link(dev);
 	return 0;
+}
+
+static int mtu_set(struct rte_eth_dev *dev, uint16_t mtu)
+{
+	struct es_port *port = dev->data->dev_private;
+
+	return port->netdev.fd >= 0 ? es_netdev_set_mtu(&port->netdev, mtu) : 0;
 }
 
 static int stats_get(struct rte_eth_dev *dev, struct rte_eth_stats *stats)
@@ -229,6 +157,8 @@ static int stats_get(struct rte_eth_dev *dev, struct rte_eth_stats *stats)
 	stats->opackets = port->tx_packets;
 	stats->obytes = port->tx_bytes;
 	stats->ierrors = port->lost;
+	stats->imissed = port->missed;
+	stats->oerrors = port->tx_lost;
 	return 0;
 }
 
@@ -257,6 +187,7 @@ static const struct eth_dev_ops dev_ops = {
 	.rx_queue_setup = rx_setup,
 	.tx_queue_setup = tx_setup,
 	.link_update = link_update,
+	.mtu_set = mtu_set,
 	.stats_get = stats_get,
 	.promiscuous_enable = promiscuous,
 	.promiscuous_disable = promiscuous,
@@ -268,6 +199,7 @@ static const struct eth_dev_ops dev_ops = {
 struct arguments {
 	char profile[16];
 	char of[RTE_ETH_NAME_MAX_LEN];
+	char iface[16];
 	bool function;
 	uint32_t late;
 };
@@ -280,6 +212,8 @@ static int argument(const char *key, const char *value, void *opaque)
 		return rte_strscpy(to->profile, value, sizeof(to->profile)) < 0 ? -EINVAL : 0;
 	if (strcmp(key, "of") == 0)
 		return rte_strscpy(to->of, value, sizeof(to->of)) < 0 ? -EINVAL : 0;
+	if (strcmp(key, "iface") == 0)
+		return rte_strscpy(to->iface, value, sizeof(to->iface)) < 0 ? -EINVAL : 0;
 	if (strcmp(key, "function") == 0)
 		to->function = value[0] == '1';
 	else
@@ -289,7 +223,7 @@ static int argument(const char *key, const char *value, void *opaque)
 
 static int arguments(struct rte_vdev_device *dev, struct arguments *to)
 {
-	static const char *const keys[] = {"profile", "of", "function", "late", NULL};
+	static const char *const keys[] = {"profile", "of", "iface", "function", "late", NULL};
 	struct rte_kvargs *list = rte_kvargs_parse(rte_vdev_device_args(dev), keys);
 	int rc;
 
@@ -300,11 +234,38 @@ static int arguments(struct rte_vdev_device *dev, struct arguments *to)
 	return rc;
 }
 
-static int make(struct rte_vdev_device *vdev, const struct arguments *from, struct es_port *other)
+/* The NIC's side: in its e-switch, and its wire. */
+static int make_near(struct rte_eth_dev *dev, const struct arguments *from)
+{
+	struct es_port *port = dev->data->dev_private;
+	char name[RTE_RING_NAMESIZE];
+	const char *why = "";
+	int rc;
+
+	if (from->iface[0] != '\0') {
+		rc = es_netdev_open(dev, from->iface);
+		if (rc < 0)
+			return rc;
+	} else {
+		snprintf(name, sizeof(name), "es_out_%u", port->id);
+		port->out = rte_ring_create(name, RING, SOCKET_ID_ANY, 0);
+		if (port->out == NULL)
+			return -rte_errno;
+	}
+	rc = evenpath_sim_attach(port->id, from->profile, from->function, from->late, &why);
+	if (rc < 0) {
+		rte_log(RTE_LOG_ERR, es_logtype, "evenpath_sim: profile %s: %s\n", from->profile, why);
+		rte_ring_free(port->out);
+		es_netdev_close(&port->netdev);
+		return rc;
+	}
+	es_ports_add(port);
+	return 0;
+}
+
+static int make(struct rte_vdev_device *vdev, const struct arguments *from, bool is_wire, uint16_t of)
 {
 	struct rte_eth_dev *dev = rte_eth_vdev_allocate(vdev, sizeof(struct es_port));
-	char name[RTE_RING_NAMESIZE];
-	const char *why = NULL;
 	struct es_port *port;
 	int rc;
 
@@ -312,31 +273,17 @@ static int make(struct rte_vdev_device *vdev, const struct arguments *from, stru
 		return -ENOMEM;
 	port = dev->data->dev_private;
 	port->id = dev->data->port_id;
-	port->is_wire = other != NULL;
+	port->is_wire = is_wire;
+	port->of = of;
 	port->function = from->function;
+	port->netdev = (struct es_netdev){.fd = -1, .links = -1, .stop = -1};
 	port->address.addr_bytes[0] = 2;
-	port->address.addr_bytes[4] = port->is_wire;
+	port->address.addr_bytes[4] = is_wire;
 	port->address.addr_bytes[5] = port->id;
-	if (port->is_wire) {
-		port->in = other->in;
-		port->out = other->out;
-	} else {
-		rc = evenpath_sim_attach(port->id, from->profile, from->function, from->late, &why);
-		if (rc < 0) {
-			rte_eth_dev_release_port(dev);
-			return rc;
-		}
-		snprintf(name, sizeof(name), "es_in_%u", port->id);
-		port->in = rte_ring_create(name, RING, SOCKET_ID_ANY, 0);
-		snprintf(name, sizeof(name), "es_out_%u", port->id);
-		port->out = rte_ring_create(name, RING, SOCKET_ID_ANY, 0);
-		if (port->in == NULL || port->out == NULL) {
-			rte_ring_free(port->in);
-			rte_ring_free(port->out);
-			rte_eth_dev_release_port(dev);
-			return -ENOMEM;
-		}
-		all[port->id] = port;
+	rc = is_wire ? 0 : make_near(dev, from);
+	if (rc < 0) {
+		rte_eth_dev_release_port(dev);
+		return rc;
 	}
 	dev->data->mac_addrs = &port->address;
 	dev->data->dev_link = (struct rte_eth_link){
@@ -345,8 +292,8 @@ static int make(struct rte_vdev_device *vdev, const struct arguments *from, stru
 		.link_autoneg = RTE_ETH_LINK_FIXED,
 	};
 	dev->dev_ops = &dev_ops;
-	dev->rx_pkt_burst = port->is_wire ? wire_rx : sim_rx;
-	dev->tx_pkt_burst = port->is_wire ? wire_tx : sim_tx;
+	dev->rx_pkt_burst = is_wire ? es_wire_rx : es_sim_rx;
+	dev->tx_pkt_burst = is_wire ? es_wire_tx : es_sim_tx;
 	rte_eth_dev_probing_finish(dev);
 	return 0;
 }
@@ -358,7 +305,7 @@ static int sim_probe(struct rte_vdev_device *vdev)
 	if (arguments(vdev, &from) < 0)
 		return -EINVAL;
 	es_flow_init();
-	return make(vdev, &from, NULL);
+	return make(vdev, &from, false, 0);
 }
 
 static int wire_probe(struct rte_vdev_device *vdev)
@@ -368,7 +315,7 @@ static int wire_probe(struct rte_vdev_device *vdev)
 
 	if (arguments(vdev, &from) < 0 || rte_eth_dev_get_port_by_name(from.of, &of) < 0)
 		return -EINVAL;
-	return all[of] == NULL ? -EINVAL : make(vdev, &from, all[of]);
+	return es_ports_has(of) ? make(vdev, &from, true, of) : -EINVAL;
 }
 
 static int remove_port(struct rte_vdev_device *vdev)
@@ -388,6 +335,6 @@ static struct rte_vdev_driver wire = {.probe = wire_probe, .remove = remove_port
 
 RTE_PMD_REGISTER_VDEV(net_evenpath_sim, sim);
 RTE_PMD_REGISTER_PARAM_STRING(net_evenpath_sim,
-			      "profile=cx6dx|cx7|bf3 function=0|1 late=N");
+			      "profile=cx6dx|cx7|bf3 iface=<netdev> function=0|1 late=N");
 RTE_PMD_REGISTER_VDEV(net_evenpath_wire, wire);
 RTE_PMD_REGISTER_PARAM_STRING(net_evenpath_wire, "of=<device>");

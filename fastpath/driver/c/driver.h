@@ -11,6 +11,7 @@
 #include <ethdev_driver.h>
 #include <rte_flow_driver.h>
 
+#include "netdev.h"
 #include "sim.h"
 
 /* The headers in dpdk/ are this release's; they promise nothing for another. */
@@ -30,29 +31,54 @@ struct es_queue {
 struct es_rx {
 	struct es_port *port;
 	struct rte_ring *waiting;
+	struct rte_mempool *pool;
 	uint64_t packets, bytes;
 };
 
 struct es_port {
 	uint16_t id;
-	/* This end is the wire's: no e-switch. */
+	/* This end is the wire's: no e-switch; of which port. */
 	bool is_wire;
+	uint16_t of;
 	bool function;
 	bool isolated;
 	/* The flow engine was configured; so are its queues. */
 	bool configured;
+	bool started;
 	struct rte_ether_addr address;
-	/* From the wire and to it; of a wire's end those of the port at the other. */
-	struct rte_ring *in, *out;
+	/* What leaves: to the wire's other end, or, when that is a netdev, there. */
+	struct rte_ring *out;
+	struct es_netdev netdev;
 	struct es_queue queues[ES_MAX_QUEUES];
 	uint16_t n_queues;
 	/* Handles that applications have. */
 	uint32_t patterns, templates, tables, rules;
 	struct es_rx rx[ES_MAX_QUEUES];
 	uint64_t tx_packets, tx_bytes;
-	/* By rules, or for want of room. */
+	/* By rules, or not frames that a wire has. */
 	uint64_t lost;
+	/* For want of room: for software, and for the wire. */
+	uint64_t missed, tx_lost;
+	/* Said once. */
+	bool refused_room;
 };
+
+extern int es_logtype;
+
+/* wire.c: what is between wires and queues. */
+
+/* The ports that packets can go to; both wait for packets that are on their way. */
+void es_ports_add(struct es_port *port);
+void es_ports_remove(struct es_port *port);
+void es_ports_start(struct es_port *port, bool started);
+bool es_ports_has(uint16_t id);
+/* A frame that came by a port's wire: through the e-switch. An mbuf that has it is given away. */
+void es_receive(struct es_port *port, uint8_t *frame, uint32_t length, struct rte_mbuf *mbuf);
+void es_lost(struct es_port *port);
+uint16_t es_sim_rx(void *queue, struct rte_mbuf **mbufs, uint16_t n);
+uint16_t es_sim_tx(void *queue, struct rte_mbuf **mbufs, uint16_t n);
+uint16_t es_wire_rx(void *queue, struct rte_mbuf **mbufs, uint16_t n);
+uint16_t es_wire_tx(void *queue, struct rte_mbuf **mbufs, uint16_t n);
 
 extern const struct rte_flow_ops es_flow_ops;
 /* Fills the entry points that rte_flow_configure gives a port. */

@@ -1,18 +1,18 @@
 //! A compiled program, kept by two engines: one over a simulated e-switch, the other over rte_flow, DPDK
 //! and the driver. Every packet fares the same.
 
-use fastpath::dpdk::{
-    Eal, Flow, FlowOptions, Mbuf, Options, Pool, PoolOptions, Port, PortOptions, RxQueue, TxQueue,
-};
+mod support;
+
+use fastpath::dpdk::{Flow, FlowOptions, Pool, PoolOptions, Port, RxQueue, TxQueue};
 use fastpath::hardware::Steering;
 use fastpath::hardware::compile::{Config, Design, Role};
 use fastpath::hardware::engine::Engine;
 use fastpath::hardware::plan::{Change, Entry, Family, Lead, NexthopId};
 use fastpath::hardware::sim::{Kind, Outcome, Profile, Sim};
 use fastpath::hash::{Algorithm, Choice, Field, Fields, Settings};
-use fastpath::software::burst::{Allocator, Burst, Frame, RxQueue as _, TxQueue as _};
 use fastpath::table::{Adjacency, GroupId, PortId};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use support::{open, received, send};
 
 /// A wire, and two functions of the host.
 const PORTS: [PortId; 3] = [PortId(0), PortId(1), PortId(2)];
@@ -115,14 +115,6 @@ fn frame(random: &mut impl FnMut(u64) -> u64) -> Vec<u8> {
     bytes
 }
 
-fn received(queue: &mut RxQueue<'_>) -> Vec<Vec<u8>> {
-    let mut burst: Burst<Mbuf> = Burst::new();
-    queue.poll(&mut burst);
-    let frames = burst.iter().map(|f| f.bytes().to_vec()).collect();
-    burst.clear();
-    frames
-}
-
 /// Of each port: what its worker receives, and its far end.
 type End<'q> = (RxQueue<'q>, RxQueue<'q>, TxQueue<'q>);
 
@@ -133,12 +125,7 @@ fn through(
     port: usize,
     bytes: &[u8],
 ) -> Vec<(usize, bool, Vec<u8>)> {
-    let mut burst = Burst::new();
-    let mut frame = pool.allocator().allocate().unwrap();
-    assert!(frame.set_len(bytes.len()));
-    frame.bytes_mut().copy_from_slice(bytes);
-    burst.push(frame).unwrap();
-    assert_eq!(ends[port].2.send(&mut burst), 1);
+    send(pool, &mut ends[port].2, &[bytes.to_vec()]);
     let mut found = Vec::new();
     for (at, (worker, _, _)) in ends.iter_mut().enumerate() {
         found.extend(received(worker).into_iter().map(|f| (at, false, f)));
@@ -197,31 +184,23 @@ fn compare<S: Steering>(
 
 #[test]
 fn a_compiled_program_does_the_same_through_dpdk() {
-    let mut plugin = std::env::current_exe().unwrap();
-    plugin.set_file_name("libnet_evenpath_sim.so");
-    let options = Options {
-        extra: vec!["-d".into(), plugin.display().to_string()],
-        ..Options::default()
-    };
-    let eal = Eal::init(&options).unwrap();
+    let eal = support::eal();
     let pool = Pool::new(eal.handle(), PoolOptions::default()).unwrap();
-    let open = |name: String, device: String, flow: Option<FlowOptions>| {
-        let options = PortOptions {
-            flow,
-            ..PortOptions::new(name, device)
-        };
-        Port::open(&pool, &options, None).unwrap()
-    };
     let near = |n: usize| {
         let device = format!(
             "net_evenpath_sim{n},profile=bf3,function={}",
             u8::from(n > 0)
         );
-        open(format!("near{n}"), device, Some(FlowOptions::default()))
+        open(
+            &pool,
+            format!("near{n}"),
+            device,
+            Some(FlowOptions::default()),
+        )
     };
     let far = |n: usize| {
         let device = format!("net_evenpath_wire{n},of=net_evenpath_sim{n}");
-        open(format!("far{n}"), device, None)
+        open(&pool, format!("far{n}"), device, None)
     };
     let mut near: Vec<Port> = (0..3).map(near).collect();
     let mut far: Vec<Port> = (0..3).map(far).collect();

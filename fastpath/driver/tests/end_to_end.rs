@@ -1,16 +1,16 @@
 //! A small program through the real entry points of rte_flow: wrapper, DPDK, driver, e-switch, and back.
 
-use fastpath::dpdk::{
-    Eal, Flow, FlowOptions, Mbuf, Options, Pool, PoolOptions, Port, PortOptions, RxQueue, TxQueue,
-};
+mod support;
+
+use fastpath::dpdk::{Flow, FlowOptions, Pool, PoolOptions, RxQueue, TxQueue};
 use fastpath::hardware::program::{
     Action, ActionsTemplate, Does, Domain, Field, Group, HashFunction, Insertion, Item, Modify,
     Operation, PatternTemplate, Place, Rule, RuleId, Table, TableId, Target,
 };
 use fastpath::hardware::sim::Profile;
 use fastpath::hardware::{Completion, Error, Steering};
-use fastpath::software::burst::{Allocator, Burst, Frame, RxQueue as _, TxQueue as _};
 use fastpath::table::PortId;
+use support::{open, received};
 
 /// The program's numbers, which are not DPDK's.
 const WIRE: PortId = PortId(10);
@@ -134,24 +134,9 @@ struct Ends<'q> {
     worker: RxQueue<'q>,
 }
 
-fn received(queue: &mut RxQueue<'_>) -> Vec<Vec<u8>> {
-    let mut burst: Burst<Mbuf> = Burst::new();
-    queue.poll(&mut burst);
-    let frames = burst.iter().map(|f| f.bytes().to_vec()).collect();
-    burst.clear();
-    frames
-}
-
 /// Frames sent into the wire: what the worker gets, and what the host gets.
 fn send(pool: &Pool<'_>, ends: &mut Ends<'_>, frames: &[Vec<u8>]) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
-    let mut burst = Burst::new();
-    for bytes in frames {
-        let mut frame = pool.allocator().allocate().unwrap();
-        assert!(frame.set_len(bytes.len()));
-        frame.bytes_mut().copy_from_slice(bytes);
-        burst.push(frame).unwrap();
-    }
-    assert_eq!(ends.wire.1.send(&mut burst), frames.len());
+    support::send(pool, &mut ends.wire.1, frames);
     let software = received(&mut ends.worker);
     let sent = received(&mut ends.host);
     assert!(received(&mut ends.wire.0).is_empty());
@@ -267,29 +252,31 @@ fn values_of_net() -> Place {
 
 #[test]
 fn the_nic_forwards_what_it_was_told_to() {
-    let mut plugin = std::env::current_exe().unwrap();
-    plugin.set_file_name("libnet_evenpath_sim.so");
-    let options = Options {
-        extra: vec!["-d".into(), plugin.display().to_string()],
-        ..Options::default()
-    };
-    let eal = Eal::init(&options).unwrap();
+    let eal = support::eal();
     let pool = Pool::new(eal.handle(), PoolOptions::default()).unwrap();
-    let open = |name: &str, device: &str, flow: Option<FlowOptions>| {
-        let options = PortOptions {
-            flow,
-            ..PortOptions::new(name, device)
-        };
-        Port::open(&pool, &options, None).unwrap()
-    };
     let engine = Some(FlowOptions {
         depth: 4,
         ..FlowOptions::default()
     });
-    let mut wire = open("wire", "net_evenpath_sim0,profile=cx7,late=20", engine);
-    let mut host = open("host", "net_evenpath_sim1,function=1", engine);
-    let mut far = open("far", "net_evenpath_wire0,of=net_evenpath_sim0", None);
-    let mut guest = open("guest", "net_evenpath_wire1,of=net_evenpath_sim1", None);
+    let mut wire = open(
+        &pool,
+        "wire",
+        "net_evenpath_sim0,profile=cx7,late=20",
+        engine,
+    );
+    let mut host = open(&pool, "host", "net_evenpath_sim1,function=1", engine);
+    let mut far = open(
+        &pool,
+        "far",
+        "net_evenpath_wire0,of=net_evenpath_sim0",
+        None,
+    );
+    let mut guest = open(
+        &pool,
+        "guest",
+        "net_evenpath_wire1,of=net_evenpath_sim1",
+        None,
+    );
 
     let capabilities = Profile::cx7().switchdev().capabilities;
     let early = Flow::new(&[(WIRE, &wire)], capabilities.clone()).err();
