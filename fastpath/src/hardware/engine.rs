@@ -3,11 +3,12 @@
 //!
 //! One thread, one flow queue. Nothing here waits: [`Engine::turn`] does what can be done now.
 
-use super::compile::{Compiler, Config, Step};
+use super::compile::{Compiler, Config, News, Step};
 use super::crc::Input;
 use super::plan::{Change, Family, NexthopId};
-use super::program::{Field, Table};
+use super::program::{Field, Operation, RuleId, Table};
 use super::{Count, Error, Steering};
+use std::collections::HashMap;
 
 /// Operations since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,6 +25,17 @@ pub struct Operations {
     pub tables: u64,
 }
 
+impl Operations {
+    /// Those of another program as well.
+    pub fn add(&mut self, other: Operations) {
+        self.enqueued += other.enqueued;
+        self.done += other.done;
+        self.failed += other.failed;
+        self.waited += other.waited;
+        self.tables += other.tables;
+    }
+}
+
 /// A NIC, and the program that it is kept at.
 #[derive(Debug)]
 pub struct Engine<S> {
@@ -32,9 +44,15 @@ pub struct Engine<S> {
     operations: Operations,
     completions: Vec<super::Completion>,
     unpushed: bool,
+    /// What rules had counted that are being changed, by cookie, and that were changed.
+    leaving: HashMap<u64, Counted>,
+    left: Vec<Counted>,
     /// Whether the NIC hashes these as we do, once that was tried.
     agrees: [Option<bool>; 2],
 }
+
+/// What a rule had counted for a next hop before it was changed: its next counter begins with zero.
+pub type Counted = (NexthopId, RuleId, Count);
 
 /// The flow queue that is used.
 const QUEUE: u32 = 0;
@@ -51,6 +69,8 @@ impl<S: Steering> Engine<S> {
             operations: Operations::default(),
             completions: Vec::new(),
             unpushed: false,
+            leaving: HashMap::new(),
+            left: Vec::new(),
             agrees: [None; 2],
         }
     }
@@ -65,9 +85,29 @@ impl<S: Steering> Engine<S> {
         &mut self.steering
     }
 
+    /// The NIC back, with what is programmed there.
+    pub fn into_steering(self) -> S {
+        self.steering
+    }
+
     /// The program, and what it says of itself.
     pub fn compiler(&self) -> &Compiler {
         &self.compiler
+    }
+
+    #[cfg(test)]
+    pub(super) fn compiler_mut(&mut self) -> &mut Compiler {
+        &mut self.compiler
+    }
+
+    /// Has the program keep what may have changed in who forwards: [`Engine::news`].
+    pub fn watch(&mut self) {
+        self.compiler.watch();
+    }
+
+    /// What may have changed in who forwards since this was last asked.
+    pub fn news(&mut self) -> News {
+        self.compiler.news()
     }
 
     /// What was done since the start.
@@ -87,21 +127,35 @@ impl<S: Steering> Engine<S> {
 
     /// Enqueues what the queue takes and collects what has completed; whether anything happened.
     pub fn turn(&mut self) -> bool {
+        self.advance(u32::MAX, u32::MAX)
+    }
+
+    /// The same with at most so many operations and so many tables, which take milliseconds each:
+    /// whoever has something more urgent comes in between.
+    pub fn advance(&mut self, operations: u32, tables: u32) -> bool {
+        let (mut operations, mut tables) = (operations, tables);
         let mut happened = false;
-        while let Some(step) = self.compiler.step() {
+        while operations > 0 && tables > 0 {
+            let Some(step) = self.compiler.step() else {
+                break;
+            };
             match step {
                 Step::Create(table) => {
+                    tables -= 1;
                     let made = self.create(&table);
                     self.operations.tables += u64::from(made.is_ok());
                     self.operations.failed += u64::from(made.is_err());
                     self.compiler.created(table.id, made);
                 }
                 Step::Destroy(table) => {
+                    tables -= 1;
                     // It is empty; if the driver keeps it, it is lost to us and harms nobody.
                     let gone = self.steering.destroy_table(table);
                     self.operations.failed += u64::from(gone.is_err());
                 }
                 Step::Operate(cookie, operation) => {
+                    operations -= 1;
+                    self.read_out(cookie, &operation);
                     match self.steering.enqueue(QUEUE, &operation, true, cookie) {
                         Ok(()) => {
                             self.operations.enqueued += 1;
@@ -109,11 +163,13 @@ impl<S: Steering> Engine<S> {
                         }
                         Err(error) if error.is_busy() => {
                             self.operations.waited += 1;
+                            self.leaving.remove(&cookie);
                             self.compiler.unqueue(cookie);
                             break;
                         }
                         Err(_) => {
                             self.operations.failed += 1;
+                            self.leaving.remove(&cookie);
                             self.compiler.refused(cookie);
                         }
                     }
@@ -185,6 +241,24 @@ impl<S: Steering> Engine<S> {
         sum
     }
 
+    /// What rules had counted that were changed since this was last asked.
+    pub fn counted(&mut self) -> Vec<Counted> {
+        std::mem::take(&mut self.left)
+    }
+
+    /// Reads the counter of a rule that is about to be changed.
+    fn read_out(&mut self, cookie: u64, operation: &Operation) {
+        let (Operation::Update(rule, _) | Operation::Destroy(rule)) = operation else {
+            return;
+        };
+        let Some(id) = self.compiler.counts_for(*rule) else {
+            return;
+        };
+        if let Ok(count) = self.steering.count(*rule) {
+            self.leaving.insert(cookie, (id, *rule, count));
+        }
+    }
+
     fn collect(&mut self) -> bool {
         let mut completions = std::mem::take(&mut self.completions);
         completions.clear();
@@ -196,6 +270,8 @@ impl<S: Steering> Engine<S> {
             } else {
                 self.operations.failed += 1;
             }
+            let counted = self.leaving.remove(&completion.cookie);
+            self.left.extend(counted.filter(|_| completion.done));
             self.compiler.completed(completion.cookie, completion.done);
         }
         let any = !completions.is_empty();

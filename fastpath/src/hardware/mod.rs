@@ -10,6 +10,7 @@
 //! * [`plan`]: what control wants forwarded, change by change.
 //! * [`compile`]: from plan to program, operation by operation.
 //! * [`engine`]: keeps a NIC at its program.
+//! * [`agent`]: all programs, link state, retries, what control is told.
 //! * [`crc`]: which row of a table of rows a packet takes.
 //! * [`sim`]: an e-switch that executes programs on packet bytes.
 //! * [`Steering`]: who executes a program: rules go in asynchronously, and each may fail late.
@@ -32,6 +33,7 @@
 //! * With any other settings, the default `mix` among them, only groups that need no hash (all
 //!   buckets lead to one next hop) are hardware's; the others stay in software and say why.
 
+pub mod agent;
 pub mod compile;
 pub mod crc;
 pub mod engine;

@@ -6,7 +6,7 @@
 
 use crate::hash::Policy;
 use crate::table::{Adjacency, GroupId, PortId};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 /// Number of a next hop, control's own.
@@ -84,5 +84,13 @@ pub(super) fn bits(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(four) => four.to_bits().into(),
         IpAddr::V6(six) => six.to_bits(),
+    }
+}
+
+/// The address of that number.
+pub(super) fn address(family: Family, number: u128) -> IpAddr {
+    match family {
+        Family::V4 => IpAddr::V4(Ipv4Addr::from_bits(number as u32)),
+        Family::V6 => IpAddr::V6(Ipv6Addr::from_bits(number)),
     }
 }

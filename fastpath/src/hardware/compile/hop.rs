@@ -289,6 +289,20 @@ impl Compiler {
         }
     }
 
+    /// All next hops that the plan or a group knows.
+    pub fn nexthops(&self) -> impl Iterator<Item = NexthopId> + '_ {
+        self.hops.keys().copied()
+    }
+
+    /// The next hop that a rule counts for, if it does.
+    pub(in super::super) fn counts_for(&self, rule: RuleId) -> Option<NexthopId> {
+        let counts = self.ledger.have(rule)?.actions.contains(&Action::Count);
+        match self.ledger.kind(rule)? {
+            Kind::Hop(id, _) if counts => Some(id),
+            _ => None,
+        }
+    }
+
     /// The rules that count what hardware sends to a next hop.
     pub(in super::super) fn counting(&self, id: NexthopId) -> Vec<RuleId> {
         let sides = self

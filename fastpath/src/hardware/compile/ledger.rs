@@ -129,7 +129,10 @@ pub(super) struct Ledger {
     shelves: HashMap<TableId, Shelf>,
     cells: HashMap<RuleId, Cell>,
     shared: HashMap<IndirectId, Shared>,
-    todo: VecDeque<Todo>,
+    /// By lane.
+    todo: [VecDeque<Todo>; 3],
+    /// Groups wait for prefixes: those that a hash profile takes to software must be there first.
+    in_order: bool,
     events: Vec<Event>,
     /// How many rules jump to a group, or will.
     jumps: HashMap<Group, u32>,
@@ -175,7 +178,7 @@ impl Ledger {
             wanted: true,
         };
         self.shelves.insert(id, shelf);
-        self.todo.push_back(Todo::Table(id));
+        self.put(Todo::Table(id));
         id
     }
 
@@ -183,7 +186,7 @@ impl Ledger {
     pub(super) fn drop_table(&mut self, id: TableId) {
         if let Some(shelf) = self.shelves.get_mut(&id) {
             shelf.wanted = false;
-            self.todo.push_back(Todo::Table(id));
+            self.put(Todo::Table(id));
         }
     }
 
@@ -234,7 +237,7 @@ impl Ledger {
         let old = std::mem::replace(&mut cell.want, want);
         self.lean(new, 1);
         self.lean(old.as_ref().and_then(jump), -1);
-        self.todo.push_back(Todo::Cell(id));
+        self.put(Todo::Cell(id));
     }
 
     fn lean(&mut self, on: Option<Group>, by: i32) {
@@ -301,7 +304,7 @@ impl Ledger {
             failed: false,
         };
         self.shared.insert(id, shared);
-        self.todo.push_back(Todo::Shared(id));
+        self.put(Todo::Shared(id));
         id
     }
 
@@ -309,7 +312,7 @@ impl Ledger {
     pub(super) fn want_shared(&mut self, id: IndirectId, want: Option<Action>) {
         if let Some(shared) = self.shared.get_mut(&id).filter(|s| s.want != want) {
             shared.want = want;
-            self.todo.push_back(Todo::Shared(id));
+            self.put(Todo::Shared(id));
         }
     }
 
@@ -376,16 +379,19 @@ impl Ledger {
         for id in std::mem::take(&mut self.failed_tables) {
             if let Some(shelf) = self.shelves.get_mut(&id) {
                 shelf.stage = Stage::Wanted;
-                self.todo.push_back(Todo::Table(id));
+                self.put(Todo::Table(id));
             }
         }
-        for id in &self.failed {
-            self.todo.push_back(Todo::Cell(*id));
+        let cells: Vec<RuleId> = self.failed.iter().copied().collect();
+        for id in cells {
+            self.put(Todo::Cell(id));
         }
-        for id in &self.failed_shared {
-            self.todo.push_back(Todo::Shared(*id));
+        let shared: Vec<IndirectId> = self.failed_shared.iter().copied().collect();
+        for id in shared {
+            self.put(Todo::Shared(id));
         }
     }
 }
 
+mod lanes;
 mod steps;

@@ -8,7 +8,7 @@
 //! A place that the NIC does not have (no room, a failed insertion) must not be forwarded by a
 //! shorter prefix: all places that cover it lead to software until it is there.
 
-use super::super::plan::{Family, Lead, bits};
+use super::super::plan::{Family, Lead, address, bits};
 use super::super::program::{
     Action, ActionsTemplate, Does, Field, Item, PatternTemplate, Place, RuleId, TableId,
 };
@@ -18,6 +18,7 @@ use super::ledger::{Kind, Slot};
 use crate::table::GroupId;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::ops::Bound;
 
 /// Places: the length, and the rule if there is room for one.
 pub(super) type Own = Vec<(u8, Option<RuleId>)>;
@@ -135,6 +136,28 @@ impl Compiler {
             let lead = lpm.plan.get(&(address & !host(family, length), length))?;
             Some((length, *lead))
         })
+    }
+
+    /// The prefix that a place belongs to.
+    pub(super) fn owner_prefix(&self, family: Family, place: (u128, u8)) -> Option<(IpAddr, u8)> {
+        let (length, _) = self.owner(family, place)?;
+        Some((address(family, place.0 & !host(family, length)), length))
+    }
+
+    /// Places that lead to a group, in order.
+    pub(super) fn places_of(
+        &self,
+        group: GroupId,
+        family: Family,
+        after: Option<(u128, u8)>,
+        most: usize,
+    ) -> Vec<(u128, u8)> {
+        let Some(all) = self.lpm[family as usize].by_group.get(&group) else {
+            return Vec::new();
+        };
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let places = all.range((from, Bound::Unbounded));
+        places.take(most).copied().collect()
     }
 
     /// Looks again at where a place ought to lead.

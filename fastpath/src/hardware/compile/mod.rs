@@ -24,12 +24,14 @@ mod guard;
 mod hop;
 mod ledger;
 mod lpm;
+mod news;
 mod standing;
 mod state;
 
 pub use config::{Config, Design, Hairpin, Role};
 pub use ledger::Step;
-pub use standing::Summary;
+pub use news::News;
+pub use standing::{Known, Summary};
 pub use state::{Reason, Standing, State};
 
 use super::plan::{Change, Family, NexthopId, bits};
@@ -78,6 +80,8 @@ pub struct Compiler {
     stale_shared: BTreeSet<(GroupId, Family)>,
     /// Nobody is to be let in.
     closed: bool,
+    /// What may have changed for whom, if anybody wants to know.
+    news: Option<news::Touched>,
     counters: u32,
     generation: u64,
 }
@@ -111,6 +115,7 @@ impl Compiler {
             stale: BTreeSet::new(),
             stale_shared: BTreeSet::new(),
             closed: false,
+            news: None,
             counters: 0,
             generation: 0,
         };
@@ -131,7 +136,10 @@ impl Compiler {
             Change::Port(port, entry) => self.set_port(*port, *entry),
             Change::Nexthop(id, adjacency) => self.set_nexthop(*id, *adjacency),
             Change::Group(id, buckets) => self.set_group(*id, buckets.clone()),
-            Change::Prefix(address, length, lead) => self.set_prefix(*address, *length, *lead),
+            Change::Prefix(address, length, lead) => {
+                self.set_prefix(*address, *length, *lead);
+                self.touch_prefix(*address, *length);
+            }
             Change::Hash(policy) => self.set_policy(policy),
         }
         self.digest();
@@ -154,6 +162,7 @@ impl Compiler {
             // By the old settings and by the new ones: what has had a profile leaves software again
             // only when groups hash by the new settings, and what gets one enters it first.
             self.profiled_before.extend(before);
+            self.ledger.keep_order(true);
             self.refresh_all();
         }
         self.expressions = base;
@@ -259,11 +268,15 @@ impl Compiler {
             }
             for event in events {
                 self.follow(event);
+                self.touch(event);
             }
         }
-        if self.ledger.is_idle() && self.ledger.flights() == 0 && !self.profiled_before.is_empty() {
-            self.profiled_before.clear();
-            self.refresh_all();
+        if self.ledger.is_idle() && self.ledger.flights() == 0 {
+            self.ledger.keep_order(false);
+            if !self.profiled_before.is_empty() {
+                self.profiled_before.clear();
+                self.refresh_all();
+            }
         }
         self.guard_door();
     }
@@ -343,6 +356,7 @@ impl Compiler {
         if std::mem::replace(&mut self.closed, closed) == closed {
             return;
         }
+        self.touch_all();
         for family in [0, 1] {
             let group = if closed { SOFTWARE } else { LPM[family] };
             for cell in &self.frame.admits[family] {

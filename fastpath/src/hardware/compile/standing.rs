@@ -7,6 +7,7 @@ use super::group::{Aim, Branch};
 use super::state::{Reason, Standing, State};
 use super::{Compiler, Design, Role};
 use crate::table::{GroupId, PortId};
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 /// A program in numbers.
@@ -24,7 +25,50 @@ pub struct Summary {
     pub under_way: usize,
 }
 
+/// What was found of doors and groups, for asking about many prefixes; until the program is touched.
+#[derive(Debug, Default)]
+pub struct Known {
+    closed: Option<bool>,
+    branches: HashMap<(GroupId, Family), State>,
+}
+
 impl Compiler {
+    /// Who forwards a group's packets of a family; `None`: no prefix of it leads there.
+    pub fn branch_state(&self, id: GroupId, family: Family) -> Option<State> {
+        let branch = self.sets.get(&id)?.branches[family as usize].as_ref()?;
+        if self.standing().state == State::Software {
+            return Some(State::Software);
+        }
+        Some(self.branch_standing(branch, family).state)
+    }
+
+    /// Who forwards packets to a prefix: the state of [`Compiler::prefix`], at less cost.
+    pub fn prefix_state(&self, address: IpAddr, length: u8, known: &mut Known) -> State {
+        let closed = || self.standing().state == State::Software;
+        if *known.closed.get_or_insert_with(closed) {
+            return State::Software;
+        }
+        let Some((Lead::Group(id), places)) = self.kept(address, length) else {
+            return State::Software;
+        };
+        let family = Family::of(address);
+        let branch = self.sets.get(&id);
+        let Some(branch) = branch.and_then(|s| s.branches[family as usize].as_ref()) else {
+            return State::Software;
+        };
+        let state = known.branches.entry((id, family));
+        let state = *state.or_insert_with(|| self.branch_standing(branch, family).state);
+        let leads = |rule: &Option<RuleId>| {
+            rule.is_some_and(|rule| self.ledger.leads_to(rule) == Some(branch.group))
+        };
+        let there = places.iter().filter(|(_, rule)| leads(rule)).count();
+        match (there, state) {
+            _ if there == places.len() => state,
+            (0, _) | (_, State::Software) => State::Software,
+            _ => State::Partial,
+        }
+    }
+
     /// Whether hardware forwards at all, and why not.
     pub fn standing(&self) -> Standing {
         let open = |family: usize| {

@@ -146,6 +146,23 @@ pub struct Standing {
 }
 
 impl Standing {
+    /// That of several programs together, which all have to forward for it to be hardware's.
+    pub fn all(each: impl Iterator<Item = Standing>) -> Self {
+        let merge = |mut a: Standing, b: Standing| {
+            if a.state != b.state {
+                a.state = State::Partial;
+            }
+            for reason in b.reasons {
+                if !a.reasons.contains(&reason) {
+                    a.reasons.push(reason);
+                }
+            }
+            a
+        };
+        let none = || Standing::software(Reason::NotReady);
+        each.reduce(merge).unwrap_or_else(none)
+    }
+
     pub(super) fn software(reason: Reason) -> Self {
         Standing {
             state: State::Software,

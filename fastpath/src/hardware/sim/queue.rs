@@ -153,6 +153,8 @@ impl Sim {
                     return false;
                 }
                 let old = std::mem::replace(&mut held.does, does.clone());
+                // It has another counter now, if any (mlx5_flow_hw.c, flow_hw_async_flow_update).
+                (held.packets, held.bytes) = (0, 0);
                 let (table, pool) = (held.table, held.pool);
                 self.count_out(&old);
                 self.misplace(*id, old, table, pool);

@@ -9,7 +9,7 @@ use super::{Event, FIRST_GROUP, Flight, Ledger, SHARED, Stage, Step, Todo, jump}
 impl Ledger {
     /// The next thing to do, if there is any.
     pub(in super::super) fn step(&mut self) -> Option<Step> {
-        while let Some(todo) = self.todo.pop_front() {
+        while let Some(todo) = self.todo.iter_mut().find_map(|lane| lane.pop_front()) {
             let step = match todo {
                 Todo::Table(id) => self.step_table(id),
                 Todo::Cell(id) => self.step_cell(id),
@@ -24,7 +24,7 @@ impl Ledger {
 
     /// Nothing is left to be begun.
     pub(in super::super) fn is_idle(&self) -> bool {
-        self.todo.is_empty()
+        self.todo.iter().all(|lane| lane.is_empty())
     }
 
     fn step_table(&mut self, id: TableId) -> Option<Step> {
@@ -66,7 +66,9 @@ impl Ledger {
         match made {
             Ok(()) => {
                 shelf.stage = Stage::Made;
-                self.todo.extend(cells.into_iter().map(Todo::Cell));
+                for cell in cells {
+                    self.put(Todo::Cell(cell));
+                }
             }
             Err(error) => {
                 shelf.stage = Stage::Failed(error);
@@ -94,11 +96,13 @@ impl Ledger {
                 let table = cell.table;
                 self.cells.remove(&id);
                 self.failed.remove(&id);
-                if let Some(shelf) = self.shelves.get_mut(&table) {
+                let shelf = self.shelves.get_mut(&table);
+                let is_over = shelf.is_some_and(|shelf| {
                     shelf.cells.remove(&id);
-                    if !shelf.wanted {
-                        self.todo.push_back(Todo::Table(table));
-                    }
+                    !shelf.wanted
+                });
+                if is_over {
+                    self.put(Todo::Table(table));
                 }
                 self.events.push(Event::Gone(id, kind));
                 return None;
@@ -194,14 +198,14 @@ impl Ledger {
             if let Some(shared) = self.shared.get_mut(&id) {
                 shared.flight = None;
             }
-            self.todo.push_front(Todo::Shared(id));
+            self.put_back(Todo::Shared(id));
             return;
         }
         let id = RuleId(cookie);
         if let Some(flight) = self.cells.get_mut(&id).and_then(|c| c.flight.take()) {
             self.land(&flight);
         }
-        self.todo.push_front(Todo::Cell(id));
+        self.put_back(Todo::Cell(id));
     }
 
     /// What a flight leaned on is no longer held by it.
@@ -274,7 +278,7 @@ impl Ledger {
         self.failed.remove(&id);
         // What the flight leaned on the rule itself leans on now.
         self.lean(before.as_ref().and_then(|d: &Does| jump(d)), -1);
-        self.todo.push_back(Todo::Cell(id));
+        self.put(Todo::Cell(id));
     }
 
     fn completed_shared(&mut self, id: IndirectId, done: bool) {
@@ -292,6 +296,6 @@ impl Ledger {
         shared.failed = false;
         shared.have = flight;
         self.failed_shared.remove(&id);
-        self.todo.push_back(Todo::Shared(id));
+        self.put(Todo::Shared(id));
     }
 }

@@ -151,3 +151,36 @@ fn other_members_of_an_rss_group_are_one_update() {
     assert_eq!(group_state(&engine, 1), (State::Software, vec![why]));
     assert_eq!(dead.updated, 1, "{dead:?}");
 }
+
+/// Whoever is dead does not wait for prefixes: no operation comes before the two updates.
+#[test]
+fn a_dead_next_hop_overtakes_prefixes() {
+    let mut engine = transit(Design::Rows, Profile::bf3());
+    let base = [
+        nexthop(0, true),
+        nexthop(1, true),
+        group(1, &[0, 1]),
+        prefix("10.0.0.0/8", Some(1)),
+        prefix("2001:db8::/32", Some(1)),
+    ];
+    carry(&mut engine, &base);
+    for n in 0..100_000_u32 {
+        let [_, high, middle, low] = n.to_be_bytes();
+        let text = format!("11.{high}.{middle}.{low}/32");
+        engine.apply(&prefix(&text, Some(1)));
+    }
+    // Some are under way.
+    engine.advance(100, 4);
+    engine.apply(&nexthop(0, false));
+    let compiler = engine.compiler_mut();
+    for _ in 0..2 {
+        let step = compiler.step();
+        let does = match step {
+            Some(Step::Operate(_, Operation::Update(_, does))) => does,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(does.actions, [Action::Jump(SOFTWARE)]);
+    }
+    let step = compiler.step();
+    assert!(matches!(step, Some(Step::Operate(_, Operation::Insert(_)))));
+}

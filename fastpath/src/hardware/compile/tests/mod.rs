@@ -5,7 +5,7 @@ mod costs;
 use super::*;
 use crate::hardware::engine::Engine;
 use crate::hardware::plan::{Change, Entry, Lead, NexthopId};
-use crate::hardware::program::{Operation, Rss, RssFields};
+use crate::hardware::program::{Action, Operation, Rss, RssFields};
 use crate::hardware::sim::{Faults, Kind as PortKind, Profile, Sim, Tally};
 use crate::hash::{Algorithm, Choice, Field, Settings};
 use crate::table::Adjacency;
