@@ -146,6 +146,28 @@ static int action(const struct rte_flow_action *from, struct es_action *out)
 	}
 }
 
+/* Whether all rules have the template's value: a mask that is there may still be zeros, with which
+ * mlx5 asks each rule (mlx5_flow_hw.c:2564, :2602, :2622 of v24.11; testpmd's are always there). */
+static uint32_t is_fixed(const struct rte_flow_action *mask)
+{
+	const void *conf = mask->conf;
+
+	if (conf == NULL)
+		return 0;
+	switch (mask->type) {
+	case RTE_FLOW_ACTION_TYPE_MARK:
+		return ((const struct rte_flow_action_mark *)conf)->id != 0;
+	case RTE_FLOW_ACTION_TYPE_JUMP:
+		return ((const struct rte_flow_action_jump *)conf)->group != 0;
+	case RTE_FLOW_ACTION_TYPE_QUEUE:
+		return ((const struct rte_flow_action_queue *)conf)->index != 0;
+	case RTE_FLOW_ACTION_TYPE_REPRESENTED_PORT:
+		return ((const struct rte_flow_action_ethdev *)conf)->port_id != 0;
+	default:
+		return 1;
+	}
+}
+
 int es_actions(const struct rte_flow_action *from, const struct rte_flow_action *masks,
 	       struct es_actions *out)
 {
@@ -163,7 +185,7 @@ int es_actions(const struct rte_flow_action *from, const struct rte_flow_action 
 
 			if (mask->type != from->type)
 				return -EINVAL;
-			to->fixed = mask->conf != NULL;
+			to->fixed = is_fixed(mask);
 			if (to->kind == ES_MODIFY) {
 				const struct rte_flow_action_modify_field *conf = mask->conf;
 				static const uint8_t zeros[16];
