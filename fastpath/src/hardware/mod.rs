@@ -11,6 +11,7 @@
 //! * [`compile`]: from plan to program, operation by operation.
 //! * [`engine`]: keeps a NIC at its program.
 //! * [`agent`]: all programs, link state, retries, what control is told.
+//! * [`export`]: a program as a script for testpmd.
 //! * [`crc`]: which row of a table of rows a packet takes.
 //! * [`sim`]: an e-switch that executes programs on packet bytes.
 //! * [`Steering`]: who executes a program: rules go in asynchronously, and each may fail late.
@@ -37,6 +38,7 @@ pub mod agent;
 pub mod compile;
 pub mod crc;
 pub mod engine;
+pub mod export;
 pub mod plan;
 pub mod program;
 pub mod sim;

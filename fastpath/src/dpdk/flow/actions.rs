@@ -200,30 +200,6 @@ fn field_data(target: Target, offset: u32) -> rte_flow_field_data {
     data
 }
 
-/// The value as the item of the field has it: MAC addresses and single bytes as on the wire, tags and
-/// META in the host's order. Bits that lie below the destination's offset are there, too
-/// (`rte_flow_field_data.value`: "offset is inherited from the destination's one").
-fn immediate(modify: &Modify, value: u64) -> [u8; 16] {
-    let total = modify.target.width();
-    let shift = if modify.target.counts_from_top() {
-        total.saturating_sub(modify.offset + modify.width)
-    } else {
-        modify.offset
-    };
-    let value = value.checked_shl(shift).unwrap_or_default();
-    let mut bytes = [0; 16];
-    match modify.target {
-        Target::Tag(_) | Target::Meta | Target::HashResult => {
-            bytes[..4].copy_from_slice(&(value as u32).to_ne_bytes());
-        }
-        _ => {
-            let length = total.div_ceil(8) as usize;
-            bytes[..length].copy_from_slice(&value.to_be_bytes()[8 - length..]);
-        }
-    }
-    bytes
-}
-
 const fn operation(verb: Verb) -> op::Type {
     match verb {
         Verb::Set => op::RTE_FLOW_MODIFY_SET,
@@ -235,7 +211,7 @@ fn modify_field(modify: &Modify) -> rte_flow_action_modify_field {
     let src = match modify.source {
         Source::Value(value) => {
             let mut src = blank(id::RTE_FLOW_FIELD_VALUE);
-            src.__bindgen_anon_1.value = immediate(modify, value);
+            src.__bindgen_anon_1.value = modify.immediate(value);
             src
         }
         Source::Field(from, offset) => field_data(from, offset),

@@ -26,7 +26,7 @@ pub(super) const ADMIT: [Group; 2] = [Group(1), Group(2)];
 /// Where their prefixes are.
 pub(super) const LPM: [Group; 2] = [Group(3), Group(4)];
 /// To software.
-pub(super) const SOFTWARE: Group = Group(5);
+pub(in super::super) const SOFTWARE: Group = Group(5);
 /// To the kernel.
 pub(super) const KERNEL: Group = Group(6);
 

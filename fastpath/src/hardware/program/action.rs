@@ -35,6 +35,11 @@ impl Target {
         }
     }
 
+    /// A register, not a field of the packet.
+    pub const fn is_register(self) -> bool {
+        matches!(self, Target::Tag(_) | Target::Meta | Target::HashResult)
+    }
+
     /// Whether mlx5 counts the offset from the most significant bit (v24.11
     /// `mlx5_flow_dv.c:2113`); of the others it counts from the least.
     pub const fn counts_from_top(self) -> bool {
@@ -97,6 +102,27 @@ impl Modify {
             source: Source::Value(u64::MAX >> (64 - target.width())),
             ..Modify::set(target, 0)
         }
+    }
+
+    /// A value as the item of the field has it (`rte_flow_field_data.value`): MAC addresses and single
+    /// bytes as on the wire, registers in the host's order. Bits that lie below the offset are there,
+    /// too: "offset is inherited from the destination's one".
+    pub fn immediate(&self, value: u64) -> [u8; 16] {
+        let total = self.target.width();
+        let shift = if self.target.counts_from_top() {
+            total.saturating_sub(self.offset + self.width)
+        } else {
+            self.offset
+        };
+        let value = value.checked_shl(shift).unwrap_or_default();
+        let mut bytes = [0; 16];
+        if self.target.is_register() {
+            bytes[..4].copy_from_slice(&(value as u32).to_ne_bytes());
+        } else {
+            let length = total.div_ceil(8) as usize;
+            bytes[..length].copy_from_slice(&value.to_be_bytes()[8 - length..]);
+        }
+        bytes
     }
 }
 
