@@ -120,13 +120,14 @@ impl Settings {
     pub(super) fn ends4(&self, addresses: u64, ports: u32) -> (u64, u64) {
         let addresses = addresses & (self.src << 32 | self.dst & 0xffff_ffff);
         let ports = ports & (u32::from(self.sport) << 16 | u32::from(self.dport));
-        // Endpoints as 48-bit numbers, so that ordering them is one comparison.
-        let from = addresses >> 32 << 16 | u64::from(ports >> 16);
-        let to = (addresses & 0xffff_ffff) << 16 | u64::from(ports & 0xffff);
-        let is_swapped = self.ordered & (from > to);
-        let turn = |on: bool, bits| if on { bits } else { 0 };
-        let addresses = addresses.rotate_left(turn(is_swapped, 32));
-        let ports = ports.rotate_left(turn(is_swapped, 16));
+        // The end with the smaller address, then the smaller port, comes first.
+        let turned = (addresses.rotate_left(32), ports.rotate_left(16));
+        let is_swapped = self.ordered
+            & ((addresses > turned.0) | ((addresses == turned.0) & (ports > turned.1)));
+        // No branch: which end comes first is anybody's guess.
+        let mask = 0_u64.wrapping_sub(is_swapped.into());
+        let addresses = addresses ^ (addresses ^ turned.0) & mask;
+        let ports = ports ^ (ports ^ turned.1) & mask as u32;
         (addresses, u64::from(ports))
     }
 
@@ -134,14 +135,21 @@ impl Settings {
     pub(super) fn endpoints6(&self, src: u128, dst: u128, rest: &Rest) -> (u64, u64) {
         let [.., k4, k5, k6, k7] = self.keys;
         let (src, dst) = (src & wide(self.src), dst & wide(self.dst));
-        let (sport, dport) = (rest.sport & self.sport, rest.dport & self.dport);
-        let swap = self.ordered && (src, sport) > (dst, dport);
-        let (from, to) = if swap { (dst, src) } else { (src, dst) };
-        let (fport, tport) = if swap { (dport, sport) } else { (sport, dport) };
-        let high = fold((from >> 64) as u64 ^ k4, (to >> 64) as u64 ^ k5);
-        let low = fold(from as u64 ^ k6, to as u64 ^ k7);
-        let ports = u64::from(fport) << 16 | u64::from(tport);
-        (high ^ low.rotate_left(32), ports)
+        let ports = u32::from(rest.sport & self.sport) << 16 | u32::from(rest.dport & self.dport);
+        let turned = ports.rotate_left(16);
+        let is_swapped = self.ordered & ((src > dst) | ((src == dst) & (ports > turned)));
+        // As in `ends4`.
+        let mask = 0_u64.wrapping_sub(is_swapped.into());
+        let ports = ports ^ (ports ^ turned) & mask as u32;
+        let turn = |a: u64, b: u64| {
+            let change = (a ^ b) & mask;
+            (a ^ change, b ^ change)
+        };
+        let upper = turn((src >> 64) as u64, (dst >> 64) as u64);
+        let lower = turn(src as u64, dst as u64);
+        let high = fold(upper.0 ^ k4, upper.1 ^ k5);
+        let low = fold(lower.0 ^ k6, lower.1 ^ k7);
+        (high ^ low.rotate_left(32), ports.into())
     }
 
     #[inline(always)]

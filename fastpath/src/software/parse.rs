@@ -38,7 +38,7 @@ pub struct Described {
 /// Describes every packet of a burst that came in on `port`.
 ///
 /// In: bytes. Out: `verdict`, `l3`, `l3_len`, `hash`, `fragments`, `group` (none yet), `v4`, `v6`.
-/// Touches packet memory.
+/// Touches packet memory, which the caller has asked the cache for.
 #[inline(never)]
 pub fn parse<F: Frame>(
     burst: &Burst<F>,
@@ -47,9 +47,6 @@ pub fn parse<F: Frame>(
     facts: &PortFacts,
     policy: &Policy,
 ) {
-    for frame in burst.iter() {
-        frame.prefetch();
-    }
     lanes.v4.len = 0;
     lanes.v6.len = 0;
     lanes.fragments = 0;
@@ -104,14 +101,17 @@ fn mostly_plain<F: Frame>(
     let (mut n4, mut n6) = (0, 0);
     for (i, frame) in burst.lanes().zip(burst.iter()) {
         let (i, bytes) = (i & (BURST - 1), frame.bytes());
-        if let Some(packet) = plain::read4(bytes, gate) {
+        let is_like4 = plain::is_like4(bytes);
+        let four = is_like4.then(|| plain::read4(bytes, gate)).flatten();
+        let six = || plain::read6(bytes, gate);
+        if let Some(packet) = four {
             let (ends, ports, protocol) = (packet.addresses, packet.ports, packet.protocol);
             lanes.verdict[i] = Verdict::V4;
             lanes.l3_len[i] = packet.len;
             lanes.hash[i] = settings.mix4_ends(ends, ports, protocol, port.0);
             lanes.v4.put(n4, i, ends as u32);
             n4 += 1;
-        } else if let Some(packet) = plain::read6(bytes, gate) {
+        } else if let Some(packet) = (!is_like4).then(six).flatten() {
             let rest = Rest {
                 sport: packet.ports.0,
                 dport: packet.ports.1,
@@ -119,11 +119,10 @@ fn mostly_plain<F: Frame>(
                 label: packet.label,
                 ingress: port.0,
             };
-            let ends = [packet.source, packet.destination].map(u128::from_be_bytes);
             lanes.verdict[i] = Verdict::V6;
             lanes.l3_len[i] = packet.len;
-            lanes.hash[i] = settings.mix6(ends[0], ends[1], &rest, 0);
-            lanes.v6.put(n6, i, packet.destination);
+            lanes.hash[i] = settings.mix6(packet.source, packet.destination, &rest, 0);
+            lanes.v6.put(n6, i, packet.destination.to_be_bytes());
             n6 += 1;
         } else {
             (lanes.v4.len, lanes.v6.len) = (n4, n6);

@@ -14,6 +14,9 @@ const HEADERS6: usize = ethernet::HEADER + ipv6::HEADER + UDP;
 /// Bytes of a UDP header.
 const UDP: usize = 8;
 
+/// Of the word as it stands there, what a whole packet has not.
+const FRAGMENT: u16 = (ipv4::MORE_FRAGMENTS | ipv4::OFFSET).swap_bytes();
+
 /// EtherType, version, header length and type of service of a plain header, as they stand there.
 const START4: u32 = u32::from_le_bytes([8, 0, 0x45, 0]);
 const MASK4: u32 = u32::from_le_bytes([0xff, 0xff, 0xff, 0]);
@@ -60,8 +63,8 @@ pub(super) struct Plain4 {
 pub(super) struct Plain6 {
     pub(super) len: u16,
     pub(super) label: u32,
-    pub(super) source: [u8; 16],
-    pub(super) destination: [u8; 16],
+    pub(super) source: u128,
+    pub(super) destination: u128,
     pub(super) ports: (u16, u16),
     pub(super) protocol: u8,
 }
@@ -87,21 +90,52 @@ fn half<const N: usize>(bytes: &[u8; N], at: usize) -> u16 {
     u16::from_be_bytes(part(bytes, at))
 }
 
+/// Of each number: not the first octet of an IPv4 address that needs no second look (0/8, 127/8,
+/// multicast and above), and not TCP or UDP.
+static ODD: [u8; 256] = {
+    let mut odd = [OTHER; 256];
+    let mut i = 0;
+    while i < 256 {
+        if i == 0 || i == 127 || i >= 224 {
+            odd[i] |= ADDRESS;
+        }
+        i += 1;
+    }
+    odd[transport::UDP as usize] &= !OTHER;
+    odd[transport::TCP as usize] &= !OTHER;
+    odd
+};
+const ADDRESS: u8 = 1;
+const OTHER: u8 = 2;
+
+#[inline(always)]
+fn odd(number: u8) -> u8 {
+    ODD[usize::from(number)]
+}
+
 /// Neither TCP nor UDP.
 #[inline(always)]
 fn is_other(protocol: u8) -> bool {
-    (protocol != transport::UDP) & (protocol != transport::TCP)
+    odd(protocol) & OTHER != 0
 }
 
 /// The ones-complement sum of an IPv4 header is not what a right checksum makes it.
 #[inline(always)]
 fn is_damaged<const N: usize>(bytes: &[u8; N]) -> bool {
-    let words = [14, 18, 22, 26, 30].map(|at| u64::from(le32(bytes, at)));
     // Such a sum is one of either byte order and of words of any size: the upper half of a number
     // plus itself turned by half is the sum of its halves, carry and all.
-    let sum: u64 = words.into_iter().sum();
+    let (sum, carry) = le64(bytes, 14).overflowing_add(le64(bytes, 22));
+    let (sum, more) = sum.overflowing_add(u64::from(le32(bytes, 30)));
+    let sum = sum.wrapping_add(u64::from(carry) + u64::from(more));
     let sum = (sum.wrapping_add(sum.rotate_left(32)) >> 32) as u32;
     sum.wrapping_add(sum.rotate_left(16)) >> 16 != 0xffff
+}
+
+/// Whether a frame may hold a plain IPv4 packet; if not, it may hold a plain IPv6 one.
+#[inline(always)]
+pub(super) fn is_like4(frame: &[u8]) -> bool {
+    let start = frame.first_chunk::<HEADERS4>().map(|all| le32(all, 12));
+    start.is_some_and(|start| start & MASK4 == START4)
 }
 
 /// The IPv4 packet in a frame, if it is plain.
@@ -109,21 +143,17 @@ fn is_damaged<const N: usize>(bytes: &[u8; N]) -> bool {
 pub(super) fn read4(frame: &[u8], gate: Gate) -> Option<Plain4> {
     let bytes = frame.first_chunk::<HEADERS4>()?;
     let addresses = u64::from_be_bytes(part(bytes, 26));
-    // 0/8, 127/8, multicast and above.
-    let is_odd = |octet: u8| (octet.wrapping_sub(1) >= 223) | (octet == 127);
-    let fragment = half(bytes, 20) & (ipv4::MORE_FRAGMENTS | ipv4::OFFSET);
+    let fragment = u16::from_le_bytes(part(bytes, 20)) & FRAGMENT;
     let unlike = (le64(bytes, 0) & gate.mask ^ gate.mac)
         | u64::from(le32(bytes, 12) & MASK4 ^ START4)
         | u64::from(fragment);
     let (len, protocol) = (half(bytes, 16), bytes[23]);
     let room = frame.len() - ethernet::HEADER;
-    let is_unplain = (unlike != 0)
+    let odd = (odd(bytes[26]) | odd(bytes[30])) & ADDRESS | odd(protocol) & OTHER;
+    let is_unplain = ((unlike | u64::from(odd)) != 0)
         | (usize::from(len) < ipv4::HEADER + UDP)
         | (usize::from(len) > room)
-        | is_damaged(bytes)
-        | is_odd((addresses >> 56) as u8)
-        | is_odd((addresses >> 24) as u8)
-        | is_other(protocol);
+        | is_damaged(bytes);
     (!is_unplain).then(|| Plain4 {
         len,
         addresses,
@@ -137,9 +167,10 @@ pub(super) fn read4(frame: &[u8], gate: Gate) -> Option<Plain4> {
 pub(super) fn read6(frame: &[u8], gate: Gate) -> Option<Plain6> {
     let bytes = frame.first_chunk::<HEADERS6>()?;
     let header = ipv6::Header(bytes.get(ethernet::HEADER..)?.first_chunk()?);
-    let (source, to) = (header.source(), header.destination());
+    // Numbers at once: of an array of bytes the compiler would make a load each.
+    let [source, to] = [22, 38].map(|at| u128::from_be_bytes(part(bytes, at)));
     // Unspecified and loopback, link-local, multicast, and neighbors of these.
-    let is_odd = |address: &[u8; 16]| address[0].wrapping_sub(1) >= 0xfd;
+    let is_odd = |address: u128| ((address >> 120) as u8).wrapping_sub(1) >= 0xfd;
     let (payload, protocol) = (header.payload_len(), header.next_header());
     let len = ipv6::HEADER + payload;
     let room = (frame.len() - ethernet::HEADER).min(usize::from(u16::MAX));
@@ -148,8 +179,8 @@ pub(super) fn read6(frame: &[u8], gate: Gate) -> Option<Plain6> {
     let is_unplain = (unlike != 0)
         | (payload < UDP)
         | (len > room)
-        | is_odd(&source)
-        | is_odd(&to)
+        | is_odd(source)
+        | is_odd(to)
         | is_other(protocol);
     (!is_unplain).then(|| Plain6 {
         len: len as u16,

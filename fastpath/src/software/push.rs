@@ -161,11 +161,10 @@ impl<T: TxQueue, A: Allocator<Frame = T::Frame>> Outputs<T, A> {
             burst.clear();
             return;
         };
-        if !egress.staged.is_empty() && !egress.staged.append(burst) {
+        if !egress.staged.append(burst) {
             flush(egress, &self.stats);
-        }
-        if egress.staged.is_empty() {
-            std::mem::swap(&mut egress.staged, burst);
+            // Cannot be refused: it is empty.
+            egress.staged.append(burst);
         }
         egress.staged_bytes += bytes;
         if egress.staged.room() == 0 {

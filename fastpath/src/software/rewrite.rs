@@ -21,31 +21,32 @@ pub fn rewrite<F: Frame>(
 ) {
     let facts_of = |lanes: &Lanes, i: usize| tables.adjacencies.slot(lanes.adjacency[i]).facts();
     let first = facts_of(lanes, 0).port();
-    let (mut is_whole, mut sum) = (!burst.is_empty(), 0);
+    let (mut differs, mut sum) = (u16::from(burst.is_empty()), 0);
     for (i, frame) in burst.lanes().zip(burst.iter_mut()) {
         let i = i & (BURST - 1);
         let verdict = lanes.verdict[i];
         if !matches!(verdict, Verdict::V4 | Verdict::V6) {
-            is_whole = false;
+            differs = 1;
             continue;
         }
         let slot = tables.adjacencies.slot(lanes.adjacency[i]);
         let facts = slot.facts();
         let is_v6 = verdict == Verdict::V6;
         let is_untagged = (lanes.l3[i] == ethernet::HEADER as u8) & facts.is_untagged_forward();
-        if is_untagged && in_place(frame, slot, facts, lanes.l3_len[i], is_v6) {
-            let bytes = frame.bytes().len();
-            is_whole &= facts.port() == first;
+        let len = lanes.l3_len[i];
+        let done = is_untagged.then(|| in_place(frame, slot, facts, len, is_v6));
+        if let Some(bytes) = done.flatten() {
+            differs |= facts.port().0 ^ first.0;
             sum += bytes as u64;
             lanes.egress[i] = facts.port();
             lanes.verdict[i] = Verdict::Send;
             counters.count(lanes.bucket[i], bytes);
         } else {
-            is_whole = false;
+            differs = 1;
             lanes.verdict[i] = any(frame, i, lanes, slot, facts, is_v6, counters);
         }
     }
-    lanes.whole = is_whole.then_some((first, sum));
+    lanes.whole = (differs == 0).then_some((first, sum));
 }
 
 /// Rewrites the packet of lane `i`, whatever it is.
@@ -81,39 +82,49 @@ fn any<F: Frame>(
 }
 
 /// The same as [`forward`] for what nearly all packets are: untagged in and out (which the caller has
-/// seen), no more in the frame than the packet, hops left, not too large. False, and nothing changed,
-/// for all others.
+/// seen), no more in the frame than the packet, hops left, not too large. The bytes of the frame; `None`,
+/// and nothing changed, for all others.
 #[inline(always)]
-fn in_place<F: Frame>(frame: &mut F, slot: &Slot, facts: Facts, len: u16, is_v6: bool) -> bool {
+fn in_place<F: Frame>(
+    frame: &mut F,
+    slot: &Slot,
+    facts: Facts,
+    len: u16,
+    is_v6: bool,
+) -> Option<usize> {
     const TTL: usize = ethernet::HEADER + ipv4::TTL;
-    const SUM: usize = ethernet::HEADER + ipv4::CHECKSUM;
     const HOP_LIMIT: usize = ethernet::HEADER + ipv6::HOP_LIMIT;
     let bytes = frame.bytes_mut();
-    let most = (ethernet::HEADER + usize::from(len)).max(ethernet::MIN_FRAME);
-    let is_long = bytes.len() > most;
-    let Some(header) = bytes.first_chunk_mut::<{ ethernet::HEADER + ipv4::HEADER }>() else {
-        return false;
-    };
+    let all = bytes.len();
+    let is_long = (all > ethernet::MIN_FRAME) & (all > ethernet::HEADER + usize::from(len));
+    let header = bytes.first_chunk_mut::<{ ethernet::HEADER + ipv4::HEADER }>()?;
     let hops = if is_v6 {
         header[HOP_LIMIT]
     } else {
         header[TTL]
     };
     if is_long | (hops <= 1) | (len > facts.mtu()) {
-        return false;
+        return None;
     }
     if is_v6 {
         header[HOP_LIMIT] = hops - 1;
     } else {
-        header[TTL] = hops - 1;
-        let sum = u16::from_be_bytes([header[SUM], header[SUM + 1]]);
-        [header[SUM], header[SUM + 1]] = checksum::after_ttl_decrement(sum).to_be_bytes();
+        count_down(header, TTL);
     }
     // The EtherType is that of the packet already.
     if let Some(macs) = header.first_chunk_mut() {
         *macs = slot.macs();
     }
-    true
+    Some(all)
+}
+
+/// One hop less in the IPv4 header whose TTL is at `ttl`.
+#[inline(always)]
+fn count_down<const N: usize>(bytes: &mut [u8; N], ttl: usize) {
+    // TTL, protocol, checksum.
+    if let Some(fields) = bytes.get_mut(ttl..).and_then(|rest| rest.first_chunk_mut()) {
+        *fields = checksum::ttl_decremented(*fields);
+    }
 }
 
 /// Makes one packet ready to be sent to the neighbor of `slot`, or says why not.
@@ -154,11 +165,7 @@ pub fn forward<F: Frame>(
                 Verdict::Drop(DropReason::TooBig)
             };
         }
-        header[ipv4::TTL] -= 1;
-        let sum = u16::from_be_bytes([header[ipv4::CHECKSUM], header[ipv4::CHECKSUM + 1]]);
-        let [high, low] = checksum::after_ttl_decrement(sum).to_be_bytes();
-        header[ipv4::CHECKSUM] = high;
-        header[ipv4::CHECKSUM + 1] = low;
+        count_down(header, ipv4::TTL);
         ethernet::IPV4
     };
     encapsulate(frame, slot, facts, l3, len, ethertype)

@@ -18,7 +18,8 @@ impl GroupId {
     pub const NONE: GroupId = GroupId(0);
 }
 
-/// Where a group's buckets are: base in the arena and log2 of their number, in one word.
+/// Where a group's buckets are, in one word: base in the arena, and above it the bits of a hash that
+/// tell them apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GroupWord(u64);
 
@@ -33,7 +34,7 @@ impl GroupWord {
         } else {
             log2
         };
-        GroupWord(base as u64 | (log2 as u64) << 32)
+        GroupWord(base as u64 | ((1 << log2) - 1) << 32)
     }
 
     /// First bucket's place in the arena.
@@ -43,18 +44,22 @@ impl GroupWord {
 
     /// log2 of the number of buckets.
     pub const fn log2(self) -> u32 {
-        (self.0 >> 32) as u32 & 31
+        self.mask().count_ones()
     }
 
     /// Number of buckets, a power of two.
     pub const fn size(self) -> u32 {
-        1 << self.log2()
+        self.mask() + 1
+    }
+
+    const fn mask(self) -> u32 {
+        (self.0 >> 32) as u32
     }
 
     /// The bucket of `hash`, 0 to size - 1: the hash's low bits, which is what silicon takes of it,
     /// be it a table of rows by CRC or one of RSS queues.
     pub const fn bucket(self, hash: u32) -> u32 {
-        hash & (self.size() - 1)
+        hash & self.mask()
     }
 }
 

@@ -65,11 +65,17 @@ pub fn is_valid(bytes: &[u8]) -> bool {
     Sum::new().with(bytes).folded() == 0xffff
 }
 
-/// The header checksum after the TTL went down by one: RFC 1624, equation 3, for a high byte.
+/// TTL, protocol and header checksum, as they stand in a packet, after the TTL went down by one: RFC
+/// 1624, equation 3, for a high byte. The TTL is not 0.
 #[inline]
-pub const fn after_ttl_decrement(checksum: u16) -> u16 {
-    let sum = checksum as u32 + 0x0100;
-    (sum + (sum >= 0xffff) as u32) as u16
+pub const fn ttl_decremented(fields: [u8; 4]) -> [u8; 4] {
+    // Ones-complement sums are the same in either byte order (RFC 1071, section 2). In this one the
+    // checksum is the upper half of a number, to whose ends both changes can be added at once.
+    let word = u32::from_le_bytes(fields);
+    let carry = ((word >= 0xfffe_0000) as u32) << 16;
+    word.wrapping_add(0x1_0000 - 1)
+        .wrapping_add(carry)
+        .to_le_bytes()
 }
 
 /// The checksum after a 16-bit word changed from `old` to `new`: RFC 1624, equation 3.
@@ -130,7 +136,10 @@ mod tests {
                     [0x45, 0x00, c, d, ttl, 17, a, b]
                 };
                 let before = checksum(&header(ttl, 0));
-                let after = after_ttl_decrement(before);
+                let [a, b] = before.to_be_bytes();
+                let [t, p, a, b] = ttl_decremented([ttl, 17, a, b]);
+                assert_eq!((t, p), (ttl - 1, 17));
+                let after = u16::from_be_bytes([a, b]);
                 assert_eq!(after, checksum(&header(ttl - 1, 0)), "{rest:x} {ttl}");
                 let word = |ttl| u16::from(ttl) << 8 | 17;
                 assert_eq!(after_change(before, word(ttl), word(ttl - 1)), after);
@@ -142,6 +151,7 @@ mod tests {
         header[6..].fill(0xff);
         assert!(is_valid(&header));
         zero[4] = 0;
-        assert_eq!(after_ttl_decrement(0xffff), checksum(&zero));
+        let [.., a, b] = ttl_decremented([1, 17, 0xff, 0xff]);
+        assert_eq!(u16::from_be_bytes([a, b]), checksum(&zero));
     }
 }
