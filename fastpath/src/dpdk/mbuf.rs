@@ -6,7 +6,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
-use crate::software::burst::Frame;
+use crate::software::burst::{Burst, Frame};
 
 /// A packet buffer of one segment. Dropping it gives it back to its pool.
 ///
@@ -130,6 +130,11 @@ impl Frame for Mbuf {
     }
 
     #[inline]
+    fn drop_all(burst: &mut Burst<Self>) {
+        free_bulk(burst);
+    }
+
+    #[inline]
     fn rss_hash(&self) -> Option<u32> {
         const TOLD: u64 = dpdk_sys::evenpath_device_flags::EVENPATH_MBUF_RX_RSS_HASH as u64;
         let raw = self.0.as_ptr();
@@ -162,7 +167,7 @@ fn free(raw: &mut [*mut rte_mbuf]) {
 }
 
 /// Drops `frames` with one call for all of them, which is several times cheaper than one by one.
-pub fn free_bulk(frames: &mut crate::software::burst::Burst<Mbuf>) {
+pub fn free_bulk(frames: &mut Burst<Mbuf>) {
     let count = frames.len();
     // SAFETY: `Mbuf` is a transparent pointer to an mbuf, all of which the burst owns; they are
     // forgotten below.

@@ -30,6 +30,11 @@ pub trait Frame: Sized {
     fn set_len(&mut self, len: usize) -> bool;
     /// Asks the cache for the first bytes of the data.
     fn prefetch(&self);
+    /// Drops all of `burst`; one call for all of them where that is cheaper.
+    #[inline]
+    fn drop_all(burst: &mut Burst<Self>) {
+        burst.clear();
+    }
     /// The hash that the NIC computed of the packet as it came in, if it told one.
     #[inline]
     fn rss_hash(&self) -> Option<u32> {

@@ -285,7 +285,8 @@ fn flush<T: TxQueue>(egress: &mut Egress<T>, stats: &WorkerStats) {
             .iter()
             .map(|f| f.bytes().len() as u64)
             .sum::<u64>();
-        egress.staged.clear();
+        // A ring is full when there is the least time to spare.
+        T::Frame::drop_all(&mut egress.staged);
         stats.dropped(DropReason::TxFull, unsent);
     }
     egress.staged_bytes = 0;
