@@ -72,6 +72,7 @@ static int dev_close(struct rte_eth_dev *dev)
 	if (port->is_wire)
 		return 0;
 	es_ports_remove(port);
+	evenpath_sim_detach(port->id);
 	es_netdev_close(&port->netdev);
 	for (int i = 0; i <= ES_MAX_QUEUES; i++) {
 		struct rte_ring **ring = i < ES_MAX_QUEUES ? &port->rx[i].waiting : &port->out;
@@ -196,12 +197,18 @@ static const struct eth_dev_ops dev_ops = {
 	.flow_ops_get = flow_ops_get,
 };
 
+#define MAX_FAULTS 32
+
 struct arguments {
 	char profile[16];
 	char of[RTE_ETH_NAME_MAX_LEN];
 	char iface[16];
 	bool function;
-	uint32_t late;
+	/* What goes wrong, which the NIC is told when it is there. */
+	struct {
+		char key[16], value[128];
+	} faults[MAX_FAULTS];
+	uint32_t n_faults;
 };
 
 static int argument(const char *key, const char *value, void *opaque)
@@ -214,16 +221,22 @@ static int argument(const char *key, const char *value, void *opaque)
 		return rte_strscpy(to->of, value, sizeof(to->of)) < 0 ? -EINVAL : 0;
 	if (strcmp(key, "iface") == 0)
 		return rte_strscpy(to->iface, value, sizeof(to->iface)) < 0 ? -EINVAL : 0;
-	if (strcmp(key, "function") == 0)
+	if (strcmp(key, "function") == 0) {
 		to->function = value[0] == '1';
-	else
-		to->late = strtoul(value, NULL, 10);
+		return 0;
+	}
+	if (to->n_faults == MAX_FAULTS ||
+	    rte_strscpy(to->faults[to->n_faults].key, key, sizeof(to->faults[0].key)) < 0 ||
+	    rte_strscpy(to->faults[to->n_faults].value, value, sizeof(to->faults[0].value)) < 0)
+		return -EINVAL;
+	to->n_faults++;
 	return 0;
 }
 
 static int arguments(struct rte_vdev_device *dev, struct arguments *to)
 {
-	static const char *const keys[] = {"profile", "of", "iface", "function", "late", NULL};
+	static const char *const keys[] = {"profile", "of", "iface", "function", "late", "refuse",
+					   "busy", "table", "hash", "index-bug", "faults", NULL};
 	struct rte_kvargs *list = rte_kvargs_parse(rte_vdev_device_args(dev), keys);
 	int rc;
 
@@ -252,7 +265,12 @@ static int make_near(struct rte_eth_dev *dev, const struct arguments *from)
 		if (port->out == NULL)
 			return -rte_errno;
 	}
-	rc = evenpath_sim_attach(port->id, from->profile, from->function, from->late, &why);
+	rc = evenpath_sim_attach(port->id, from->profile, from->function, &why);
+	for (uint32_t i = 0; rc == 0 && i < from->n_faults; i++) {
+		rc = evenpath_sim_fault(from->faults[i].key, from->faults[i].value, &why);
+		if (rc < 0)
+			evenpath_sim_detach(port->id);
+	}
 	if (rc < 0) {
 		rte_log(RTE_LOG_ERR, es_logtype, "evenpath_sim: profile %s: %s\n", from->profile, why);
 		rte_ring_free(port->out);
@@ -335,6 +353,7 @@ static struct rte_vdev_driver wire = {.probe = wire_probe, .remove = remove_port
 
 RTE_PMD_REGISTER_VDEV(net_evenpath_sim, sim);
 RTE_PMD_REGISTER_PARAM_STRING(net_evenpath_sim,
-			      "profile=cx6dx|cx7|bf3 iface=<netdev> function=0|1 late=N");
+			      "profile=cx6dx|cx7|bf3 iface=<netdev> function=0|1 late=N refuse=N busy=N table=N "
+			      "hash=other index-bug=1 faults=<file>");
 RTE_PMD_REGISTER_VDEV(net_evenpath_wire, wire);
 RTE_PMD_REGISTER_PARAM_STRING(net_evenpath_wire, "of=<device>");

@@ -158,8 +158,8 @@ static int async_update(struct rte_eth_dev *dev, uint32_t queue,
 
 	if (rc < 0)
 		return rc;
-	if (flow->failed || flow->table->by_index || template >= flow->table->n_actions)
-		return REFUSE(-EINVAL, HANDLE, "update: of a failed rule, a row, or by no template");
+	if (flow->failed || template >= flow->table->n_actions)
+		return REFUSE(-EINVAL, HANDLE, "update: of a failed rule, or by no template");
 	rc = es_actions(actions, NULL, &list);
 	if (rc < 0)
 		return REFUSE(rc, ACTION_CONF, "update: an action that mlx5 does not take");

@@ -100,8 +100,11 @@ enum es_outcome { ES_SOFTWARE, ES_SENT, ES_TO_KERNEL, ES_LOST };
  * All return a negative error number and leave what is wrong in `why` (constant for the life of the
  * process), or 0 or what they say. Queues are numbered per port.
  */
-int evenpath_sim_attach(uint32_t port, const char *profile, bool function, uint32_t late,
-			const char **why);
+int evenpath_sim_attach(uint32_t port, const char *profile, bool function, const char **why);
+/* The port is gone; with the last one the NIC is. */
+void evenpath_sim_detach(uint32_t port);
+/* Something that is to go wrong: see src/flaws.rs. */
+int evenpath_sim_fault(const char *key, const char *value, const char **why);
 void evenpath_sim_isolate(uint32_t port, bool function, bool isolated);
 /* The port stops: its tables and rules are gone. */
 int evenpath_sim_forget(uint32_t port, const char **why);

@@ -13,6 +13,7 @@
 )]
 
 mod abi;
+mod flaws;
 mod nic;
 
 use abi::{Actions, Outcome, Pattern, Result_, Table};
@@ -66,7 +67,6 @@ pub unsafe extern "C" fn evenpath_sim_attach(
     port: u32,
     profile: *const c_char,
     function: bool,
-    late: u32,
     why: *mut *const c_char,
 ) -> c_int {
     // SAFETY: the caller says so.
@@ -81,10 +81,34 @@ pub unsafe extern "C" fn evenpath_sim_attach(
         return -Error::INVALID;
     };
     nic.attach(port as u16, function, false);
-    if late != 0 {
-        nic.fail_late(late.into());
-    }
     0
+}
+
+/// See c/sim.h.
+#[unsafe(no_mangle)]
+pub extern "C" fn evenpath_sim_detach(port: u32) {
+    let mut nic = NIC.lock();
+    if nic.as_mut().is_some_and(|nic| nic.detach(port as u16) == 0) {
+        *nic = None;
+    }
+}
+
+/// See c/sim.h.
+///
+/// # Safety
+/// `key` and `value` are strings; `why` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn evenpath_sim_fault(
+    key: *const c_char,
+    value: *const c_char,
+    why: *mut *const c_char,
+) -> c_int {
+    // SAFETY: the caller says so.
+    let key = unsafe { CStr::from_ptr(key) }.to_string_lossy();
+    // SAFETY: the caller says so.
+    let value = unsafe { CStr::from_ptr(value) }.to_string_lossy();
+    // SAFETY: the caller says so.
+    unsafe { with(why, |nic| nic.fault(&key, &value)) as c_int }
 }
 
 /// See c/sim.h.

@@ -1,11 +1,12 @@
 //! The one NIC of the process.
 
 use crate::abi::{Outcome, Result_};
+use crate::flaws::Flaws;
 use fastpath::hardware::program::{Does, Operation, Place, Rule, RuleId, Table, TableId};
-use fastpath::hardware::sim::{self, Faults, Kind, Profile, Sim};
+use fastpath::hardware::sim::{self, Kind, Profile, Sim};
 use fastpath::hardware::{Completion, Count, Error, Steering};
 use fastpath::table::PortId;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 /// Flow queues of a port, and ports: each queue of each port is one of the e-switch's.
 const QUEUES: u32 = 4;
@@ -14,6 +15,7 @@ const PORTS: u32 = 64;
 /// The e-switch, and the numbers that were given out.
 pub struct Nic {
     sim: Sim,
+    attached: BTreeSet<u16>,
     tables: u32,
     rules: u64,
     /// Port of each table, and table and queue of each rule, for when a port stops.
@@ -21,6 +23,7 @@ pub struct Nic {
     held: HashMap<u64, (u32, u32)>,
     /// Completed, and not fetched yet.
     done: HashMap<u32, VecDeque<Completion>>,
+    flaws: Flaws,
 }
 
 impl Nic {
@@ -32,11 +35,13 @@ impl Nic {
         profile.capabilities.depth = u32::MAX;
         Some(Nic {
             sim: Sim::new(profile),
+            attached: BTreeSet::new(),
             tables: 0,
             rules: 0,
             made: HashMap::new(),
             held: HashMap::new(),
             done: HashMap::new(),
+            flaws: Flaws::default(),
         })
     }
 
@@ -51,18 +56,30 @@ impl Nic {
         } else {
             Kind::Uplink
         };
+        self.attached.insert(port);
         self.sim.attach(PortId(port), kind, isolated);
     }
 
-    /// The operation of that number, counted from now, completes with an error.
-    pub fn fail_late(&mut self, nth: u64) {
-        self.sim.set_faults(Faults {
-            late: [nth].into(),
-            ..Faults::default()
-        });
+    /// A port is gone; how many are left.
+    pub fn detach(&mut self, port: u16) -> usize {
+        self.attached.remove(&port);
+        self.attached.len()
+    }
+
+    /// An argument of a port that says what goes wrong; those of all ports add up.
+    pub fn fault(&mut self, key: &str, value: &str) -> Result<u64, Error> {
+        self.flaws.add(key, value)?;
+        self.flaws.set(&mut self.sim);
+        Ok(0)
+    }
+
+    /// Before anything is asked of the e-switch: what goes wrong may have been changed.
+    fn look(&mut self) {
+        self.flaws.look(&mut self.sim);
     }
 
     pub fn create_table(&mut self, mut table: Table) -> Result<u64, Error> {
+        self.look();
         table.id = TableId(self.tables);
         self.sim.create_table(&table)?;
         self.tables += 1;
@@ -77,6 +94,7 @@ impl Nic {
     }
 
     fn enqueue(&mut self, queue: u32, operation: &Operation, cookie: usize) -> Result<(), Error> {
+        self.look();
         self.sim.enqueue(queue, operation, true, cookie as u64)
     }
 

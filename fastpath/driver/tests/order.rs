@@ -79,50 +79,79 @@ fn conversation() -> Vec<(String, &'static str)> {
     ]
 }
 
-#[test]
-fn the_order_of_calls_is_mlx5s() {
+/// What testpmd says, on both its streams, to a conversation with a port of these arguments.
+fn told(arguments: &str, said: &[(String, &'static str)]) -> [String; 2] {
     let mut plugin = std::env::current_exe().unwrap();
     plugin.set_file_name("libnet_evenpath_sim.so");
     let mut testpmd = Command::new("dpdk-testpmd")
-        .args([
-            "--no-huge",
-            "-m",
-            "64",
-            "--no-pci",
-            "--no-shconf",
-            "--no-telemetry",
-        ])
-        .args([
-            "--iova-mode=va",
-            "--lcores=0@0,1@0",
-            "--log-level=lib.ethdev:info",
-            "-d",
-        ])
+        .args(["--no-huge", "-m", "64", "--no-pci", "--no-shconf"])
+        .args(["--no-telemetry", "--iova-mode=va", "--lcores=0@0,1@0"])
+        .args(["--log-level=lib.ethdev:info", "-d"])
         .arg(&plugin)
-        .args([
-            "--vdev=net_evenpath_sim0,profile=bf3",
-            "--",
-            "-i",
-            "--disable-device-start",
-        ])
+        .arg(format!("--vdev=net_evenpath_sim0,profile=bf3{arguments}"))
+        .args(["--", "-i", "--disable-device-start"])
         .args(["--total-num-mbufs=2048", "--no-mlockall"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .expect("dpdk-testpmd runs (Debian 13: dpdk-dev)");
-    let said = conversation();
     let mut input = testpmd.stdin.take().unwrap();
-    for (line, _) in &said {
+    for (line, _) in said {
         writeln!(input, "{line}").unwrap();
     }
     writeln!(input, "quit").unwrap();
     drop(input);
     let output = testpmd.wait_with_output().unwrap();
-    let out = String::from_utf8_lossy(&output.stdout);
-    let err = String::from_utf8_lossy(&output.stderr);
+    [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned())
+}
+
+fn converse(arguments: &str, said: Vec<(String, &'static str)>) {
+    let [out, err] = told(arguments, &said);
     for (line, expected) in said {
         let found = out.contains(expected) || err.contains(expected);
         assert!(found, "{line}: no {expected:?} in\n{out}\n{err}");
     }
+}
+
+#[test]
+fn the_order_of_calls_is_mlx5s() {
+    converse("", conversation());
+}
+
+const ROWS: &str = "flow pattern_template 0 create transfer relaxed yes pattern_template_id 7 template \
+                    eth / ipv4 src mask 255.255.255.255 dst mask 255.255.255.255 proto mask 0xff / \
+                    udp src mask 0xffff dst mask 0xffff / end";
+
+/// A row is inserted, and updated.
+fn rows(answer: &'static str) -> Vec<(String, &'static str)> {
+    let table = "flow template_table 0 create table_id 7 group 1 priority 0 transfer rules_number 16 \
+                 insertion_type index pattern_template 7 actions_template 7";
+    let queue = "flow queue 0";
+    let depth = CONFIGURE.replace("queues_size 1", "queues_size 8");
+    let template = "flow actions_template 0 create transfer actions_template_id 7 template jump group \
+                    1 / end mask jump / end";
+    let jump = "actions_template 0 postpone no pattern eth / end actions jump group 2 / end";
+    vec![
+        ("port start all".into(), "Configuring Port 0"),
+        ("port stop all".into(), "Stopping ports"),
+        (depth, "number of queues 1 with 8 elements"),
+        ("port start all".into(), "Port 0: 02:00:00:00:00:00"),
+        (ROWS.into(), "Pattern template #7 created"),
+        (template.into(), "Actions template #7 created"),
+        (table.into(), "Template table #7 created"),
+        (
+            format!("{queue} create 0 template_table 7 rule_index 3 {}", &jump),
+            "Flow rule #0 creation enqueued",
+        ),
+        ("flow pull 0 queue 0".into(), "(0 failed, 1 succeeded)"),
+        (format!("{queue} update 0 rule 0 {jump}"), answer),
+    ]
+}
+
+/// Drivers of 24.11 take it, and write another row (`mlx5_flow_hw.c:4163`).
+#[test]
+fn rows_are_updated_where_the_driver_has_the_bug() {
+    converse("", rows("rows, and rules with ranges, cannot be updated"));
+    converse(",index-bug=1", rows("Flow rule #0 update enqueued"));
 }

@@ -5,7 +5,7 @@ use crate::oracle::judge;
 use crate::traffic::Random;
 use crate::world::{Setting, World, group};
 use fastpath::hardware::compile::{Design, State};
-use fastpath::hardware::plan::{Lead, NexthopId};
+use fastpath::hardware::plan::{Change as Planned, Lead, NexthopId};
 use fastpath::hardware::sim::{Faults, Profile};
 use fastpath::hash::{Algorithm, Choice, Field, Policy, Settings};
 use std::net::IpAddr;
@@ -250,6 +250,30 @@ fn hardware_counts_what_it_forwards() {
         // 20 bytes of data behind UDP: 62 with IPv4, 82 with IPv6.
         let bytes: u64 = counts.iter().map(|c| c.bytes).sum();
         assert!(bytes >= packets * 62 && bytes <= packets * 82, "{counts:?}");
+    }
+}
+
+/// A queue may be full though nothing of ours is in it: the change is not done, and is not forgotten.
+#[test]
+fn a_full_queue_is_asked_again() {
+    for (setting, profile) in EACH {
+        let mut world = World::with_nics(setting, &profile(), 1);
+        plan(&mut world);
+        world.settle();
+        let nic = &mut world.nics[0];
+        let busy = [1, 2].into();
+        nic.steering_mut().set_faults(Faults {
+            busy,
+            ..Faults::default()
+        });
+        nic.apply(&Planned::Nexthop(NexthopId(1), None));
+        for _ in 0..2 {
+            assert!(!nic.turn(), "{setting:?}");
+            assert!(nic.compiler().under_way() > 0, "{setting:?}");
+        }
+        assert!(nic.turn() && nic.settle(9), "{setting:?}");
+        assert_eq!(nic.operations().waited, 2, "{setting:?}");
+        assert_eq!(nic.operations().failed, 0, "{setting:?}");
     }
 }
 

@@ -1,6 +1,9 @@
 //! EAL with the driver, ports, and frames in and out of them.
 #![allow(dead_code, reason = "each test program uses some of it")]
 
+pub mod fabric;
+pub mod plan;
+
 use fastpath::dpdk::{Eal, FlowOptions, Mbuf, Options, Pool, Port, PortOptions, RxQueue, TxQueue};
 use fastpath::software::burst::{Allocator, Burst, Frame, RxQueue as _, TxQueue as _};
 use std::time::{Duration, Instant};

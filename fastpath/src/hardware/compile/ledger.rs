@@ -369,9 +369,9 @@ impl Ledger {
         self.failed.len() + self.failed_tables.len() + self.failed_shared.len()
     }
 
-    /// Operations under way.
+    /// Operations under way, and what waits for room in the queue.
     pub(super) fn flights(&self) -> usize {
-        self.flights
+        self.flights + self.todo.iter().map(VecDeque::len).sum::<usize>()
     }
 
     /// Everything that failed is to be tried again.

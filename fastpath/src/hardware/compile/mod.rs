@@ -220,7 +220,7 @@ impl Compiler {
         self.ledger.failures()
     }
 
-    /// Operations that are under way.
+    /// Operations that are under way, or wait for room in the queue: somebody must turn again.
     pub fn under_way(&self) -> usize {
         self.ledger.flights()
     }

@@ -131,6 +131,13 @@ impl Sim {
         self.tally = Tally::default();
     }
 
+    /// From now on it is another NIC in these: tables of rows that are made hash otherwise than our
+    /// CRC; rows can be updated, and others are written ([`Profile::index_update_bug`]).
+    pub fn set_flaws(&mut self, other_hash: bool, index_update_bug: bool) {
+        self.profile.other_hash = other_hash;
+        self.profile.index_update_bug = index_update_bug;
+    }
+
     /// What was asked of it since the faults were set.
     pub fn tally(&self) -> Tally {
         self.tally

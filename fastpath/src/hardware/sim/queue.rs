@@ -7,7 +7,7 @@ use super::table::{Held, Stage, wrong_row};
 use std::collections::{BTreeSet, VecDeque};
 
 /// What goes wrong, by ordinal number: 1 is the first since the faults were set.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
     /// Operations that are refused when they are enqueued.
     pub refused: BTreeSet<u64>,
@@ -19,6 +19,8 @@ pub struct Faults {
     pub pace: Option<usize>,
     /// How many more operations a queue seems to hold than it does: it is full the sooner.
     pub ballast: u32,
+    /// Attempts to enqueue, refused ones included, that find the queue full though it is not.
+    pub busy: BTreeSet<u64>,
 }
 
 /// What was asked of a NIC.
@@ -84,7 +86,8 @@ impl Sim {
         let Some(held) = self.queues.get(queue as usize) else {
             return self.misuse(format!("flow queue {queue}: there is none"));
         };
-        if held.waiting.len() >= depth.max(1) as usize {
+        let attempt = self.tally.operations + self.tally.busy + 1;
+        if held.waiting.len() >= depth.max(1) as usize || self.faults.busy.contains(&attempt) {
             self.tally.busy += 1;
             return Err(Error::new(Error::BUSY, "the flow queue is full"));
         }

@@ -1,0 +1,142 @@
+//! A plan with its changes, and packets for it.
+
+use fastpath::hardware::compile::{Config, Design, Role};
+use fastpath::hardware::plan::{Change, Entry, Lead, NexthopId};
+use fastpath::hardware::sim::{Kind, Outcome, Profile, Sim};
+use fastpath::hash::{Algorithm, Choice, Field, Fields, Settings};
+use fastpath::table::{Adjacency, GroupId, PortId};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// A wire, and two functions of the host.
+pub const PORTS: [PortId; 3] = [PortId(0), PortId(1), PortId(2)];
+const MAC: [u8; 6] = [2, 0, 0, 0, 0, 0x99];
+
+pub fn config() -> Config {
+    let role = Role::Dpu {
+        proxy: PORTS[0],
+        uplinks: vec![PORTS[0]],
+        functions: vec![PORTS[1], PORTS[2]],
+    };
+    Config::new(role, Design::Rows, 1500)
+}
+
+/// The same NIC without DPDK.
+pub fn model(profile: Profile) -> Sim {
+    let mut sim = Sim::new(profile);
+    for (n, port) in PORTS.into_iter().enumerate() {
+        let kind = if n == 0 { Kind::Uplink } else { Kind::Function };
+        sim.attach(port, kind, false);
+    }
+    sim
+}
+
+/// A next hop, or that it is dead.
+pub fn nexthop(number: u32, up: bool) -> Change {
+    let port = PORTS[1 + number as usize % 2];
+    let neighbor = [2, 0, 0, 0, 1, number as u8];
+    let adjacency = Adjacency::forward(port, 1500, neighbor, MAC, 0);
+    Change::Nexthop(NexthopId(number), up.then_some(adjacency))
+}
+
+/// A group of this many members with so many buckets.
+pub fn group(number: u32, members: u32, buckets: u32) -> Change {
+    let buckets = (0..buckets).map(|b| NexthopId(b % members)).collect();
+    Change::Group(GroupId(number), Some(buckets))
+}
+
+pub fn prefix(address: IpAddr, length: u8, number: u32) -> Change {
+    Change::Prefix(address, length, Some(Lead::Group(GroupId(number))))
+}
+
+/// 10.5.c.d
+pub fn v4(c: u8, d: u8) -> IpAddr {
+    Ipv4Addr::new(10, 5, c, d).into()
+}
+
+/// 2001:db8:n::
+pub fn v6(n: u16) -> IpAddr {
+    Ipv6Addr::new(0x2001, 0xdb8, n, 0, 0, 0, 0, 0).into()
+}
+
+/// Four next hops, and groups 8 (all of them, with so many buckets) and 9 (the first alone).
+pub fn plan(buckets: u32) -> Vec<Change> {
+    let entry = Entry {
+        mac: MAC,
+        untagged: true,
+    };
+    let choice = Choice {
+        algorithm: Algorithm::Crc32,
+        fields: Fields::default().with(Field::Ipv6Label, false),
+        symmetric: false,
+        ..Choice::default()
+    };
+    let mut plan = vec![Change::Hash(Box::new(Settings::new(choice).into()))];
+    plan.extend(PORTS.map(|port| Change::Port(port, Some(entry))));
+    plan.extend((0..4).map(|n| nexthop(n, true)));
+    plan.extend([group(8, 4, buckets), group(9, 1, buckets)]);
+    plan.extend([prefix(v4(0, 0), 16, 8), prefix(v4(16, 0), 22, 9)]);
+    plan.extend([prefix(v6(0), 32, 9), prefix(v6(7), 48, 8)]);
+    plan
+}
+
+/// Changes of the plan, one after another.
+pub fn changes(buckets: u32) -> Vec<(&'static str, Vec<Change>)> {
+    vec![
+        ("a next hop dies", vec![nexthop(2, false)]),
+        ("it is no member", vec![group(8, 3, buckets)]),
+        ("it is back", vec![nexthop(2, true)]),
+        ("a prefix goes", vec![Change::Prefix(v4(16, 0), 22, None)]),
+        ("another comes", vec![prefix(v4(24, 0), 24, 9)]),
+    ]
+}
+
+/// xorshift64.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn below(&mut self, n: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 20) % n
+    }
+}
+
+/// UDP to one of a few destinations, sometimes with a TTL that is software's, or not for us.
+pub fn frame(random: &mut Random) -> Vec<u8> {
+    let mut bytes = [&MAC[..], &[2, 0, 0, 0, 1, 0]].concat();
+    bytes[5] -= u8::from(random.below(16) == 0);
+    let ttl = random.below(5) as u8 * 16;
+    if random.below(2) == 0 {
+        bytes.extend([8, 0]);
+        let mut header = vec![0x45, 0, 0, 32, 0, 7, 0, 0, ttl, 17, 0, 0, 10, 0, 0];
+        header.extend([random.below(200) as u8 + 1, 10]);
+        header.extend([4 + random.below(2) as u8, random.below(32) as u8, 2]);
+        let sum = fastpath::wire::checksum::checksum(&header);
+        header[10..12].copy_from_slice(&sum.to_be_bytes());
+        bytes.extend(header);
+    } else {
+        bytes.extend([0x86, 0xdd, 0x60, 0, 0, 0, 0, 12, 17, ttl]);
+        let source = Ipv6Addr::new(0x2001, 0xdb9, 0, 0, 0, 0, 0, random.below(999) as u16);
+        let net = 6 + random.below(3) as u16;
+        let destination = Ipv6Addr::new(0x2001, 0xdb8, net, 0, 0, 0, 0, 2);
+        bytes.extend(source.octets());
+        bytes.extend(destination.octets());
+    }
+    bytes.extend([random.below(256) as u8, random.below(256) as u8]);
+    bytes.extend([0x13, 0x88, 0, 12, 1, 1, 1, 2, 3, 4]);
+    bytes
+}
+
+/// Ports that had a packet: which, whether by its far end (or by its worker), and the packet.
+pub type Found = Vec<(usize, bool, Vec<u8>)>;
+
+/// What a NIC without DPDK makes of a packet.
+pub fn directly(sim: &mut Sim, port: usize, bytes: &[u8]) -> Found {
+    let mut frame = bytes.to_vec();
+    match sim.receive(PORTS[port], &mut frame) {
+        Outcome::Sent(to) => vec![(usize::from(to.0), true, frame)],
+        Outcome::Software { .. } => vec![(port, false, frame)],
+        Outcome::Kernel | Outcome::Lost(_) => Vec::new(),
+    }
+}
