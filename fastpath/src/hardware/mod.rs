@@ -7,6 +7,7 @@
 //! ```
 //!
 //! * [`program`]: tables, rules, actions, operations, as rte_flow's template API has them.
+//! * [`choose`]: which design, and why.
 //! * [`plan`]: what control wants forwarded, change by change.
 //! * [`compile`]: from plan to program, operation by operation.
 //! * [`engine`]: keeps a NIC at its program.
@@ -35,6 +36,7 @@
 //!   buckets lead to one next hop) are hardware's; the others stay in software and say why.
 
 pub mod agent;
+pub mod choose;
 pub mod compile;
 pub mod crc;
 pub mod engine;

@@ -90,6 +90,19 @@ pub(super) fn express(
     }
 }
 
+/// Whether silicon hashes packets of a family as `settings` say.
+///
+/// # Errors
+/// Every reason why it does not.
+pub(in super::super) fn can_hash(
+    settings: &Settings,
+    family: Family,
+    design: Design,
+    can: &Capabilities,
+) -> Result<(), Vec<Reason>> {
+    express(settings, family, design, can).map(|_| ())
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::super::sim::Profile;

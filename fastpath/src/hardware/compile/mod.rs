@@ -29,6 +29,7 @@ mod standing;
 mod state;
 
 pub use config::{Config, Design, Hairpin, Role};
+pub(super) use express::can_hash;
 pub use ledger::Step;
 pub use news::News;
 pub use standing::{Known, Summary};
