@@ -2,13 +2,13 @@
 
 mod support;
 
-use fastpath::dpdk::{Flow, FlowOptions, Pool, PoolOptions, RxQueue, TxQueue};
+use fastpath::dpdk::{Flow, FlowOptions, Pool, PoolOptions, Port, RxQueue, TxQueue};
 use fastpath::hardware::program::{
     Action, ActionsTemplate, Does, Domain, Field, Group, HashFunction, Insertion, Item, Modify,
     Operation, PatternTemplate, Place, Rule, RuleId, Table, TableId, Target,
 };
 use fastpath::hardware::sim::Profile;
-use fastpath::hardware::{Completion, Error, Steering};
+use fastpath::hardware::{Capabilities, Completion, Error, Steering};
 use fastpath::table::PortId;
 use support::{open, received};
 
@@ -222,7 +222,7 @@ fn run(flow: &mut Flow<'_>, pool: &Pool<'_>, ends: &mut Ends<'_>) {
     assert_eq!(flow.table_hash(TableId(3), &values), Ok(0x08b9_2fa2));
     refusals(flow);
 
-    // The twentieth operation completes with an error: nothing has changed, and it can be tried again.
+    // The twentieth operation here completes with an error: nothing has changed, and it can be tried again.
     let dead = Operation::Update(RuleId(3), Does::new(1, [Action::ToManager]));
     assert!(!operate(flow, &dead));
     let (software, sent) = send(pool, ends, &hits[..1]);
@@ -246,6 +246,24 @@ fn run(flow: &mut Flow<'_>, pool: &Pool<'_>, ends: &mut Ends<'_>) {
     assert_eq!(send(pool, ends, &hits), (hits, Vec::new()));
 }
 
+/// A queue is full when we say so, before the driver is asked, which holds four.
+fn shallow<'p>(ports: &[(PortId, &'p Port<'p>)], capabilities: &Capabilities) {
+    let capabilities = Capabilities {
+        depth: 2,
+        ..capabilities.clone()
+    };
+    let mut flow = Flow::new(ports, capabilities).unwrap();
+    let [root, ..] = tables();
+    flow.create_table(&root).unwrap();
+    let rule = |id: u64| rule(id, 1, values(&[ROUTER, id.into()]), &jump(1));
+    for id in 0..2 {
+        flow.enqueue(0, &rule(id), true, id).unwrap();
+    }
+    assert!(flow.enqueue(0, &rule(2), true, 2).unwrap_err().is_busy());
+    assert_eq!(flow.under_way(), 2);
+    flow.close().unwrap();
+}
+
 fn values_of_net() -> Place {
     values(&[NET])
 }
@@ -261,7 +279,7 @@ fn the_nic_forwards_what_it_was_told_to() {
     let mut wire = open(
         &pool,
         "wire",
-        "net_evenpath_sim0,profile=cx7,late=20",
+        "net_evenpath_sim0,profile=cx7,late=24",
         engine,
     );
     let mut host = open(&pool, "host", "net_evenpath_sim1,function=1", engine);
@@ -289,11 +307,25 @@ fn the_nic_forwards_what_it_was_told_to() {
         "no engine"
     );
 
-    let mut flow = Flow::new(&[(WIRE, &wire), (HOST, &host)], capabilities).unwrap();
+    let ports = [(WIRE, &wire), (HOST, &host)];
+    let twice = [ports[0], ports[1], (PortId(12), &wire)];
+    assert!(
+        Flow::new(&twice, capabilities.clone()).is_err(),
+        "a port twice"
+    );
+    let twice = [ports[0], (WIRE, &host)];
+    assert!(
+        Flow::new(&twice, capabilities.clone()).is_err(),
+        "a number twice"
+    );
+    shallow(&ports, &capabilities);
+    let mut flow = Flow::new(&ports, capabilities.clone()).unwrap();
     assert_eq!(
         (flow.capabilities().queues, flow.capabilities().depth),
         (1, 4)
     );
+    let other = Flow::new(&[(WIRE, &host)], capabilities.clone()).err();
+    assert_eq!(other.map(|e| e.errno), Some(Error::INVALID), "taken");
     let (mut worker, _) = wire.queues().unwrap();
     let (mut far_rx, mut far_tx) = far.queues().unwrap();
     let (mut guest_rx, _) = guest.queues().unwrap();

@@ -37,17 +37,33 @@ use dpdk_sys::{rte_flow, rte_flow_action_handle};
 use queue::{Pending, Pendings, What};
 use refusal::Refusal;
 use std::collections::HashMap;
-use std::marker::PhantomData;
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tables::{Made, unknown};
 
 /// A port of the program.
-struct Attached {
+struct Attached<'p> {
     id: PortId,
     /// DPDK's number.
     index: u16,
     /// Of each flow queue: operations under way, and whether some are postponed.
     queues: Vec<(u32, bool)>,
+    given: Option<Given<'p>>,
+}
+
+/// The flow queues of a port, which nobody else has: one's completions are not another's.
+struct Given<'p>(&'p AtomicBool);
+
+impl<'p> Given<'p> {
+    fn take(given: &'p AtomicBool) -> Option<Self> {
+        (!given.swap(true, Ordering::Acquire)).then_some(Given(given))
+    }
+}
+
+impl Drop for Given<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
 }
 
 /// A rule.
@@ -59,7 +75,7 @@ struct Held {
     at: usize,
     queue: u32,
     busy: bool,
-    /// Its insertion completed, and well.
+    /// Its insertion completed, and well, and nobody has asked for its destruction.
     ready: bool,
     /// It has COUNT.
     counts: bool,
@@ -74,6 +90,7 @@ struct Shared {
     at: usize,
     queue: u32,
     busy: bool,
+    /// As of a rule.
     ready: bool,
     /// Rules that have it.
     users: u32,
@@ -82,21 +99,21 @@ struct Shared {
 /// The flow engines of the ports of one NIC. One thread uses it.
 pub struct Flow<'p> {
     capabilities: Capabilities,
-    ports: Vec<Attached>,
+    ports: Vec<Attached<'p>>,
     tables: HashMap<TableId, Made>,
     rules: HashMap<RuleId, Held>,
     indirects: HashMap<IndirectId, Shared>,
     pendings: Pendings,
-    _ports: PhantomData<&'p ()>,
 }
 
 impl<'p> Flow<'p> {
     /// Of these ports, which are started and were opened with [`super::PortOptions::flow`].
     /// `capabilities` are the device's; number and depth of queues and of counters are moved to what
-    /// the ports got.
+    /// the ports got. They are nobody else's until this is dropped, and for good if what is in them
+    /// could not be taken out then.
     ///
     /// # Errors
-    /// A port is not as it must be, or none is given.
+    /// A port is not as it must be or another's, one is given twice, or none.
     pub fn new(
         ports: &[(PortId, &'p Port<'p>)],
         mut capabilities: Capabilities,
@@ -104,9 +121,12 @@ impl<'p> Flow<'p> {
         if ports.is_empty() {
             return Err(Error::new(Error::INVALID, "flow engine: no ports"));
         }
-        let mut attached = Vec::new();
+        let mut attached: Vec<Attached<'p>> = Vec::new();
         for (id, port) in ports {
             let name = port.name();
+            if attached.iter().any(|a| a.id == *id) {
+                return invalid(format!("port {name}: flow engine: number {} twice", id.0));
+            }
             let Some(limits) = port.flow().filter(|_| port.is_started()) else {
                 let why = format!("port {name}: flow engine: not configured, or not started");
                 return Err(Error::new(Error::INVALID, why));
@@ -114,10 +134,14 @@ impl<'p> Flow<'p> {
             capabilities.queues = capabilities.queues.min(limits.queues.into());
             capabilities.depth = capabilities.depth.min(limits.depth);
             capabilities.counters = capabilities.counters.min(limits.counters);
+            let Some(given) = Given::take(port.flow_given()) else {
+                return invalid(format!("port {name}: flow engine: somebody has it"));
+            };
             attached.push(Attached {
                 id: *id,
                 index: port.index(),
                 queues: vec![(0, false); usize::from(limits.queues)],
+                given: Some(given),
             });
         }
         Ok(Flow {
@@ -127,7 +151,6 @@ impl<'p> Flow<'p> {
             rules: HashMap::new(),
             indirects: HashMap::new(),
             pendings: Pendings::default(),
-            _ports: PhantomData,
         })
     }
 
@@ -136,12 +159,13 @@ impl<'p> Flow<'p> {
         self.pendings.len()
     }
 
-    /// Runs `call` with who knows names.
-    fn named<T>(&self, call: impl FnOnce(Names<'_>) -> T) -> T {
+    /// Runs `call` with who knows names, for what is on port `at`: handles of indirect actions are
+    /// of one port (of mlx5 they are numbers in its own pool).
+    fn named<T>(&self, at: usize, call: impl FnOnce(Names<'_>) -> T) -> T {
         let port = |id: PortId| Some(self.ports.iter().find(|p| p.id == id)?.index);
         let handle = |id: IndirectId| {
-            let shared = self.indirects.get(&id).filter(|s| s.ready)?;
-            Some(shared.handle.as_ptr())
+            let shared = self.indirects.get(&id)?;
+            (shared.ready && shared.at == at).then_some(shared.handle.as_ptr())
         };
         call(Names {
             port: &port,
@@ -242,7 +266,7 @@ impl<'p> Flow<'p> {
         }
     }
 
-    /// The rule is gone.
+    /// The rule's handle is gone.
     fn forget(&mut self, id: RuleId) {
         let Some(held) = self.rules.remove(&id) else {
             return;
@@ -272,8 +296,9 @@ impl Steering for Flow<'_> {
         if self.tables.contains_key(&table.id) {
             return invalid(format!("table {id}: create: there is one already"));
         }
-        let port = self.ports[self.port(table.port)?].index;
-        let made = self.named(|names| Made::new(table, port, names))?;
+        let at = self.port(table.port)?;
+        let port = self.ports[at].index;
+        let made = self.named(at, |names| Made::new(table, port, names))?;
         self.tables.insert(table.id, made);
         Ok(())
     }
@@ -328,10 +353,9 @@ impl Steering for Flow<'_> {
 
     fn pull(&mut self, queue: u32, done: &mut Vec<Completion>) -> Result<(), Error> {
         self.check_queue(queue)?;
-        for at in 0..self.ports.len() {
-            self.pull_port(at, queue, done)?;
-        }
-        Ok(())
+        // What one port's queue says wrongly is no reason to leave another's unread.
+        let each = (0..self.ports.len()).map(|at| self.pull_port(at, queue, done));
+        each.fold(Ok(()), Result::and)
     }
 
     fn count(&mut self, rule: RuleId) -> Result<Count, Error> {
@@ -348,7 +372,8 @@ impl Steering for Flow<'_> {
         let Some(made) = self.tables.get(&table) else {
             return Err(Error::new(Error::NOT_FOUND, "no such table"));
         };
-        self.named(|names| made.hash(values, names))
+        let at = self.port(made.spec.port)?;
+        self.named(at, |names| made.hash(values, names))
     }
 
     fn indirect(&self, id: IndirectId) -> Option<&program::Action> {

@@ -4,7 +4,7 @@ use dpdk_sys::{rte_eth_conf, rte_eth_rx_mq_mode as mq};
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::caps::{self, Caps, Wanted};
 use super::device::find_or_create;
@@ -48,6 +48,7 @@ pub struct Port<'p> {
     given: Cell<bool>,
     callback: Option<Callback>,
     flow: Option<FlowLimits>,
+    flow_given: AtomicBool,
     /// The device, when it was made for this port and is to be removed with it.
     device: Option<NonNull<dpdk_sys::rte_device>>,
     _pool: PhantomData<&'p ()>,
@@ -101,6 +102,7 @@ impl<'p> Port<'p> {
             given: Cell::new(false),
             callback: None,
             flow: None,
+            flow_given: AtomicBool::new(false),
             device: info
                 .as_ref()
                 .ok()
@@ -373,6 +375,11 @@ impl<'p> Port<'p> {
     /// What the flow engine got of what [`PortOptions::flow`] asked for.
     pub fn flow(&self) -> Option<FlowLimits> {
         self.flow
+    }
+
+    /// Whether somebody has its flow queues.
+    pub(super) fn flow_given(&self) -> &AtomicBool {
+        &self.flow_given
     }
 
     /// Whether it was started.

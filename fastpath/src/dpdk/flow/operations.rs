@@ -11,7 +11,7 @@ use dpdk_sys::{rte_flow_indir_action_conf, rte_flow_op_attr};
 use std::slice::from_ref;
 
 /// What was given to DPDK: on which port, and what it is about.
-type Given = Result<(usize, What), Error>;
+type Taken = Result<(usize, What), Error>;
 
 fn op_attr(postpone: bool) -> rte_flow_op_attr {
     // SAFETY: a plain record for which zeros are valid.
@@ -39,13 +39,14 @@ impl Flow<'_> {
         }
     }
 
-    pub(super) fn insert(&mut self, queue: u32, rule: &Rule, postpone: bool) -> Given {
+    pub(super) fn insert(&mut self, queue: u32, rule: &Rule, postpone: bool) -> Taken {
         let (made, row) = self.room(rule)?;
         let at = self.port(made.spec.port)?;
+        self.check_depth(at, queue)?;
         let (port, table, number) = (made.port, made.table.as_ptr(), self.pendings.next());
         let (attr, template) = (op_attr(postpone), rule.does.template);
         let mut refusal = Refusal::new();
-        let made = self.named(|names| {
+        let made = self.named(at, |names| {
             let actions = Actions::rule(&rule.does.actions, names)?;
             let error = refusal.as_mut();
             Some(match &rule.place {
@@ -72,7 +73,8 @@ impl Flow<'_> {
                 }
             })
         });
-        let flow = refusal.pointer("rule: insert", made.ok_or_else(unknown)?)?;
+        let flow = refusal.pointer("rule: insert", made.ok_or_else(unknown)?);
+        let flow = flow.map_err(|e| self.judge(at, queue, e))?;
         let uses = indirects(&rule.does.actions);
         self.hold(&uses);
         if let Some(made) = self.tables.get_mut(&rule.table) {
@@ -94,7 +96,7 @@ impl Flow<'_> {
         Ok((at, What::Insert(rule.id)))
     }
 
-    pub(super) fn update(&mut self, queue: u32, id: RuleId, does: &Does, postpone: bool) -> Given {
+    pub(super) fn update(&mut self, queue: u32, id: RuleId, does: &Does, postpone: bool) -> Taken {
         let held = self.claim(queue, id)?;
         if !held.ready {
             return invalid(format!("rule {}: was never inserted", id.0));
@@ -103,9 +105,10 @@ impl Flow<'_> {
             made.spec.check_update(does)?;
         }
         let (at, flow, number) = (held.at, held.flow.as_ptr(), self.pendings.next());
+        self.check_depth(at, queue)?;
         let (port, attr) = (self.ports[at].index, op_attr(postpone));
         let mut refusal = Refusal::new();
-        let rc = self.named(|names| {
+        let rc = self.named(at, |names| {
             let actions = Actions::rule(&does.actions, names)?;
             let (list, template, error) = (actions.as_ptr(), does.template, refusal.as_mut());
             // SAFETY: the port is open and started, and has the queue; the rule is of it, was
@@ -117,7 +120,8 @@ impl Flow<'_> {
                 )
             })
         });
-        refusal.check("rule: update", rc.ok_or_else(unknown)?)?;
+        let taken = refusal.check("rule: update", rc.ok_or_else(unknown)?);
+        taken.map_err(|e| self.judge(at, queue, e))?;
         let uses = indirects(&does.actions);
         self.hold(&uses);
         self.set_busy(id);
@@ -125,17 +129,23 @@ impl Flow<'_> {
         Ok((at, What::Update(id, counts, uses)))
     }
 
-    pub(super) fn destroy(&mut self, queue: u32, id: RuleId, postpone: bool) -> Given {
+    pub(super) fn destroy(&mut self, queue: u32, id: RuleId, postpone: bool) -> Taken {
         let held = self.claim(queue, id)?;
         let (at, flow, number) = (held.at, held.flow.as_ptr(), self.pendings.next());
+        self.check_depth(at, queue)?;
         let (port, attr) = (self.ports[at].index, op_attr(postpone));
         let mut refusal = Refusal::new();
         let error = refusal.as_mut();
         // SAFETY: as for an update; a handle whose insertion failed is to be destroyed, too.
         let rc =
             unsafe { dpdk_sys::rte_flow_async_destroy(port, queue, &attr, flow, number, error) };
-        refusal.check("rule: destroy", rc)?;
+        let taken = refusal.check("rule: destroy", rc);
+        taken.map_err(|e| self.judge(at, queue, e))?;
         self.set_busy(id);
+        // From now on its handle is void (`rte_flow_async_destroy`).
+        if let Some(held) = self.rules.get_mut(&id) {
+            held.ready = false;
+        }
         Ok((at, What::Destroy(id)))
     }
 
@@ -150,13 +160,14 @@ impl Flow<'_> {
         queue: u32,
         indirect: &Indirect,
         postpone: bool,
-    ) -> Given {
+    ) -> Taken {
         let id = indirect.id;
         if self.indirects.contains_key(&id) {
             return invalid(format!("action {}: there is one already", id.0));
         }
         check_indirect(&indirect.action)?;
         let at = self.port(indirect.port)?;
+        self.check_depth(at, queue)?;
         // SAFETY: a plain record for which zeros are valid.
         let mut conf: rte_flow_indir_action_conf = unsafe { std::mem::zeroed() };
         match indirect.domain {
@@ -167,7 +178,7 @@ impl Flow<'_> {
         let (port, attr) = (self.ports[at].index, op_attr(postpone));
         let number = self.pendings.next();
         let mut refusal = Refusal::new();
-        let made = self.named(|names| {
+        let made = self.named(at, |names| {
             let actions = Actions::rule(from_ref(&indirect.action), names)?;
             let (action, error) = (actions.as_ptr(), refusal.as_mut());
             // SAFETY: the port is open and started, and has the queue; the action and what it
@@ -178,7 +189,8 @@ impl Flow<'_> {
                 )
             })
         });
-        let handle = refusal.pointer("action: insert", made.ok_or_else(unknown)?)?;
+        let handle = refusal.pointer("action: insert", made.ok_or_else(unknown)?);
+        let handle = handle.map_err(|e| self.judge(at, queue, e))?;
         let shared = Shared {
             action: indirect.action.clone(),
             handle,
@@ -198,16 +210,17 @@ impl Flow<'_> {
         id: IndirectId,
         action: &Action,
         postpone: bool,
-    ) -> Given {
+    ) -> Taken {
         let shared = self.claim_indirect(queue, id)?;
         if !shared.ready {
             return invalid(format!("action {}: was never inserted", id.0));
         }
         check_indirect(action)?;
         let (at, handle, number) = (shared.at, shared.handle.as_ptr(), self.pendings.next());
+        self.check_depth(at, queue)?;
         let (port, attr) = (self.ports[at].index, op_attr(postpone));
         let mut refusal = Refusal::new();
-        let rc = self.named(|names| {
+        let rc = self.named(at, |names| {
             let actions = Actions::rule(from_ref(action), names)?;
             let (new, error) = (actions.as_ptr().cast(), refusal.as_mut());
             // SAFETY: the port is open and started, and has the queue; the handle is of it, was
@@ -219,18 +232,20 @@ impl Flow<'_> {
                 )
             })
         });
-        refusal.check("action: update", rc.ok_or_else(unknown)?)?;
+        let taken = refusal.check("action: update", rc.ok_or_else(unknown)?);
+        taken.map_err(|e| self.judge(at, queue, e))?;
         self.set_indirect_busy(id);
         Ok((at, What::UpdateIndirect(id, action.clone())))
     }
 
-    pub(super) fn destroy_indirect(&mut self, queue: u32, id: IndirectId, postpone: bool) -> Given {
+    pub(super) fn destroy_indirect(&mut self, queue: u32, id: IndirectId, postpone: bool) -> Taken {
         let shared = self.claim_indirect(queue, id)?;
         if shared.users != 0 {
             let users = shared.users;
             return invalid(format!("action {}: destroy: {users} rules have it", id.0));
         }
         let (at, handle, number) = (shared.at, shared.handle.as_ptr(), self.pendings.next());
+        self.check_depth(at, queue)?;
         let (port, attr) = (self.ports[at].index, op_attr(postpone));
         let mut refusal = Refusal::new();
         let error = refusal.as_mut();
@@ -240,8 +255,13 @@ impl Flow<'_> {
                 port, queue, &attr, handle, number, error,
             )
         };
-        refusal.check("action: destroy", rc)?;
+        let taken = refusal.check("action: destroy", rc);
+        taken.map_err(|e| self.judge(at, queue, e))?;
         self.set_indirect_busy(id);
+        // No rule gets it any more: mlx5 takes it apart at once (`flow_dv_action_destroy`).
+        if let Some(shared) = self.indirects.get_mut(&id) {
+            shared.ready = false;
+        }
         Ok((at, What::DestroyIndirect(id)))
     }
 

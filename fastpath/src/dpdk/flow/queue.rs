@@ -70,6 +70,35 @@ impl Pendings {
 const PULL: usize = 32;
 
 impl Flow<'_> {
+    /// Operations under way on one port's queue.
+    fn under_way_on(&self, at: usize, queue: u32) -> u32 {
+        let queues = self.ports.get(at).map(|p| &p.queues);
+        queues
+            .and_then(|q| q.get(queue as usize))
+            .map_or(0, |q| q.0)
+    }
+
+    /// Whether one port's queue takes one more. DPDK is not asked: for indirect actions mlx5 calls a
+    /// full queue ENOMEM, and a rule whose update it refuses for want of room stays marked, so that
+    /// its destruction never ends (v24.11 `mlx5_flow_hw.c:12361` and `:4259`).
+    pub(super) fn check_depth(&self, at: usize, queue: u32) -> Result<(), Error> {
+        if self.under_way_on(at, queue) < self.capabilities.depth {
+            return Ok(());
+        }
+        let why = format!("flow queue {queue}: it is full");
+        Err(Error::new(Error::BUSY, why))
+    }
+
+    /// What a driver's refusal means: that a queue with nothing in it is busy is said of something
+    /// else, and waiting for room would be for ever (`mlx5dr_rule_enqueue_precheck_update`: the
+    /// rule's last update failed).
+    pub(super) fn judge(&self, at: usize, queue: u32, error: Error) -> Error {
+        if error.is_busy() && self.under_way_on(at, queue) == 0 {
+            return Error::new(Error::IO, format!("{error}, and nothing is under way"));
+        }
+        error
+    }
+
     /// Notes what was given to DPDK.
     pub(super) fn note(&mut self, at: usize, queue: u32, cookie: u64, postpone: bool, what: What) {
         self.pendings.fill(Pending {
@@ -96,7 +125,8 @@ impl Flow<'_> {
             status: rte_flow_op_status::RTE_FLOW_OP_ERROR,
             user_data: null_mut(),
         };
-        while self.ports[at].queues[queue as usize].0 > 0 {
+        let mut all = Ok(());
+        while self.under_way_on(at, queue) > 0 {
             let mut results = [none; PULL];
             let mut refusal = Refusal::new();
             // SAFETY: the port is open and started, its flow engine configured with that queue; as
@@ -111,20 +141,36 @@ impl Flow<'_> {
                 )
             };
             let count = refusal.check("pull", rc)? as usize;
-            for result in results.iter().take(count) {
-                let Some(pending) = self.pendings.take(result.user_data, at, queue) else {
-                    let why = "pull: the driver completed what it was not given";
-                    return Err(Error::new(Error::IO, why));
-                };
-                self.ports[at].queues[queue as usize].0 -= 1;
-                let good = result.status == rte_flow_op_status::RTE_FLOW_OP_SUCCESS;
-                done.push(self.completed(pending, good));
-            }
+            let some = results.get(..count).unwrap_or(&results);
+            all = all.and(self.sort_out(at, queue, some, done));
             if count < PULL {
                 break;
             }
         }
-        Ok(())
+        all
+    }
+
+    /// Finds what results are about. One that is about nothing does not keep the others from being
+    /// heard: DPDK tells each once.
+    pub(super) fn sort_out(
+        &mut self,
+        at: usize,
+        queue: u32,
+        results: &[rte_flow_op_result],
+        done: &mut Vec<Completion>,
+    ) -> Result<(), Error> {
+        let mut all = Ok(());
+        for result in results {
+            let Some(pending) = self.pendings.take(result.user_data, at, queue) else {
+                let why = "pull: the driver completed what it was not given";
+                all = Err(Error::new(Error::IO, why));
+                continue;
+            };
+            self.ports[at].queues[queue as usize].0 -= 1;
+            let good = result.status == rte_flow_op_status::RTE_FLOW_OP_SUCCESS;
+            done.push(self.completed(pending, good));
+        }
+        all
     }
 }
 

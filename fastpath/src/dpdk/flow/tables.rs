@@ -12,6 +12,7 @@ use dpdk_sys::{
     rte_flow_template_table_attr,
 };
 use std::collections::HashSet;
+use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
 /// A table, and what has been put into it.
@@ -20,7 +21,8 @@ pub(super) struct Made {
     /// DPDK's number of its port.
     pub(super) port: u16,
     pub(super) table: NonNull<rte_flow_template_table>,
-    templates: Templates,
+    /// They go after the table, and if it stays they do: the port's stop destroys both.
+    templates: ManuallyDrop<Templates>,
     /// Rules, those included that failed and were not destroyed.
     pub(super) rules: u32,
     /// Rows that have one.
@@ -38,7 +40,7 @@ impl Drop for Templates {
     fn drop(&mut self) {
         for template in &self.actions {
             let mut refusal = Refusal::new();
-            // SAFETY: made on this port; the table that used it is gone.
+            // SAFETY: made on this port; the table that used it, if one was made, is gone.
             let rc = unsafe {
                 let template = template.as_ptr();
                 dpdk_sys::rte_flow_actions_template_destroy(self.port, template, refusal.as_mut())
@@ -165,7 +167,7 @@ impl Made {
             spec: spec.clone(),
             port,
             table: refusal.pointer("template table: create", made)?,
-            templates,
+            templates: ManuallyDrop::new(templates),
             rules: 0,
             rows: HashSet::new(),
         })
@@ -181,7 +183,7 @@ impl Made {
         };
         match refusal.check("template table: destroy", rc) {
             Ok(_) => {
-                drop(self.templates);
+                drop(ManuallyDrop::into_inner(self.templates));
                 Ok(())
             }
             Err(error) => Err((Box::new(self), error)),

@@ -7,6 +7,7 @@ use dpdk_sys::{rte_flow_item, rte_flow_item_type as kind};
 use std::ffi::c_void;
 
 mod actions;
+mod handles;
 
 /// The bytes at `at`, of which there are `length`.
 fn bytes(at: *const c_void, length: usize) -> Vec<u8> {
