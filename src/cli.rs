@@ -3,10 +3,13 @@
 pub mod bench;
 mod calc;
 mod groups;
+mod offload;
 mod protocol;
 
 pub use bench::Bench;
 pub use calc::{Calc, arguments, is_ecmpcalc, wrong as calc_error};
+
+use offload::OffloadOf;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
@@ -203,6 +206,12 @@ pub enum Show {
     Failover,
     /// The rules of groups: buckets, timers, room.
     Resilient,
+    /// What the NIC forwards by itself, and why not the rest.
+    Offload {
+        /// This prefix or group, too.
+        #[arg(value_name = "PREFIX|GROUP")]
+        of: Option<OffloadOf>,
+    },
     /// What happened lately.
     Events,
     /// Figures for monitoring, in Prometheus' text format.
@@ -260,6 +269,7 @@ impl Show {
             Show::Hash => Request::ShowHash,
             Show::Failover => Request::ShowFailover,
             Show::Resilient => Request::ShowResilient,
+            Show::Offload { of } => Request::ShowOffload(OffloadOf::query(*of)),
             Show::Events => Request::ShowEvents,
             Show::Metrics => Request::ShowMetrics,
         }

@@ -8,6 +8,7 @@ mod config;
 mod drain;
 mod failover;
 mod nic;
+mod offload;
 mod output;
 mod plane;
 mod replay;

@@ -5,8 +5,8 @@ use crate::output::Failure;
 use control::config::{Config, Cores, Device, Hugepages, Kernel};
 use control::hash::configured_policy;
 use fastpath::dpdk::{
-    Cause, Eal, EntrySize, FibOptions, LinkChanged, Memory, Missing, Options, Pool, PoolOptions,
-    Port, PortOptions, RxQueue, TxQueue, free_hugepages_mib,
+    Cause, Eal, EntrySize, FibOptions, FlowOptions, LinkChanged, Memory, Missing, Options, Pool,
+    PoolOptions, Port, PortOptions, RxQueue, TxQueue, free_hugepages_mib,
 };
 use fastpath::hash::Settings;
 use fastpath::rcu::Registry;
@@ -261,6 +261,12 @@ pub fn start_eal(config: &Config, layout: &Layout, memory: Memory) -> Result<Eal
         memory,
         control_cores: layout.control.clone(),
         pci: pci.collect(),
+        extra: config
+            .eal
+            .plugins
+            .iter()
+            .flat_map(|path| ["-d".to_owned(), path.clone()])
+            .collect(),
         ..Options::default()
     };
     Ok(Eal::init(&options)?)
@@ -273,7 +279,7 @@ pub fn open<'p>(
     planned: &Planned,
     workers: usize,
     hash: &Settings,
-    changed: Option<LinkChanged>,
+    (flow, changed): (Option<FlowOptions>, Option<LinkChanged>),
 ) -> Result<Port<'p>, Failure> {
     let wanted = &config.ports[usize::from(planned.port.0)];
     let exclusive = wanted.kernel == Kernel::Tap;
@@ -299,6 +305,7 @@ pub fn open<'p>(
         mac: wanted.mac.filter(|_| planned.steal.is_none()),
         all_multicast: exclusive,
         rss: hash.rss().map(nic::options),
+        flow,
         ..PortOptions::new(wanted.name.clone(), planned.devargs.clone())
     };
     Port::open(pool, &options, changed).map_err(|error| match &error.cause {

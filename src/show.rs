@@ -2,6 +2,7 @@
 
 mod fpm;
 mod hash;
+mod offload;
 
 use crate::cli;
 use crate::output::{self, Done};
@@ -39,6 +40,7 @@ pub fn print(response: &Response, as_json: bool) -> Done {
         Response::Hash(hash) => output::json(hash),
         Response::Failover(failover) => output::json(failover),
         Response::Resilient(resilient) => output::json(resilient),
+        Response::Offload(offload) => output::json(offload),
         Response::Events(events) => output::json(events),
         Response::Metrics(metrics) => output::json(metrics),
         Response::Calc(calc) => output::json(calc),
@@ -65,6 +67,7 @@ pub fn words(response: &Response) -> String {
         Response::Hash(hash) => self::hash::hash(hash),
         Response::Failover(failover) => crate::failover::words(failover),
         Response::Resilient(resilient) => crate::resilient::words(resilient),
+        Response::Offload(offload) => self::offload::offload(offload),
         Response::Events(events) => self::events(events),
         Response::Metrics(metrics) => control::metrics::exposition(metrics),
         Response::Calc(calc) => format!("{}\n", calc.port),

@@ -48,6 +48,7 @@ impl<L: LpmWrite> Control<L> {
                     ..self.show_metrics(now)
                 })))
             }
+            Request::ShowOffload(_) => Ok(Response::Offload(Box::new(self.show_offload()))),
             Request::ShowResilient => Ok(Response::Resilient(self.show_resilient())),
             Request::Calc(flow) => self.calc(flow).map(Response::Calc),
             Request::SetHash(wanted) => self.set_hash(wanted, now).map(Response::SetHash),

@@ -1,6 +1,7 @@
 //! The control thread's state: every event goes in here, and nothing else changes the tables.
 
 use crate::activity::Activity;
+use crate::api::Request;
 use crate::bridge::Bridges;
 use crate::bucket::Member;
 use crate::config::{self, Config, Resilient};
@@ -12,6 +13,7 @@ use crate::hash::Hashing;
 use crate::nexthop::{Key, State};
 use crate::nic::Nics;
 use crate::object::Objects;
+use crate::offload::Offload;
 use crate::plan::Plan;
 use crate::port::{Device, Ports, directed_broadcast, is_link_local};
 use crate::prefix::Prefix;
@@ -91,6 +93,10 @@ pub struct Control<L: LpmWrite> {
     pub(crate) activity: Activity,
     pub(crate) samples: Samples,
     pub(crate) keeping: Keeping,
+    /// The hardware plane, if there is one.
+    pub(crate) offload: Option<Box<Offload>>,
+    /// Why there is none.
+    pub(crate) no_offload: Option<String>,
 }
 
 impl<L: LpmWrite> Control<L> {
@@ -139,6 +145,8 @@ impl<L: LpmWrite> Control<L> {
             activity: Activity::default(),
             samples: Samples::default(),
             keeping: Keeping::default(),
+            offload: None,
+            no_offload: None,
             started: now,
         };
         // Whoever made the view may have left the profiles to us.
@@ -250,6 +258,9 @@ impl<L: LpmWrite> Control<L> {
                 let step = self.nics.programmed(port, ticket, done, now);
                 self.hash_steps(step, now);
             }
+            Event::Offload(update) => self.offload_update(*update),
+            Event::Request(Request::ShowOffload(query), reply)
+                if self.ask_offload(&query, &reply) => {}
             Event::Request(request, reply) => {
                 let answer = self.answer(&request, now);
                 // Who asked may have gone away meanwhile.
@@ -323,6 +334,7 @@ impl<L: LpmWrite> Control<L> {
             }
         }
         self.note_room(&changes, now);
+        self.feed(&changes);
         self.report_commit(&changes);
     }
 

@@ -100,6 +100,17 @@ const FIXED: [(Fixed, AdjacencyId); 4] = [
     (Fixed::Prohibit, AdjacencyId::PROHIBITED),
 ];
 
+/// What commits have published.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// Prefixes, and where each leads now; [`GroupId::NONE`]: nowhere.
+    pub prefixes: BTreeMap<Prefix, GroupId>,
+    /// Facts about ports have changed.
+    pub facts: bool,
+    /// The hash has.
+    pub policy: bool,
+}
+
 /// The tables, and who has which id.
 #[derive(Debug)]
 pub struct Dplane<L: LpmWrite> {
@@ -112,6 +123,8 @@ pub struct Dplane<L: LpmWrite> {
     pending: BTreeMap<Prefix, GroupId>,
     facts: Option<Box<[PortFacts; MAX_PORTS]>>,
     policy: Option<Box<Policy>>,
+    /// What commits have published since somebody last looked, if anybody wants to know.
+    recorded: Option<Box<Recorded>>,
     retired_adjacencies: Vec<AdjacencyId>,
     retired_groups: Vec<(GroupId, GroupWord)>,
     generation: u64,
@@ -135,6 +148,7 @@ impl<L: LpmWrite> Dplane<L> {
             pending: BTreeMap::new(),
             facts: None,
             policy: None,
+            recorded: None,
             retired_adjacencies: Vec::new(),
             retired_groups: Vec::new(),
             generation: 0,
@@ -283,6 +297,17 @@ impl<L: LpmWrite> Dplane<L> {
         }
     }
 
+    /// From now on what commits publish is kept for [`Dplane::recorded`].
+    pub fn record(&mut self) {
+        self.recorded.get_or_insert_default();
+    }
+
+    /// What commits have published since this was last asked.
+    pub fn recorded(&mut self) -> Recorded {
+        let recorded = self.recorded.as_mut().map(|r| std::mem::take(&mut **r));
+        recorded.unwrap_or_default()
+    }
+
     /// Publishes what is pending in one swap, and takes retired ids back after a grace period.
     /// Which prefixes the lookup table refused, and why; they are not in it any more.
     pub fn commit(&mut self) -> Vec<(Prefix, String)> {
@@ -316,6 +341,13 @@ impl<L: LpmWrite> Dplane<L> {
                     Ok::<(), Infallible>(())
                 });
                 let Ok(()) = done;
+            }
+            if let Some(recorded) = &mut self.recorded {
+                recorded.prefixes.extend(pending);
+                let none = refused.keys().map(|p| (*p, GroupId::NONE));
+                recorded.prefixes.extend(none);
+                recorded.facts |= facts.is_some();
+                recorded.policy |= policy.is_some();
             }
             self.generation += 1;
             self.take_back();

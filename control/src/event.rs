@@ -6,7 +6,9 @@
 
 use crate::api::{Reply, Request};
 use crate::fpm::FpmEvent;
+use crate::offload::{Ask, Update};
 use crossbeam::channel::Sender;
+use fastpath::hardware::plan::Change;
 use fastpath::hash::Rss;
 use fastpath::table::PortId;
 use std::net::IpAddr;
@@ -205,6 +207,8 @@ pub enum Event {
         /// Done, or why not.
         done: Result<(), String>,
     },
+    /// What became of [`Action::Offload`].
+    Offload(Box<Update>),
     /// A question of the api, and where the answer goes.
     Request(Request, Sender<Reply>),
 }
@@ -249,6 +253,10 @@ pub enum Action {
         /// For the answer.
         ticket: u64,
     },
+    /// What hardware is to forward: changes of the plan, numbered from 1; workers have them already.
+    Offload(u64, Vec<Change>),
+    /// A question that the owner of the hardware plane answers.
+    AskOffload(Ask),
     /// What the state directory is to hold of the tables: [`crate::warm::file::store`].
     Keep(String),
     /// Bytes for zebra; answered by [`FpmEvent::Written`], and only then followed by more.

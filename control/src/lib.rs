@@ -47,6 +47,7 @@ pub mod netlink;
 pub mod nexthop;
 pub mod nic;
 pub mod object;
+pub mod offload;
 mod places;
 pub mod plan;
 pub mod port;

@@ -2,7 +2,7 @@
 //! neighbors. A death is made known to workers first, then repaired.
 
 use crate::bucket::Member;
-use crate::dplane::{Dplane, Full};
+use crate::dplane::{Dplane, Full, Recorded};
 use crate::drain::Spared;
 use crate::event::Action;
 use crate::group::Groups;
@@ -58,6 +58,8 @@ pub struct Plan<L: LpmWrite> {
     pub dplane: Dplane<L>,
     /// Next hops whose neighbor's resolution may have to be asked for, or no longer.
     dirty: BTreeSet<Member>,
+    /// Next hops that somebody looked at, if anybody wants to know.
+    watched: Option<BTreeSet<Member>>,
     /// Next hops that have returned and must wait.
     held: BTreeSet<Member>,
     /// Next hops that the operator spares.
@@ -82,6 +84,7 @@ impl<L: LpmWrite> Plan<L> {
             groups,
             dplane,
             dirty: BTreeSet::new(),
+            watched: None,
             held: BTreeSet::new(),
             spared: Vec::new(),
             held_before: Vec::new(),
@@ -380,7 +383,22 @@ impl<L: LpmWrite> Plan<L> {
         (refused, self.wanted())
     }
 
+    /// From now on keeps what [`Plan::recorded`] tells.
+    pub(crate) fn record(&mut self) {
+        self.watched.get_or_insert_default();
+        self.dplane.record();
+    }
+
+    /// What commits have published since this was last asked, and next hops that may have changed.
+    pub(crate) fn recorded(&mut self) -> (Recorded, BTreeSet<Member>) {
+        let members = self.watched.as_mut().map(std::mem::take);
+        (self.dplane.recorded(), members.unwrap_or_default())
+    }
+
     fn wanted(&mut self) -> Vec<Action> {
+        if let Some(watched) = &mut self.watched {
+            watched.extend(&self.dirty);
+        }
         let mut actions = Vec::new();
         for member in std::mem::take(&mut self.dirty) {
             let Some(nexthop) = self.nexthops.get(member) else {

@@ -206,7 +206,7 @@ impl<L: LpmWrite> Control<L> {
                 continue;
             };
             let waits = entry.fpm.as_ref().is_none_or(|f| f.waits.is_some());
-            match self.programmed(entry) {
+            match self.programmed(prefix, entry) {
                 // What its id means is yet to come; until then it is what it was.
                 _ if waits => {}
                 Some(programmed) => self.tell(prefix, programmed, asked),
@@ -221,7 +221,7 @@ impl<L: LpmWrite> Control<L> {
     }
 
     /// What the tables of software do with a route; none: nothing yet, its next hops are unresolved.
-    fn programmed(&self, entry: &Entry) -> Option<Programmed> {
+    fn programmed(&self, prefix: Prefix, entry: &Entry) -> Option<Programmed> {
         if entry.failed.is_some() {
             return Some(Programmed::Failed);
         }
@@ -237,7 +237,7 @@ impl<L: LpmWrite> Control<L> {
                 groups.bucket(group.word.base()).first == AdjacencyId::PUNT
             }
         };
-        usable.then_some(Programmed::Software)
+        usable.then(|| self.programmed_by(prefix))
     }
 
     /// Gives the writer a load, if it is done with the one before.

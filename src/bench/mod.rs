@@ -87,7 +87,7 @@ fn measured(bench: &Bench) -> Result<Found, Failure> {
 
     let (mut sides, mut devices) = (Vec::new(), Vec::new());
     for plan in &planned {
-        let mut port: Port<'_> = plane::open(&pool, config, plan, workers, &hash, None)?;
+        let mut port: Port<'_> = plane::open(&pool, config, plan, workers, &hash, (None, None))?;
         port.start()?;
         devices.push(Device {
             mac: port.mac(),

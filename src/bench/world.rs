@@ -109,6 +109,7 @@ impl World {
         tables.adjacencies = (self.nexthops + 256).max(tables.adjacencies);
         for port in 0..ports + self.inputs {
             config.ports.push(config::Port {
+                side: config::offload::Side::default(),
                 name: format!("p{port}"),
                 device: None,
                 kernel: Kernel::None,

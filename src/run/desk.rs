@@ -3,9 +3,10 @@
 use super::feeds::Feeds;
 use super::keeper::Keeper;
 use super::ports::{self, Ports, Side};
+use crate::offload::Order;
 use control::control::Control;
 use control::event::{Action, Event, KernelSync};
-use crossbeam::channel::{Receiver, RecvTimeoutError};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 use fastpath::software::push::Gleans;
 use fastpath::table::LpmWrite;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,6 +29,8 @@ pub struct Desk<'d, 'p> {
     keeper: Keeper,
     ports: &'d mut Ports<'p>,
     gleans: &'d Gleans,
+    /// To the hardware plane.
+    orders: Option<Sender<Order>>,
 }
 
 impl<'d, 'p> Desk<'d, 'p> {
@@ -38,6 +41,7 @@ impl<'d, 'p> Desk<'d, 'p> {
         keeper: Keeper,
         ports: &'d mut Ports<'p>,
         gleans: &'d Gleans,
+        orders: Option<Sender<Order>>,
     ) -> Self {
         Desk {
             inbox,
@@ -45,6 +49,7 @@ impl<'d, 'p> Desk<'d, 'p> {
             keeper,
             ports,
             gleans,
+            orders,
         }
     }
 
@@ -72,6 +77,10 @@ impl<'d, 'p> Desk<'d, 'p> {
                         answers.push(Event::HashProgrammed { port, ticket, done });
                     }
                     Action::Keep(body) => self.keeper.keep(body),
+                    Action::Offload(number, changes) => {
+                        self.order(Order::Plan(number, changes));
+                    }
+                    Action::AskOffload(ask) => self.order(Order::Ask(ask)),
                     other => self.feeds.act(other),
                 }
             }
@@ -89,6 +98,13 @@ impl<'d, 'p> Desk<'d, 'p> {
         }
         self.ports.disable();
         self.keeper.keep(control.image(Instant::now()).body());
+    }
+
+    fn order(&self, order: Order) {
+        if let Some(orders) = &self.orders {
+            // Its thread ends after this one.
+            let _ = orders.send(order);
+        }
     }
 
     /// Handles what has come in, and waits if nothing has. True when the kernel's state is complete.

@@ -6,6 +6,7 @@ mod keeper;
 mod ports;
 
 use crate::cli::Run;
+use crate::offload::{self, Order, Plane, Wish};
 use crate::output::{Done, Failure};
 use crate::plane;
 use crate::team::Team;
@@ -16,7 +17,7 @@ use control::warm;
 use crossbeam::channel::unbounded;
 use desk::Desk;
 use fastpath::dpdk::{Fib, Pool};
-use fastpath::software::push::Gleans;
+use fastpath::software::push::{Gleans, Role};
 use fastpath::table::stats::WorkerStats;
 use feeds::Feeds;
 use keeper::Keeper;
@@ -25,7 +26,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::thread::{self, Builder};
 use std::time::Instant;
 
 /// Unresolved destinations that may wait for control.
@@ -66,6 +67,9 @@ pub fn run(arguments: &Run) -> Done {
     let (tables, writer, registry) = plane::tables(&config, || Ok(Fib::new(eal.handle(), fibs)?))?;
 
     let (events, inbox) = unbounded();
+    let wish = Wish::of(&config);
+    let (orders, ordered) = unbounded();
+    let mut orders = wish.is_some().then_some(orders);
     let hash = writer.views.current().hash.base().clone();
     let mut ports = Ports::open(
         &pool,
@@ -74,7 +78,7 @@ pub fn run(arguments: &Run) -> Done {
         workers,
         &hash,
         &tables,
-        &events,
+        (&events, orders.as_ref()),
     )?;
     let buckets = tables.groups.buckets_capacity();
     let stats = (0..workers).map(|_| Arc::new(WorkerStats::with_buckets(buckets)));
@@ -96,8 +100,25 @@ pub fn run(arguments: &Run) -> Done {
     }
     control.keep_tables();
     let keeper = Keeper::start(kept)?;
-    let feeds = Feeds::start(&config, &tables, &stats, events, &stop)?;
     let sides = ports.take_sides();
+    let network = sides.iter().filter(|side| side.1 == Role::Network);
+    let network: Vec<_> = network.map(|(id, _, port)| (*id, port)).collect();
+    let hardware = wish.map(|wish| offload::open(&wish, &config, &network));
+    let hardware = match hardware.transpose()? {
+        Some(Ok(plane)) => {
+            control.offload();
+            Some(plane)
+        }
+        Some(Err(why)) => {
+            log::warn!("offload: {why}: software forwards everything");
+            control.no_offload(why);
+            orders = None;
+            None
+        }
+        None => None,
+    };
+    let news = events.clone();
+    let feeds = Feeds::start(&config, &tables, &stats, events, &stop)?;
     let shares = plane::share(&sides, workers);
     // Workers go on until nothing is handed to them any more.
     let halt = AtomicBool::new(false);
@@ -118,13 +139,39 @@ pub fn run(arguments: &Run) -> Done {
             let received = stats[number].snapshot().received_total();
             log::info!("worker {number}: stopped: {received} packets received");
         });
-        if started.is_ok() {
+        let hardware = hardware.map(|Plane { agent, setting }| {
+            log::info!("offload: {}", setting.design_reason);
+            let thread = Builder::new().name("offload".into());
+            let news = &news;
+            thread.spawn_scoped(scope, move || {
+                // Rules, actions, tables; the ports stop behind them.
+                drop(offload::serve(agent, &setting, &ordered, news));
+            })
+        });
+        let hardware = hardware
+            .transpose()
+            .map_err(|cause| Failure::run("thread offload", "start", cause.to_string(), None));
+        let ready = started.is_ok() && hardware.is_ok();
+        if ready {
             log::info!("running: {}, {workers} worker(s)", config.summary());
-            Desk::new(inbox, feeds, keeper, &mut ports, &gleans).serve(&mut control, &sides, &stop);
+            Desk::new(inbox, feeds, keeper, &mut ports, &gleans, orders.clone()).serve(
+                &mut control,
+                &sides,
+                &stop,
+            );
         }
         stop.store(true, Ordering::Relaxed);
         halt.store(true, Ordering::Relaxed);
-        started.map(|_| ())
+        let workers = started.map(|all| {
+            for worker in all {
+                // A worker that panicked has said so itself.
+                let _ = worker.join();
+            }
+        });
+        if let Some(orders) = orders {
+            let _ = orders.send(Order::Stop);
+        }
+        workers.and(hardware.map(|_| ()))
     });
     log::info!("stopped");
     done.map(|()| ExitCode::SUCCESS)

@@ -1,6 +1,7 @@
 //! The opened ports, the kernel's side of each, and what their links say.
 
 use crate::nic;
+use crate::offload::{Order, Wish};
 use crate::output::Failure;
 use crate::plane::{self, Planned};
 use control::config::{Config, Kernel};
@@ -37,8 +38,15 @@ pub struct Ports<'p> {
     taps: Vec<(PortId, KernelTap)>,
     /// Ports whose link is asked for, besides what the device reports, and what it was then.
     polled: Vec<(PortId, bool)>,
+    links: Links,
+}
+
+/// Who hears of links.
+#[derive(Clone)]
+struct Links {
     tables: Arc<Tables>,
     events: Sender<Event>,
+    orders: Option<Sender<Order>>,
 }
 
 impl<'p> Ports<'p> {
@@ -50,21 +58,35 @@ impl<'p> Ports<'p> {
         workers: usize,
         hash: &Settings,
         tables: &Arc<Tables>,
-        events: &Sender<Event>,
+        (events, orders): (&Sender<Event>, Option<&Sender<Order>>),
     ) -> Result<Self, Failure> {
+        let wish = Wish::of(config);
         let mut all = Ports {
             sides: Vec::new(),
             devices: Vec::new(),
             shared: Vec::new(),
             taps: Vec::new(),
             polled: Vec::new(),
-            tables: Arc::clone(tables),
-            events: events.clone(),
+            links: Links {
+                tables: Arc::clone(tables),
+                events: events.clone(),
+                orders: orders.cloned(),
+            },
         };
         for plan in planned {
             let wanted = &config.ports[usize::from(plan.port.0)];
-            let changed = link_changed(plan.port, tables, events);
-            let mut port = plane::open(pool, config, plan, workers, hash, Some(changed))?;
+            let flow = wish.as_ref().and_then(|wish| wish.flow(wanted));
+            let open = |flow| {
+                let changed = all.links.changed(plan.port);
+                plane::open(pool, config, plan, workers, hash, (flow, Some(changed)))
+            };
+            let mut port = match (open(flow), &wish) {
+                (Err(why), Some(wish)) if flow.is_some() && wish.is_optional() => {
+                    log::warn!("{why}; the port is opened without hardware forwarding");
+                    open(None)?
+                }
+                (opened, _) => opened?,
+            };
             if let Some(steal) = &mut plan.steal {
                 // Before the start, or the kernel's first frames on a tap would reach the port.
                 all.shared.push(Shared {
@@ -177,7 +199,7 @@ impl<'p> Ports<'p> {
             let up = port.link().map_or(*was_up, |link| link.up);
             if up != *was_up {
                 *was_up = up;
-                link_is(*id, up, &self.tables, &self.events);
+                self.links.tell(*id, up);
             }
         }
     }
@@ -194,17 +216,23 @@ pub fn program_hash(sides: &[Side<'_>], port: PortId, rss: Rss) -> Result<(), St
     nic::program(port, rss)
 }
 
-/// What a device's link-state interrupt does: workers first, then control.
-fn link_changed(port: PortId, tables: &Arc<Tables>, events: &Sender<Event>) -> LinkChanged {
-    let (tables, events) = (Arc::clone(tables), events.clone());
-    Box::new(move |up| link_is(port, up, &tables, &events))
-}
-
-fn link_is(port: PortId, up: bool, tables: &Tables, events: &Sender<Event>) {
-    let noticed = Noticed::now();
-    if !up {
-        tables.down.set_port(port);
+impl Links {
+    /// What a device's link-state interrupt does: workers first, then hardware, then control.
+    fn changed(&self, port: PortId) -> LinkChanged {
+        let links = self.clone();
+        Box::new(move |up| links.tell(port, up))
     }
-    // Control is gone only when the process ends.
-    let _ = events.send(Event::PortCarrier { port, up, noticed });
+
+    fn tell(&self, port: PortId, up: bool) {
+        let noticed = Noticed::now();
+        if !up {
+            self.tables.down.set_port(port);
+        }
+        if let Some(orders) = &self.orders {
+            // Nobody listens where there is no hardware plane after all.
+            let _ = orders.send(Order::Link(port, up));
+        }
+        // Control is gone only when the process ends.
+        let _ = self.events.send(Event::PortCarrier { port, up, noticed });
+    }
 }

@@ -7,6 +7,7 @@ pub use super::failover::{AtMost, Failover, Times};
 pub use super::foresee::*;
 pub use super::hash::{Hash, HashChange, HashChanged, HashProfile, PortHash, SetHash};
 pub use super::metrics::*;
+pub use super::offload::*;
 pub use super::resilient::*;
 pub use super::trace::*;
 pub use super::view::*;
@@ -40,6 +41,8 @@ pub enum Request {
     ShowFailover,
     /// The rules of groups in force.
     ShowResilient,
+    /// The hardware plane.
+    ShowOffload(OffloadQuery),
     /// What happened lately.
     ShowEvents,
     /// Figures for monitoring.
@@ -144,6 +147,8 @@ pub enum Response {
     Hash(Hash),
     /// To [`Request::ShowResilient`].
     Resilient(Resilient),
+    /// To [`Request::ShowOffload`].
+    Offload(Box<Offload>),
     /// To [`Request::SetResilient`].
     SetResilient(ResilientChanged),
     /// To [`Request::SetHash`].

@@ -12,6 +12,7 @@ pub mod hash;
 pub mod message;
 mod metrics;
 pub mod moves;
+mod offload;
 pub mod prepare;
 pub mod resilient;
 pub mod server;

@@ -18,6 +18,7 @@ impl Default for Eal {
             cores: Cores::Auto,
             hugepages: Hugepages::Auto,
             memory_mib: None,
+            plugins: Vec::new(),
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod cumulus;
 mod defaults;
 mod metrics;
 mod nearest;
+pub mod offload;
 mod port;
 mod print;
 mod problem;
@@ -61,6 +62,8 @@ pub struct Config {
     pub api: Api,
     /// `[metrics]`.
     pub metrics: Metrics,
+    /// `[offload]`.
+    pub offload: offload::Offload,
     /// `[state]`.
     pub state: State,
     /// `[[address]]`.
@@ -80,6 +83,8 @@ pub struct Eal {
     pub hugepages: Hugepages,
     /// Memory in MiB, 32 to 1,048,576; none: as much as is needed.
     pub memory_mib: Option<u32>,
+    /// DPDK drivers in shared libraries of their own, paths as `dlopen` takes them.
+    pub plugins: Vec<String>,
 }
 
 /// `eal.cores`.
@@ -117,6 +122,8 @@ pub struct Port {
     pub mtu: Option<u16>,
     /// VLAN id of its frames, 1 to 4094; 0: untagged.
     pub vlan: u16,
+    /// Where its packets come from, for the hardware plane of a DPU.
+    pub side: offload::Side,
 }
 
 /// `port.device`.

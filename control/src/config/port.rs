@@ -1,5 +1,6 @@
 //! `[[port]]`: names, devices, MAC addresses.
 
+use super::offload::Side;
 use super::reader::{Findings, Section, number};
 use super::{Device, Kernel, Port};
 
@@ -9,7 +10,10 @@ const DEVICE: &str = "\"xdp:NETDEV\", \"tap:NETDEV\", a PCI address such as \"00
                       device arguments such as \"net_null0\"";
 
 pub(super) fn port(s: &Section<'_, '_>, out: &mut Findings<'_>) -> Port {
-    s.only(&["name", "device", "kernel", "mac", "mtu", "vlan"], out);
+    s.only(
+        &["name", "device", "kernel", "mac", "mtu", "vlan", "side"],
+        out,
+    );
     let name = s.need("name", NAME, out, |v| port_name(v.as_str()?));
     let device = s
         .get("device", DEVICE, out, |v| device(v.as_str()?))
@@ -28,6 +32,10 @@ pub(super) fn port(s: &Section<'_, '_>, out: &mut Findings<'_>) -> Port {
             .filter(|m| (68..=9600).contains(m))
     });
     let vlan = s.number("vlan", 0..=4094, "1..4094, or 0 for untagged", 0, out);
+    let side = s.get("side", "\"wire\" or \"host\"", out, |v| {
+        let name = v.as_str()?;
+        Side::ALL.into_iter().find(|s| s.name() == name)
+    });
     Port {
         name: name.map_or_else(String::new, |at| at.value),
         device,
@@ -35,6 +43,7 @@ pub(super) fn port(s: &Section<'_, '_>, out: &mut Findings<'_>) -> Port {
         mac: mac.map(|at| at.value),
         mtu: mtu.map(|at| at.value),
         vlan: u16::try_from(vlan).unwrap_or(0),
+        side: side.map(|at| at.value).unwrap_or_default(),
     }
 }
 

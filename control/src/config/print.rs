@@ -27,6 +27,7 @@ const HEAD: &str = "\
 #mac = \"02:00:00:00:00:01\"          # default: the device's
 #mtu = 1500                         # L3 bytes, 68..9600; default: the device's
 #vlan = 0                           # 1..4094: frames carry this tag; 0: untagged
+#side = \"wire\"                      # wire | host: where its packets come from, on a DPU
 ";
 
 const EXAMPLES: &str = "
@@ -93,6 +94,9 @@ impl Sections<'_> {
         self.line("hugepages", quoted(hugepages), "auto | always | never");
         let memory = c.eal.memory_mib.map_or(quoted("auto"), |m| m.to_string());
         self.line("memory", memory, "MiB, 32..1048576; auto: what is needed");
+        let plugins: Vec<String> = c.eal.plugins.iter().map(|p| quoted(p)).collect();
+        let words = "DPDK drivers in shared libraries of their own, by path";
+        self.line("plugins", format!("[{}]", plugins.join(", ")), words);
 
         self.section(
             "fpm",
@@ -213,6 +217,26 @@ impl Sections<'_> {
         let listen = c.metrics.listen.map_or("none".into(), |a| a.to_string());
         let words = "\"none\", or e.g. \"127.0.0.1:9470\"; no authentication";
         self.line("listen", quoted(&listen), words);
+
+        self.section(
+            "offload",
+            "What the NIC forwards by itself (docs/offload.md). No NIC has been met yet: off.",
+        );
+        let o = &c.offload;
+        let words = "off | auto: if the ports can | required: refuse to start without";
+        self.line("mode", quoted(o.mode.name()), words);
+        let role = o.role.map_or("auto", |r| r.name());
+        let words = "dpu: functions of the host and wires | transit: from wire to wire";
+        self.line("role", quoted(role), words);
+        let design = o.design.map_or("auto", |d| d.name());
+        let words = "rows: needs algorithm = \"crc32\" | rss: transit, needs \"toeplitz\"";
+        self.line("design", quoted(design), words);
+        let mtu = o.mtu.map_or(quoted("auto"), |m| m.to_string());
+        self.line(
+            "mtu",
+            mtu,
+            "L3 bytes, 68..9600; longer packets are software's",
+        );
 
         self.section(
             "state",

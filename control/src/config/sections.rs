@@ -1,6 +1,7 @@
 //! From TOML to [`Config`], section by section.
 
 use super::metrics::metrics;
+use super::offload::offload;
 use super::problem::{Kind, Problems};
 use super::reader::{At, Findings, Section, number};
 use super::{
@@ -23,6 +24,7 @@ const TOP: &[&str] = &[
     "icmp",
     "api",
     "metrics",
+    "offload",
     "state",
     "address",
     "neighbor",
@@ -82,6 +84,9 @@ pub(super) fn parse(text: &str) -> Result<Config, Problems> {
     if let Some(s) = root.table("metrics", &mut out) {
         config.metrics = metrics(&s, &mut out);
     }
+    if let Some(s) = root.table("offload", &mut out) {
+        config.offload = offload(&s, &mut out);
+    }
     if let Some(s) = root.table("state", &mut out) {
         s.only(&["directory"], &mut out);
         let directory = s.get("directory", PATH, &mut out, absolute);
@@ -114,7 +119,7 @@ fn sorted(out: Findings<'_>) -> Problems {
 }
 
 fn eal(s: &Section<'_, '_>, out: &mut Findings<'_>) -> Eal {
-    s.only(&["cores", "hugepages", "memory"], out);
+    s.only(&["cores", "hugepages", "memory", "plugins"], out);
     let default = Eal::default();
     let words = "\"auto\", or cores such as \"1-3\" or \"1,3\", each 0..1023";
     let cores = s.get("cores", words, out, |v| core_list(v.as_str()?));
@@ -132,7 +137,18 @@ fn eal(s: &Section<'_, '_>, out: &mut Findings<'_>) -> Eal {
         let mib = u32::try_from(number(v)?).ok()?;
         (32..=1_048_576).contains(&mib).then_some(Some(mib))
     });
+    let words = "a list of paths of shared libraries";
+    let plugins = s.get("plugins", words, out, |v| {
+        let paths = v.as_array()?.iter();
+        let path = |v: &toml::Spanned<DeValue<'_>>| {
+            let path = v.get_ref().as_str()?;
+            let fit = !path.is_empty() && !path.contains('\0');
+            fit.then(|| path.to_owned())
+        };
+        paths.map(path).collect::<Option<Vec<String>>>()
+    });
     Eal {
+        plugins: plugins.map(|at| at.value).unwrap_or_default(),
         cores: cores.map_or(default.cores, |at| at.value),
         hugepages: hugepages.map_or(default.hugepages, |at| at.value),
         memory_mib: memory.map_or(default.memory_mib, |at| at.value),

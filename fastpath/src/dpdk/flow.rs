@@ -106,6 +106,15 @@ pub struct Flow<'p> {
     pendings: Pendings,
 }
 
+// SAFETY: DPDK's flow functions may be called from any thread, one at a time for each queue, and mlx5
+// locks what its queues share; handles are numbers to us. It is not Sync.
+unsafe impl Send for Flow<'_> {}
+
+const _: () = {
+    const fn is_send<T: Send>() {}
+    is_send::<Flow<'static>>();
+};
+
 impl<'p> Flow<'p> {
     /// Of these ports, which are started and were opened with [`super::PortOptions::flow`].
     /// `capabilities` are the device's; number and depth of queues and of counters are moved to what

@@ -263,6 +263,14 @@ impl<S: Steering> Agent<S> {
         (!news.is_empty()).then_some(news)
     }
 
+    /// News of nothing, but for what has been taken in.
+    pub fn no_news(&self) -> News {
+        News {
+            applied: self.applied,
+            ..News::default()
+        }
+    }
+
     /// Changes that wait to be taken in.
     pub fn waiting(&self) -> usize {
         self.pending.len()
@@ -317,6 +325,11 @@ impl<S: Steering> Agent<S> {
     /// How many prefixes are whose, as last told: hardware's, and hardware's in part.
     pub fn prefixes(&self) -> (usize, usize) {
         self.standings.prefixes()
+    }
+
+    /// How many groups are whose, as last told: hardware's, and hardware's in part.
+    pub fn groups(&self) -> (usize, usize) {
+        self.standings.groups()
     }
 
     /// Turns until nothing is left but what is due later; whether that came within so many turns.

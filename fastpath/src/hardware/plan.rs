@@ -35,7 +35,7 @@ pub struct Entry {
 
 /// One change of the plan. Facts come before what names them, but nothing breaks if they do not: what
 /// is not known is software's.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// A port that packets come in by, or none any more.
     Port(PortId, Option<Entry>),

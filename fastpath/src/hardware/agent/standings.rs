@@ -231,6 +231,13 @@ impl Standings {
         news
     }
 
+    /// How many groups are hardware's, and hardware's in part.
+    pub(super) fn groups(&self) -> (usize, usize) {
+        let states = self.group_states.values();
+        let in_part = states.filter(|s| **s == State::Partial).count();
+        (self.group_states.len() - in_part, in_part)
+    }
+
     /// How many prefixes are hardware's, and hardware's in part.
     pub(super) fn prefixes(&self) -> (usize, usize) {
         (self.told.len() - self.in_part, self.in_part)

@@ -248,6 +248,12 @@ impl Compiler {
         let known = match (&self.config.role, entry) {
             (_, None) => self.frame.ports.remove(&port),
             (Role::Transit { port: own, .. }, _) if *own != port => return,
+            (
+                Role::Dpu {
+                    uplinks, functions, ..
+                },
+                _,
+            ) if !uplinks.contains(&port) && !functions.contains(&port) => return,
             (_, Some(entry)) => self.frame.ports.insert(port, entry),
         };
         if known != entry {

@@ -81,10 +81,10 @@ impl Compiler {
                 }),
             },
         };
-        if reaches {
-            Ok(adjacency)
-        } else {
-            Err(Reason::NoHairpin(id, port))
+        match &self.config.role {
+            _ if reaches => Ok(adjacency),
+            Role::Dpu { .. } => Err(Reason::Elsewhere(id, port)),
+            Role::Transit { .. } => Err(Reason::NoHairpin(id, port)),
         }
     }
 

@@ -44,6 +44,13 @@ pub(super) struct Lpm {
     homeless: BTreeMap<u8, BTreeSet<u128>>,
 }
 
+impl Lpm {
+    /// Prefixes of the plan.
+    pub(super) fn planned(&self) -> usize {
+        self.plan.len()
+    }
+}
+
 /// Bits of an address behind a prefix of this length.
 fn host(family: Family, length: u8) -> u128 {
     let width = u32::from(family.width());

@@ -17,6 +17,7 @@
 mod config;
 mod egress;
 mod express;
+mod fill;
 mod frame;
 mod generation;
 mod group;
@@ -30,10 +31,11 @@ mod state;
 
 pub use config::{Config, Design, Hairpin, Role};
 pub(super) use express::can_hash;
+pub use fill::Fill;
 pub use ledger::Step;
 pub use news::News;
 pub use standing::{Known, Summary};
-pub use state::{Reason, Standing, State};
+pub use state::{Named, Reason, Standing, State};
 
 use super::plan::{Change, Family, NexthopId, bits};
 use super::program::{Group, Indirect, IndirectId, Rule, RuleId, Table, TableId};

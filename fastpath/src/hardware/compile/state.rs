@@ -55,6 +55,8 @@ pub enum Reason {
     Mtu(NexthopId, u16),
     /// No hairpin queue leads to its port, or none is left.
     NoHairpin(NexthopId, PortId),
+    /// It is behind a port that is not of the NIC's e-switch.
+    Elsewhere(NexthopId, PortId),
     /// It is on a wire: packets from a wire cannot go there within the e-switch.
     WireToWire(NexthopId),
     /// Nothing leads to the group.
@@ -81,9 +83,39 @@ pub enum Reason {
     Full(u8),
 }
 
+/// A reason in words, with names that people know.
+pub struct Named<'a> {
+    reason: &'a Reason,
+    nexthop: &'a dyn Fn(NexthopId) -> Option<String>,
+    port: &'a dyn Fn(PortId) -> Option<String>,
+}
+
+impl Reason {
+    /// In words, with these names; who has none is called by number.
+    pub fn named<'a>(
+        &'a self,
+        nexthop: &'a dyn Fn(NexthopId) -> Option<String>,
+        port: &'a dyn Fn(PortId) -> Option<String>,
+    ) -> Named<'a> {
+        Named {
+            reason: self,
+            nexthop,
+            port,
+        }
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
+        self.named(&|_| None, &|_| None).fmt(out)
+    }
+}
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hop = |n: &NexthopId| (self.nexthop)(*n).unwrap_or_else(|| n.0.to_string());
+        let port = |p: &PortId| (self.port)(*p).unwrap_or_else(|| p.0.to_string());
+        match self.reason {
             Reason::Algorithm(has, wants) => write!(
                 out,
                 "algorithm = \"{}\", and the NIC computes \"{}\"",
@@ -105,18 +137,27 @@ impl fmt::Display for Reason {
             }
             Reason::NoIndirect => out.write_str("the NIC has no indirect RSS actions"),
             Reason::Rows(n) => write!(out, "{n} buckets are more rows than a table can have"),
-            Reason::Down(n) => write!(out, "nexthop {} is down or not resolved", n.0),
-            Reason::Tagged(n) => write!(out, "nexthop {} is behind a VLAN tag", n.0),
+            Reason::Down(n) => write!(out, "nexthop {} is down or not resolved", hop(n)),
+            Reason::Tagged(n) => write!(out, "nexthop {} is behind a VLAN tag", hop(n)),
             Reason::Mtu(n, mtu) => write!(
                 out,
                 "nexthop {}: MTU {mtu} is smaller than packets that hardware forwards",
-                n.0
+                hop(n)
             ),
-            Reason::NoHairpin(n, port) => {
-                write!(out, "nexthop {}: no hairpin queue to port {}", n.0, port.0)
+            Reason::NoHairpin(n, to) => {
+                let (hop, to) = (hop(n), port(to));
+                write!(out, "nexthop {hop}: no hairpin queue to port {to}")
+            }
+            Reason::Elsewhere(n, at) => {
+                let (hop, at) = (hop(n), port(at));
+                write!(out, "nexthop {hop}: port {at} is not of the NIC's e-switch")
             }
             Reason::WireToWire(n) => {
-                write!(out, "nexthop {} is on a wire: from wires by software", n.0)
+                write!(
+                    out,
+                    "nexthop {} is on a wire: from wires by software",
+                    hop(n)
+                )
             }
             Reason::Unused => out.write_str("no prefix leads to it"),
             Reason::Building => out.write_str("being programmed"),

@@ -1,0 +1,154 @@
+//! Which ports take part, what their NIC can do, and which programs that makes.
+
+use crate::output::Failure;
+use control::config::offload::{Design as WishedDesign, Mode, Role as WishedRole, Side};
+use control::config::{Config, Device, Port as Wanted};
+use control::offload::Setting;
+use fastpath::dpdk::{Flow, FlowOptions, Port};
+use fastpath::hardware::Capabilities;
+use fastpath::hardware::agent::Agent;
+use fastpath::hardware::compile::{Config as ProgramConfig, Design, Role};
+use fastpath::hardware::engine::Engine;
+use fastpath::hardware::sim::Profile;
+use fastpath::table::PortId;
+
+/// How ports are to be opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wish {
+    mode: Mode,
+}
+
+impl Wish {
+    /// What `config` wants, if it wants a hardware plane.
+    pub fn of(config: &Config) -> Option<Wish> {
+        let mode = config.offload.mode;
+        (mode != Mode::Off).then_some(Wish { mode })
+    }
+
+    /// How the flow engine of a port is to be configured; `None`: the kernel has its NIC.
+    pub fn flow(&self, port: &Wanted) -> Option<FlowOptions> {
+        match port.device {
+            Some(Device::Pci(_) | Device::Devargs(_)) => Some(FlowOptions::default()),
+            Some(Device::Xdp(_) | Device::Tap(_)) | None => None,
+        }
+    }
+
+    /// A port could not be opened with a flow engine: whether it may be without.
+    pub fn is_optional(&self) -> bool {
+        self.mode != Mode::Required
+    }
+}
+
+/// A hardware plane.
+pub struct Plane<'p> {
+    /// Its programs.
+    pub agent: Agent<Flow<'p>>,
+    /// What was decided.
+    pub setting: Setting,
+}
+
+/// Makes the programs of `ports`, which were opened as `wish` says and are started. Why there is no
+/// hardware plane, if there is none and `wish` allows that.
+///
+/// # Errors
+/// There is none, and there must be.
+pub fn open<'p>(
+    wish: &Wish,
+    config: &Config,
+    ports: &[(PortId, &'p Port<'p>)],
+) -> Result<Result<Plane<'p>, String>, Failure> {
+    match make(wish, config, ports) {
+        Err(why) if !wish.is_optional() => {
+            let remedy = "set [offload] mode = \"auto\" to go on in software";
+            Err(Failure::run("offload", "start", why, Some(remedy)))
+        }
+        other => Ok(other),
+    }
+}
+
+fn make<'p>(
+    wish: &Wish,
+    config: &Config,
+    ports: &[(PortId, &'p Port<'p>)],
+) -> Result<Plane<'p>, String> {
+    let able = ports.iter().filter(|(_, port)| port.flow().is_some());
+    let able: Vec<(PortId, &'p Port<'p>)> = able.copied().collect();
+    if able.is_empty() {
+        return Err("no port's device has a flow engine that is asked for by templates".into());
+    }
+    let wanted = |id: PortId| &config.ports[usize::from(id.0)];
+    let capabilities = capabilities(able.iter().map(|(id, _)| wanted(*id)))?;
+    let role = config.offload.role.unwrap_or(match capabilities.transfer {
+        true => WishedRole::Dpu,
+        false => WishedRole::Transit,
+    });
+    if role == WishedRole::Transit {
+        return Err("role = \"transit\" needs hairpin queues, which no port has".into());
+    }
+    if config.offload.design == Some(WishedDesign::Rss) {
+        return Err(
+            "design = \"rss\" needs hairpin queues, which an e-switch does not have".into(),
+        );
+    }
+    if !capabilities.transfer {
+        let nic = &capabilities.name;
+        return Err(format!(
+            "role = \"dpu\" needs an e-switch in switchdev mode, and {nic} is not"
+        ));
+    }
+    let on = |side: Side| {
+        let here = able.iter().filter(move |(id, _)| wanted(*id).side == side);
+        here.map(|(id, _)| *id).collect::<Vec<PortId>>()
+    };
+    let (uplinks, functions) = (on(Side::Wire), on(Side::Host));
+    let Some(proxy) = uplinks.first().copied().filter(|_| !functions.is_empty()) else {
+        return Err(
+            "role = \"dpu\" needs a port on a wire and one of the host: set side = \"host\" there"
+                .into(),
+        );
+    };
+    let smallest = able.iter().map(|(_, port)| port.mtu()).min();
+    let mtu = config.offload.mtu.or(smallest).unwrap_or(1500);
+    let design_reason = match config.offload.design {
+        Some(_) => "as configured",
+        None => "an e-switch has no hairpin queues",
+    };
+    let role = Role::Dpu {
+        proxy,
+        uplinks,
+        functions,
+    };
+    let flow = Flow::new(&able, capabilities).map_err(|error| error.to_string())?;
+    let engine = Engine::new(flow, ProgramConfig::new(role, Design::Rows, mtu));
+    Ok(Plane {
+        agent: Agent::new(vec![engine]),
+        setting: Setting {
+            mode: wish.mode.name(),
+            design_reason: design_reason.into(),
+            ports: config.ports.iter().map(|port| port.name.clone()).collect(),
+        },
+    })
+}
+
+/// What the NIC of these ports can do.
+fn capabilities<'c>(mut ports: impl Iterator<Item = &'c Wanted>) -> Result<Capabilities, String> {
+    let Some(port) = ports.next() else {
+        return Err("no port takes part".into());
+    };
+    let Some(Device::Devargs(args)) = &port.device else {
+        return Err(format!(
+            "port {}: what its NIC can do is not known",
+            port.name
+        ));
+    };
+    if !args.starts_with("net_evenpath_sim") {
+        return Err(format!(
+            "port {}: what its NIC can do is not known",
+            port.name
+        ));
+    }
+    let profile = args.split(',').find_map(|a| a.strip_prefix("profile="));
+    let profile = Profile::named(profile.unwrap_or("bf3"));
+    let profile = profile.ok_or_else(|| format!("port {}: no such profile", port.name))?;
+    Ok(profile.switchdev().capabilities)
+}
