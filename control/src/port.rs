@@ -370,6 +370,7 @@ mod tests {
             mac: None,
             mtu: None,
             vlan: 0,
+            side: config::offload::Side::Wire,
         }
     }
 

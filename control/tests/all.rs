@@ -19,6 +19,7 @@ mod lab;
 mod model;
 mod moves;
 mod nic;
+mod offload;
 mod oracle;
 mod own;
 mod peer;

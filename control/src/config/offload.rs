@@ -176,7 +176,7 @@ mod tests {
             ),
             ("[offload]\ndesign = 1", "\"auto\", \"rows\" or \"rss\""),
             ("[offload]\nmtu = 67", "\"auto\" or 68..9600 bytes"),
-            ("[offload]\nmodus = \"auto\"", "did you mean"),
+            ("[offload]\nmods = \"auto\"", "mode"),
             (
                 "[[port]]\nname = \"a\"\nside = \"left\"",
                 "\"wire\" or \"host\"",

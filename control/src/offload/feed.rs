@@ -11,12 +11,12 @@ use crate::nexthop::Key;
 use crate::plan::Plan;
 use crate::prefix::Prefix;
 use fastpath::hardware::plan::{Change, Entry, Lead, NexthopId};
-use fastpath::table::{Adjacency, GroupId, LpmWrite, PortId};
+use fastpath::table::{Adjacency, Disposition, GroupId, LpmWrite, PortId};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 /// Whose number this is never leads anywhere.
-const NOBODY: NexthopId = NexthopId(u32::MAX);
+pub(crate) const NOBODY: NexthopId = NexthopId(u32::MAX);
 
 #[derive(Debug)]
 struct Hop {
@@ -124,8 +124,9 @@ impl Feed {
             let Some(nexthop) = nexthop else {
                 continue;
             };
-            let usable = nexthop.adjacency.is_some();
-            let adjacency = nexthop.outlook.adjacency.filter(|_| usable);
+            let is_in_tables = nexthop.adjacency.is_some();
+            let forwards = |a: &Adjacency| a.disposition == Disposition::Forward && is_in_tables;
+            let adjacency = nexthop.outlook.adjacency.filter(forwards);
             let hop = self.hop(member, nexthop.key);
             if hop.adjacency != adjacency {
                 hop.adjacency = adjacency;
@@ -164,7 +165,12 @@ impl Feed {
                 None => NOBODY,
             })
         };
-        let buckets: Arc<[NexthopId]> = group.effective.iter().map(id_of).collect();
+        let owners = group.effective.iter();
+        // While none can be used the table is that of the time before, and nobody's.
+        let buckets: Arc<[NexthopId]> = match group.alive {
+            true => owners.map(id_of).collect(),
+            false => owners.map(|_| NOBODY).collect(),
+        };
         if self.groups.get(&id) != Some(&buckets) {
             self.groups.insert(id, Arc::clone(&buckets));
             out.push(Change::Group(id, Some(buckets)));

@@ -31,7 +31,7 @@ use fastpath::hardware::agent::News;
 use fastpath::hardware::compile::State;
 use fastpath::hardware::plan::{Change, NexthopId};
 use fastpath::table::{GroupId, LpmWrite};
-use feed::Feed;
+use feed::{Feed, NOBODY};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 
@@ -288,7 +288,8 @@ impl<L: LpmWrite> Control<L> {
             };
             Some((id, name))
         });
-        let names = named.collect();
+        let nobody = (NOBODY, "(all of the group)".to_owned());
+        let names = named.chain([nobody]).collect();
         self.actions.push_back(Action::AskOffload(Ask {
             query: query.clone(),
             names,

@@ -75,6 +75,7 @@ pub fn port(name: &str, kernel: Kernel) -> Port {
         mac: None,
         mtu: None,
         vlan: 0,
+        side: control::config::offload::Side::Wire,
     }
 }
 
