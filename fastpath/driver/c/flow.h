@@ -38,6 +38,8 @@ struct rte_flow {
 	bool busy;
 	/* Its insertion failed; it can only be destroyed. */
 	bool failed;
+	/* An update failed; it takes no other. */
+	bool broken;
 	uint32_t queue;
 };
 

@@ -160,6 +160,8 @@ static int async_update(struct rte_eth_dev *dev, uint32_t queue,
 		return rc;
 	if (flow->failed || template >= flow->table->n_actions)
 		return REFUSE(-EINVAL, HANDLE, "update: of a failed rule, or by no template");
+	if (flow->broken)
+		return REFUSE(-EBUSY, UNSPECIFIED, "update: the rule's last one failed");
 	rc = es_actions(actions, NULL, &list);
 	if (rc < 0)
 		return REFUSE(rc, ACTION_CONF, "update: an action that mlx5 does not take");
@@ -233,7 +235,9 @@ static int pull(struct rte_eth_dev *dev, uint32_t queue, struct rte_flow_op_resu
 		results[i].user_data = op->user_data;
 		op->flow->busy = false;
 		op->flow->failed |= op->kind == ES_INSERT && !done[i].done;
-		if (op->kind == ES_DESTROY && done[i].done) {
+		op->flow->broken |= op->kind == ES_UPDATE && !done[i].done;
+		/* Whatever became of it, as mlx5's hw_cmpl_flow_update_or_destroy. */
+		if (op->kind == ES_DESTROY) {
 			op->flow->table->rules--;
 			port->rules--;
 			free(op->flow);

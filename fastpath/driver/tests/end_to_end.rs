@@ -202,6 +202,7 @@ fn refusals(flow: &mut Flow<'_>) {
 }
 
 fn run(flow: &mut Flow<'_>, pool: &Pool<'_>, ends: &mut Ends<'_>) {
+    let invalid = Error::INVALID;
     program(flow);
     // Hit: by the host's port, rewritten, and not a packet for the worker. Miss: the worker's.
     let hits: Vec<_> = (0..8).map(|i| frame(5, 64, 2000 + i)).collect();
@@ -222,14 +223,7 @@ fn run(flow: &mut Flow<'_>, pool: &Pool<'_>, ends: &mut Ends<'_>) {
     assert_eq!(flow.table_hash(TableId(3), &values), Ok(0x08b9_2fa2));
     refusals(flow);
 
-    // The twentieth operation here completes with an error: nothing has changed, and it can be tried again.
-    let dead = Operation::Update(RuleId(3), Does::new(1, [Action::ToManager]));
-    assert!(!operate(flow, &dead));
-    let (software, sent) = send(pool, ends, &hits[..1]);
-    assert_eq!((software.len(), sent.len()), (0, 1));
-    assert!(operate(flow, &dead));
-    let (software, sent) = send(pool, ends, &hits);
-    assert_eq!((software, sent.len()), (hits.clone(), 0), "as they came");
+    broken_update(flow, pool, ends, &hits);
 
     // The second of two equal rules fails late, and its handle is to be destroyed.
     let twin = rule(60, 2, values_of_net(), &jump(2));
@@ -242,8 +236,47 @@ fn run(flow: &mut Flow<'_>, pool: &Pool<'_>, ends: &mut Ends<'_>) {
     let alive = Operation::Update(RuleId(3), Does::new(0, rewrite()));
     assert!(operate(flow, &alive));
     assert_eq!(send(pool, ends, &hits).1.len(), 8);
-    assert!(operate(flow, &Operation::Destroy(RuleId(2))));
+    // Which fails late: the rule may be there, and nobody has it.
+    let gone = Operation::Destroy(RuleId(2));
+    assert!(!operate(flow, &gone));
+    assert_eq!((flow.lost(), send(pool, ends, &hits).1.len()), (1, 8));
+    assert_eq!(
+        errno(flow.enqueue(0, &gone, false, 0)),
+        invalid,
+        "no handle"
+    );
+    // It goes with its table.
+    flow.destroy_table(TableId(2)).unwrap();
+    assert!(operate(flow, &Operation::Destroy(RuleId(1))));
     assert_eq!(send(pool, ends, &hits), (hits, Vec::new()));
+}
+
+/// The twentieth operation here completes with an error: the rule does what it did, takes no other
+/// update, and stays until its table goes.
+fn broken_update(flow: &mut Flow<'_>, pool: &Pool<'_>, ends: &mut Ends<'_>, hits: &[Vec<u8>]) {
+    let dead = Does::new(1, [Action::ToManager]);
+    let update = Operation::Update(RuleId(3), dead.clone());
+    assert!(!operate(flow, &update));
+    let (software, sent) = send(pool, ends, &hits[..1]);
+    assert_eq!((software.len(), sent.len()), (0, 1));
+    // The driver says EBUSY, and nothing is under way.
+    let refused = flow.enqueue(0, &update, false, 0).unwrap_err();
+    assert!(!refused.is_busy(), "{refused}");
+    assert!(operate(flow, &Operation::Destroy(RuleId(3))));
+    assert_eq!(errno(flow.count(RuleId(3))), Error::NOT_FOUND);
+    assert_eq!(send(pool, ends, &hits[..1]).1.len(), 1, "still in force");
+    flow.destroy_table(TableId(4)).unwrap();
+    let [.., last] = tables();
+    flow.create_table(&last).unwrap();
+    let rule = Rule {
+        id: RuleId(3),
+        table: last.id,
+        place: values(&[]),
+        does: dead,
+    };
+    assert!(operate(flow, &Operation::Insert(rule)));
+    let (software, sent) = send(pool, ends, hits);
+    assert_eq!((software, sent.len()), (hits.to_vec(), 0), "as they came");
 }
 
 /// A queue is full when we say so, before the driver is asked, which holds four.
@@ -279,7 +312,7 @@ fn the_nic_forwards_what_it_was_told_to() {
     let mut wire = open(
         &pool,
         "wire",
-        "net_evenpath_sim0,profile=cx7,late=24",
+        "net_evenpath_sim0,profile=cx7,late=24,late=30",
         engine,
     );
     let mut host = open(&pool, "host", "net_evenpath_sim1,function=1", engine);

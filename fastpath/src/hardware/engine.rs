@@ -149,9 +149,9 @@ impl<S: Steering> Engine<S> {
                 }
                 Step::Destroy(table) => {
                     tables -= 1;
-                    // It is empty; if the driver keeps it, it is lost to us and harms nobody.
                     let gone = self.steering.destroy_table(table);
                     self.operations.failed += u64::from(gone.is_err());
+                    self.compiler.destroyed(table, gone);
                 }
                 Step::Operate(cookie, operation) => {
                     operations -= 1;

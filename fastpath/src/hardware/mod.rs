@@ -144,8 +144,10 @@ impl From<program::Misuse> for Error {
 pub struct Completion {
     /// What was given with it (`user_data`).
     pub cookie: u64,
-    /// `RTE_FLOW_OP_SUCCESS`; else nothing has changed, but a failed insertion's number is taken
-    /// until the rule is destroyed.
+    /// `RTE_FLOW_OP_SUCCESS`. Else, as mlx5 has it: a failed insertion's number is taken until the
+    /// rule is destroyed; after a failed update the rule does what it did, can be destroyed and never
+    /// be updated, and may stay in force then; a failed destruction leaves the number free and the
+    /// rule in force, perhaps. What stays in force so goes with its table, or when its row is written.
     pub done: bool,
 }
 
@@ -163,7 +165,8 @@ pub struct Count {
 /// Operations on rules and indirect actions are asynchronous: taken into a queue, given to the NIC by
 /// [`Steering::push`] (or with the next one that is not postponed), done some time after, and
 /// reported by [`Steering::pull`]. Operations of one queue complete in order; those about one rule
-/// must wait for each other and use one queue. Tables are made and destroyed at once, which takes
+/// must wait for each other and use one queue. Once a destruction was taken the rule is not to be named
+/// again, whatever becomes of it: its handle is void (`rte_flow_async_destroy`). Tables are made and destroyed at once, which takes
 /// firmware commands, milliseconds each.
 pub trait Steering {
     /// What it can do.
@@ -187,7 +190,8 @@ pub trait Steering {
     /// that are in the queue go to the NIC.
     ///
     /// # Errors
-    /// Refused, and nothing has happened: [`Error::is_busy`] when the queue is full.
+    /// Refused, and nothing has happened: [`Error::is_busy`] when the queue is full, for operations of
+    /// every kind, and with a simulated NIC when the rule's last update failed.
     fn enqueue(
         &mut self,
         queue: u32,

@@ -31,7 +31,7 @@ fn indirects(actions: &[Action]) -> Vec<IndirectId> {
 
 impl Flow<'_> {
     /// A rule has these indirect actions, too.
-    fn hold(&mut self, used: &[IndirectId]) {
+    pub(super) fn hold(&mut self, used: &[IndirectId]) {
         for id in used {
             if let Some(shared) = self.indirects.get_mut(id) {
                 shared.users += 1;

@@ -1,7 +1,8 @@
 //! What the NIC has and what it ought to have, rule by rule; the operations are the difference.
 //!
-//! A rule has one operation under way at most. An operation that fails leaves the rule as it was,
-//! and is tried again when somebody says so ([`Ledger::retry`]) or wants something else of the rule.
+//! A rule has one operation under way at most. One that is refused changes nothing, and is tried again
+//! when somebody says so ([`Ledger::retry`]) or wants something else of the rule. After one that
+//! completed with an error a rule may be beyond change; see `renew`.
 
 use super::super::Error;
 use super::super::plan::{Family, NexthopId};
@@ -55,6 +56,7 @@ struct Cell {
     flight: Option<Flight>,
     /// Its insertion failed: to be destroyed before anything else.
     stranded: bool,
+    spoilt: Option<Spoilt>,
     failed: bool,
 }
 
@@ -63,6 +65,8 @@ enum Stage {
     Wanted,
     Made,
     Failed(Error),
+    /// The NIC was asked to destroy it.
+    Going,
 }
 
 #[derive(Clone, Debug)]
@@ -71,6 +75,7 @@ struct Shelf {
     stage: Stage,
     cells: BTreeSet<RuleId>,
     wanted: bool,
+    renewal: Renewal,
 }
 
 #[derive(Clone, Debug)]
@@ -89,7 +94,7 @@ struct Shared {
 pub enum Step {
     /// Make a table; then [`super::Compiler::created`].
     Create(Table),
-    /// Destroy one that is empty.
+    /// Destroy one that is empty; then [`super::Compiler::destroyed`].
     Destroy(TableId),
     /// Enqueue an operation with this cookie; then [`super::Compiler::refused`], if it was, or
     /// [`super::Compiler::completed`].
@@ -139,6 +144,8 @@ pub(super) struct Ledger {
     failed: BTreeSet<RuleId>,
     failed_tables: BTreeSet<TableId>,
     failed_shared: BTreeSet<IndirectId>,
+    /// Tables with rules that are beyond change, or that are being renewed.
+    spoilt: BTreeSet<TableId>,
     tables: u32,
     rules: u64,
     actions: u32,
@@ -176,6 +183,7 @@ impl Ledger {
             stage: Stage::Wanted,
             cells: BTreeSet::new(),
             wanted: true,
+            renewal: Renewal::None,
         };
         self.shelves.insert(id, shelf);
         self.put(Todo::Table(id));
@@ -187,6 +195,7 @@ impl Ledger {
         if let Some(shelf) = self.shelves.get_mut(&id) {
             shelf.wanted = false;
             self.put(Todo::Table(id));
+            self.give_up(id);
         }
     }
 
@@ -216,6 +225,7 @@ impl Ledger {
             have: None,
             flight: None,
             stranded: false,
+            spoilt: None,
             failed: false,
         };
         self.cells.insert(id, cell);
@@ -275,7 +285,7 @@ impl Ledger {
     /// It is as wanted.
     pub(super) fn is_settled(&self, id: RuleId) -> bool {
         let cell = self.cells.get(&id);
-        cell.is_some_and(|c| c.flight.is_none() && c.have == c.want && !c.stranded)
+        cell.is_some_and(|c| c.flight.is_none() && c.have == c.want && c.is_sound())
     }
 
     /// The last operation about it failed, and it is not as wanted.
@@ -364,34 +374,20 @@ impl Ledger {
         std::mem::take(&mut self.events)
     }
 
-    /// Rules and tables that failed.
+    /// Rules and tables that failed, or are beyond change.
     pub(super) fn failures(&self) -> usize {
-        self.failed.len() + self.failed_tables.len() + self.failed_shared.len()
+        let failed = self.failed.len() + self.failed_tables.len() + self.failed_shared.len();
+        failed + self.spoilt.len()
     }
 
     /// Operations under way, and what waits for room in the queue.
     pub(super) fn flights(&self) -> usize {
         self.flights + self.todo.iter().map(VecDeque::len).sum::<usize>()
     }
-
-    /// Everything that failed is to be tried again.
-    pub(super) fn retry(&mut self) {
-        for id in std::mem::take(&mut self.failed_tables) {
-            if let Some(shelf) = self.shelves.get_mut(&id) {
-                shelf.stage = Stage::Wanted;
-                self.put(Todo::Table(id));
-            }
-        }
-        let cells: Vec<RuleId> = self.failed.iter().copied().collect();
-        for id in cells {
-            self.put(Todo::Cell(id));
-        }
-        let shared: Vec<IndirectId> = self.failed_shared.iter().copied().collect();
-        for id in shared {
-            self.put(Todo::Shared(id));
-        }
-    }
 }
 
 mod lanes;
+mod renew;
 mod steps;
+
+use renew::{Renewal, Spoilt};

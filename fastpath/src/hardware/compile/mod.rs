@@ -8,7 +8,7 @@
 //! * next hops before rows, rows before their group, the group before its prefixes;
 //! * what is not there leads to software; a place that cannot be had closes the places above it;
 //! * a rule that no longer holds and cannot be changed closes the door: the rules that let packets in
-//!   lead to software ([`Reason::Suspended`]) until it can.
+//!   lead to software ([`Reason::Suspended`]) until it can, or until its table was made again.
 //!
 //! Costs, in operations (each for one program and family): a prefix one, at most 2^(stride-1); a dead
 //! next hop one update, whatever uses it (Design A); a group's new buckets one insertion a row and one
@@ -26,6 +26,7 @@ mod hop;
 mod ledger;
 mod lpm;
 mod news;
+mod renew;
 mod standing;
 mod state;
 
@@ -195,6 +196,12 @@ impl Compiler {
         self.digest();
     }
 
+    /// A table was destroyed, or was not: then it stands where it stood, and this is tried again.
+    pub fn destroyed(&mut self, table: TableId, gone: Result<(), Error>) {
+        self.ledger.destroyed(table, gone);
+        self.digest();
+    }
+
     /// The queue was full: the operation will be the next one again.
     pub fn unqueue(&mut self, cookie: u64) {
         self.ledger.unqueue(cookie);
@@ -216,6 +223,7 @@ impl Compiler {
     /// What failed is to be tried again.
     pub fn retry(&mut self) {
         self.ledger.retry();
+        self.digest();
     }
 
     /// Operations and tables that failed and were not made good.
@@ -283,6 +291,7 @@ impl Compiler {
             }
         }
         self.guard_door();
+        self.renew();
     }
 
     fn follow(&mut self, event: Event) {
@@ -356,7 +365,8 @@ impl Compiler {
 
     /// Nobody is let in as long as rules are in force that no longer hold.
     fn guard_door(&mut self) {
-        let closed = !self.stale.is_empty() || !self.stale_shared.is_empty();
+        let stale = !self.stale.is_empty() || !self.stale_shared.is_empty();
+        let closed = stale || self.ledger.is_spoilt();
         if std::mem::replace(&mut self.closed, closed) == closed {
             return;
         }

@@ -22,7 +22,7 @@ impl Sim {
                     return self.misuse(format!("rule {name}: insert: there is one already"));
                 }
                 let indexed = matches!(made.spec.insertion, Insertion::Index(_));
-                if indexed && made.is_taken(&rule.place) {
+                if indexed && made.at(&rule.place).is_some_and(|id| !self.is_lost(id)) {
                     return self.misuse(format!("rule {name}: insert: its row is taken"));
                 }
                 if made.rules >= made.spec.size.next_power_of_two() {
@@ -52,6 +52,10 @@ impl Sim {
                 Ok(())
             }
             Operation::Update(id, does) => {
+                if self.rules.get(id).is_some_and(|h| h.stage == Stage::Broken) {
+                    let why = "the rule's last update failed";
+                    return Err(Error::new(Error::BUSY, why));
+                }
                 let table = self.claim(queue, *id, Some(Stage::Ready))?;
                 let Some(made) = self.tables.get(&table) else {
                     return Ok(());
@@ -91,7 +95,9 @@ impl Sim {
                 self.check_indirect(action)
             }
             Operation::DestroyIndirect(id) => {
-                let has = |h: &Held| h.does.actions.contains(&Action::Indirect(*id));
+                let has = |h: &Held| {
+                    h.stage != Stage::Lost && h.does.actions.contains(&Action::Indirect(*id))
+                };
                 if !self.indirects.contains_key(id) || self.rules.values().any(has) {
                     return self.misuse(format!("action {}: destroy: not there, or used", id.0));
                 }
@@ -140,6 +146,9 @@ impl Sim {
     fn claim(&mut self, queue: u32, id: RuleId, stage: Option<Stage>) -> Result<u32, Error> {
         match self.rules.get(&id) {
             None => self.misuse(format!("rule {}: there is none", id.0)),
+            Some(held) if held.stage == Stage::Lost => {
+                self.misuse(format!("rule {}: there is none", id.0))
+            }
             Some(held) if held.busy => {
                 self.misuse(format!("rule {}: an operation is under way", id.0))
             }

@@ -88,6 +88,8 @@ pub struct Sim {
     tally: Tally,
     entries: u64,
     counters: u32,
+    /// Rules that were lost so far.
+    strays: u64,
     misuses: Vec<String>,
 }
 
@@ -109,6 +111,7 @@ impl Sim {
             tally: Tally::default(),
             entries: 0,
             counters: 0,
+            strays: 0,
             misuses: Vec::new(),
         }
     }
@@ -155,7 +158,17 @@ impl Sim {
 
     /// Tables and rules, those included whose insertion failed and that were not destroyed.
     pub fn size(&self) -> (usize, usize) {
-        (self.tables.len(), self.rules.len())
+        let known = self.rules.values().filter(|h| h.stage != Stage::Lost);
+        (self.tables.len(), known.count())
+    }
+
+    /// Rules that are in force though nobody has a handle of them.
+    pub fn lost(&self) -> usize {
+        self.rules.len() - self.size().1
+    }
+
+    fn is_lost(&self, id: RuleId) -> bool {
+        self.rules.get(&id).is_some_and(|h| h.stage == Stage::Lost)
     }
 
     fn misuse<T>(&mut self, what: String) -> Result<T, Error> {
@@ -205,6 +218,10 @@ impl Steering for Sim {
     }
 
     fn destroy_table(&mut self, table: TableId) -> Result<(), Error> {
+        self.tally.gone += 1;
+        if self.faults.kept.contains(&self.tally.gone) {
+            return Err(Error::new(Error::BUSY, "injected: the table is in use"));
+        }
         match self.tables.get(&table.0) {
             Some(made) if made.rules == 0 => {
                 self.entries -= made.entries;
@@ -213,6 +230,8 @@ impl Steering for Sim {
                     order.retain(|(_, id)| *id != table.0);
                 }
                 self.tables.remove(&table.0);
+                // What was in force without a handle goes with it.
+                self.rules.retain(|_, held| held.table != table.0);
                 Ok(())
             }
             Some(made) => {

@@ -15,6 +15,8 @@ pub struct Faults {
     pub late: BTreeSet<u64>,
     /// Tables that are not made.
     pub tables: BTreeSet<u64>,
+    /// Tables that are not destroyed.
+    pub kept: BTreeSet<u64>,
     /// How many operations a call of pull completes at most; `None`: all that were pushed.
     pub pace: Option<usize>,
     /// How many more operations a queue seems to hold than it does: it is full the sooner.
@@ -28,6 +30,8 @@ pub struct Faults {
 pub struct Tally {
     /// Tables.
     pub tables: u64,
+    /// Destructions of tables.
+    pub gone: u64,
     /// Operations enqueued, refused ones included but for a full queue.
     pub operations: u64,
     /// Rules inserted.
@@ -134,10 +138,15 @@ impl Sim {
                 let Some(made) = self.tables.get_mut(&rule.table.0) else {
                     return false;
                 };
-                // allow_duplicate_pattern = 0: the second of two equal rules fails.
-                let fails = fails || made.is_taken(&rule.place);
+                // allow_duplicate_pattern = 0: the second of two equal rules fails. A row is written over.
+                let old = made.at(&rule.place);
+                let indexed = matches!(rule.place, Place::Index(_));
+                let fails = fails || (old.is_some() && !indexed);
                 if !fails {
                     made.put(&rule.place, rule.id);
+                    if let Some(old) = old {
+                        self.rules.remove(&old);
+                    }
                 }
                 if let Some(held) = self.rules.get_mut(&rule.id) {
                     held.stage = if fails { Stage::Failed } else { Stage::Ready };
@@ -152,6 +161,7 @@ impl Sim {
                 };
                 held.busy = false;
                 if fails {
+                    held.stage = Stage::Broken;
                     self.count_out(does);
                     return false;
                 }
@@ -165,23 +175,8 @@ impl Sim {
             }
             Operation::Destroy(id) => {
                 self.tally.destroyed += 1;
-                if fails {
-                    if let Some(held) = self.rules.get_mut(id) {
-                        held.busy = false;
-                    }
-                    return false;
-                }
-                let Some(held) = self.rules.remove(id) else {
-                    return false;
-                };
-                if let Some(made) = self.tables.get_mut(&held.table) {
-                    made.rules -= 1;
-                    if held.stage == Stage::Ready {
-                        made.take(&held.place, *id);
-                    }
-                }
-                self.count_out(&held.does);
-                true
+                self.destroy(*id, fails);
+                !fails
             }
             Operation::InsertIndirect(indirect) => {
                 self.tally.indirect += 1;
@@ -199,18 +194,52 @@ impl Sim {
             }
             Operation::DestroyIndirect(id) => {
                 self.tally.indirect += 1;
-                if !fails {
-                    self.indirects.remove(id);
-                    self.unfinished.remove(id);
-                }
+                self.indirects.remove(id);
+                self.unfinished.remove(id);
                 !fails
             }
         }
     }
 
+    /// The handle goes, whatever becomes of the rule (`hw_cmpl_flow_update_or_destroy`). A rule whose
+    /// update failed is destroyed without asking the NIC (`mlx5dr_rule_destroy_hws`), which is taken to
+    /// have it still.
+    fn destroy(&mut self, id: RuleId, fails: bool) {
+        let Some(mut held) = self.rules.remove(&id) else {
+            return;
+        };
+        self.count_out(&held.does);
+        let in_force = match held.stage {
+            Stage::Ready => fails,
+            Stage::Broken => true,
+            _ => false,
+        };
+        let was_in_force = matches!(held.stage, Stage::Ready | Stage::Broken);
+        let stray = self.stray();
+        let Some(made) = self.tables.get_mut(&held.table) else {
+            return;
+        };
+        made.rules -= 1;
+        if was_in_force {
+            made.take(&held.place, id);
+        }
+        if in_force {
+            made.put(&held.place, stray);
+            (held.stage, held.busy) = (Stage::Lost, false);
+            self.rules.insert(stray, held);
+        }
+    }
+
+    /// A number from the far end, for what nobody knows any more.
+    fn stray(&mut self) -> RuleId {
+        self.strays += 1;
+        RuleId(u64::MAX - self.strays)
+    }
+
     /// The bug: the updated rule is written to another row, and is found there from now on; its own
     /// row does what it did.
     fn misplace(&mut self, id: RuleId, old: Does, table: u32, pool: u32) {
+        let stray = self.stray();
         let Some(made) = self.tables.get_mut(&table) else {
             return;
         };
@@ -226,17 +255,16 @@ impl Sim {
         };
         let row = wrong_row(nth, made.spec.size);
         made.set_row(row, Some(id));
-        let strays = self.rules.len() as u64;
         let Some(held) = self.rules.get_mut(&id) else {
             return;
         };
         let own = std::mem::replace(&mut held.place, Place::Index(row));
         if own != held.place {
-            // Nobody knows it any more; a number from the far end.
-            let stray = RuleId(u64::MAX - strays);
+            // Nobody knows it any more.
             let left = Held {
                 does: old,
                 place: own.clone(),
+                stage: Stage::Lost,
                 ..held.clone()
             };
             made.put(&own, stray);

@@ -14,6 +14,10 @@ pub(super) enum Stage {
     Ready,
     /// Its insertion failed; it must be destroyed all the same.
     Failed,
+    /// An update failed: it does what it did, and takes no other (`mlx5dr_rule_action_update`).
+    Broken,
+    /// In force, and nobody has its handle: until its table goes or its row is written.
+    Lost,
 }
 
 /// A rule as the NIC has it.
@@ -82,11 +86,11 @@ impl Made {
             .map(|input| input.hash(values) ^ self.twist)
     }
 
-    /// The place is taken.
-    pub(super) fn is_taken(&self, place: &Place) -> bool {
+    /// The rule that has the place.
+    pub(super) fn at(&self, place: &Place) -> Option<RuleId> {
         match place {
-            Place::Index(row) => self.rows.get(*row as usize).is_some_and(Option::is_some),
-            Place::Pattern { spec, .. } => self.patterns.contains_key(spec),
+            Place::Index(row) => self.rows.get(*row as usize).copied().flatten(),
+            Place::Pattern { spec, .. } => self.patterns.get(spec).copied(),
         }
     }
 

@@ -4,7 +4,9 @@ use super::super::super::Error;
 use super::super::super::program::{
     Does, Group, Indirect, IndirectId, Operation, Rule, RuleId, TableId,
 };
-use super::{Event, FIRST_GROUP, Flight, Ledger, SHARED, Stage, Step, Todo, jump};
+use super::{
+    Event, FIRST_GROUP, Flight, Ledger, Renewal, SHARED, Shelf, Spoilt, Stage, Step, Todo, jump,
+};
 
 impl Ledger {
     /// The next thing to do, if there is any.
@@ -28,23 +30,27 @@ impl Ledger {
     }
 
     fn step_table(&mut self, id: TableId) -> Option<Step> {
-        let shelf = self.shelves.get(&id)?;
+        let shelf = self.shelves.get_mut(&id)?;
+        let is_emptied = matches!(&shelf.renewal, Renewal::Emptying(going) if going.is_empty());
         match (&shelf.stage, shelf.wanted) {
-            (Stage::Wanted, true) => Some(Step::Create(shelf.spec.clone())),
-            (_, true) => None,
-            (_, false) if !shelf.cells.is_empty() => None,
-            (stage, false) => {
-                let made = *stage == Stage::Made;
+            (Stage::Wanted, true) => return Some(Step::Create(shelf.spec.clone())),
+            (Stage::Made, true) if is_emptied => {}
+            (_, true) | (Stage::Going, _) => return None,
+            (_, false) if !shelf.cells.is_empty() => return None,
+            (Stage::Made, false) => {}
+            (_, false) => {
                 let group = shelf.spec.group;
                 self.failed_tables.remove(&id);
                 self.shelves.remove(&id);
                 self.leave_group(group);
-                made.then_some(Step::Destroy(id))
+                return None;
             }
         }
+        shelf.stage = Stage::Going;
+        Some(Step::Destroy(id))
     }
 
-    fn leave_group(&mut self, group: Group) {
+    pub(super) fn leave_group(&mut self, group: Group) {
         let left = self.peopled.get_mut(&group).map(|n| {
             *n -= 1;
             *n
@@ -69,6 +75,7 @@ impl Ledger {
                 for cell in cells {
                     self.put(Todo::Cell(cell));
                 }
+                self.filled(id, None);
             }
             Err(error) => {
                 shelf.stage = Stage::Failed(error);
@@ -85,17 +92,31 @@ impl Ledger {
         if cell.flight.is_some() {
             return None;
         }
-        let stage = self.shelves.get(&cell.table).map(|s| &s.stage);
-        let kind = cell.kind;
+        let shelf = self.shelves.get(&cell.table);
+        let stage = shelf.map(|s| &s.stage);
+        let emptying = shelf.is_some_and(Shelf::is_emptying);
+        let (kind, table) = (cell.kind, cell.table);
         let operation = match (&cell.have, &cell.want) {
-            _ if cell.stranded => {
+            // Beyond change, until its table goes.
+            _ if cell.spoilt.is_some() && shelf.is_some_and(|s| s.is_kept()) => return None,
+            _ if cell.spoilt == Some(Spoilt::Lost) => {
+                if !emptying {
+                    self.lose(id);
+                }
+                return None;
+            }
+            _ if cell.stranded || cell.spoilt.is_some() => {
+                cell.flight = Some(Flight::Destroy);
+                Operation::Destroy(id)
+            }
+            (Some(_), _) if emptying => {
                 cell.flight = Some(Flight::Destroy);
                 Operation::Destroy(id)
             }
             (None, None) => {
-                let table = cell.table;
                 self.cells.remove(&id);
                 self.failed.remove(&id);
+                self.filled(table, Some(id));
                 let shelf = self.shelves.get_mut(&table);
                 let is_over = shelf.is_some_and(|shelf| {
                     shelf.cells.remove(&id);
@@ -107,6 +128,7 @@ impl Ledger {
                 self.events.push(Event::Gone(id, kind));
                 return None;
             }
+            (None, Some(_)) if emptying => return None,
             (None, Some(_)) if stage != Some(&Stage::Made) => {
                 if matches!(stage, Some(Stage::Failed(_))) {
                     self.fail(id);
@@ -130,6 +152,7 @@ impl Ledger {
                 if std::mem::take(&mut cell.failed) {
                     self.failed.remove(&id);
                 }
+                self.filled(table, Some(id));
                 self.events.push(Event::Settled(id, kind));
                 return None;
             }
@@ -255,24 +278,48 @@ impl Ledger {
         if cookie & SHARED != 0 {
             return self.completed_shared(IndirectId(cookie as u32), done);
         }
-        let id = RuleId(cookie);
+        self.completed_cell(RuleId(cookie), done);
+        self.emptied(RuleId(cookie));
+    }
+
+    fn completed_cell(&mut self, id: RuleId, done: bool) {
         let Some(cell) = self.cells.get_mut(&id) else {
             return;
         };
         let Some(flight) = cell.flight.take() else {
             return;
         };
-        if !done {
-            // Of a failed insertion a handle is left.
-            cell.stranded |= matches!(flight, Flight::Insert(_));
-            self.land(&flight);
-            return self.fail(id);
-        }
         let now = match &flight {
+            Flight::Insert(_) if !done => {
+                // A handle is left of it.
+                cell.stranded = true;
+                self.land(&flight);
+                return self.fail(id);
+            }
+            Flight::Update(_) if !done => {
+                self.land(&flight);
+                self.spoil(id, Spoilt::Broken);
+                return self.fail(id);
+            }
+            Flight::Destroy if !done && self.spoil(id, Spoilt::Lost) => {
+                let is_there = self.cells.get_mut(&id).is_some_and(|cell| {
+                    cell.stranded = false;
+                    cell.have.is_some()
+                });
+                if !is_there {
+                    // It never was in force, as far as is known.
+                    self.lose(id);
+                }
+                return self.fail(id);
+            }
             Flight::Insert(does) | Flight::Update(does) => Some(does.clone()),
             Flight::Destroy => None,
         };
+        let Some(cell) = self.cells.get_mut(&id) else {
+            return;
+        };
         cell.stranded = false;
+        cell.spoilt = None;
         cell.failed = false;
         let before = std::mem::replace(&mut cell.have, now);
         self.failed.remove(&id);
@@ -288,8 +335,9 @@ impl Ledger {
         let Some(flight) = shared.flight.take() else {
             return;
         };
-        if !done {
-            shared.stranded |= shared.have.is_none() && flight.is_some();
+        // Of what was to be destroyed there is no handle any more, whatever came of it.
+        if !done && flight.is_some() {
+            shared.stranded |= shared.have.is_none();
             return self.fail_shared(id);
         }
         shared.stranded = false;

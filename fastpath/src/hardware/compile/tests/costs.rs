@@ -113,6 +113,7 @@ fn other_members_are_one_generation_and_one_update() {
     // The rows of before go, and the rule of the next hop that nobody uses any more.
     let expected = Tally {
         tables: 1,
+        gone: 2,
         operations: 64 + 1 + 64 + 1,
         inserted: 64,
         updated: 1,

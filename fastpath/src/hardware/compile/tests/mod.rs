@@ -1,6 +1,7 @@
 //! What is said of the state, and when nobody is let in.
 
 mod costs;
+mod renew;
 
 use super::*;
 use crate::hardware::engine::Engine;

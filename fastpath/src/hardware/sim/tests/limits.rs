@@ -185,3 +185,64 @@ fn updated_rows_land_elsewhere() {
         assert_eq!(moved, buggy);
     }
 }
+
+/// As `mlx5_flow_hw.c` has it: what an update or a destruction that failed has left cannot be had back.
+#[test]
+fn what_fails_late_is_beyond_change_and_goes_with_its_table() {
+    let mut b = Bench::new(Profile::bf3());
+    let table = b.patterns(0, 0, &[], Action::Queue(0));
+    let fail_next = |b: &mut Bench| {
+        b.sim.set_faults(Faults {
+            late: [1].into(),
+            ..Faults::default()
+        });
+    };
+    let all = Place::values([]);
+    let rule = b.insert(&table, all.clone(), &[Action::Queue(1)]);
+    let update = Operation::Update(rule, Does::new(0, [Action::Queue(2)]));
+    fail_next(&mut b);
+    assert!(!b.operate(update.clone()));
+    assert_eq!(b.send(&frame(1, 1)), queue(1), "as before");
+    assert!(b.sim.enqueue(0, &update, false, 0).unwrap_err().is_busy());
+    assert!(b.operate(Operation::Destroy(rule)));
+    assert_eq!((b.sim.size().1, b.sim.lost()), (0, 1));
+    assert_eq!(b.send(&frame(1, 1)), queue(1), "in force all the same");
+    let twin = b.rule(&table, all.clone(), &[Action::Queue(2)]);
+    let twin_id = twin.id;
+    assert!(!b.operate(Operation::Insert(twin)));
+    assert!(b.operate(Operation::Destroy(twin_id)));
+    b.sim.destroy_table(table.id).unwrap();
+    assert_eq!(b.sim.lost(), 0);
+    b.sim.create_table(&table).unwrap();
+    assert_ne!(b.send(&frame(1, 1)), queue(1));
+
+    let rule = b.insert(&table, all, &[Action::Queue(3)]);
+    fail_next(&mut b);
+    assert!(!b.operate(Operation::Destroy(rule)));
+    assert_eq!((b.sim.lost(), b.send(&frame(1, 1))), (1, queue(3)));
+    assert_eq!(b.sim.misuses(), [""; 0]);
+    let again = b.sim.enqueue(0, &Operation::Destroy(rule), false, 0);
+    assert_eq!(again.unwrap_err().errno, Error::INVALID);
+    assert_eq!(b.sim.misuses().len(), 1, "a driver would not notice");
+}
+
+/// A row is written over, whoever had it.
+#[test]
+fn a_row_whose_rule_was_lost_takes_another() {
+    let mut b = Bench::new(Profile::bf3());
+    let root = b.patterns(0, 0, &[], Action::Jump(Group(1)));
+    b.insert(&root, Place::values([]), &[Action::Jump(Group(1))]);
+    let crc = Insertion::Index(HashFunction::Crc32);
+    let mut rows = b.table(1, 0, crc, PatternTemplate::flow4(), &[&[Action::Queue(0)]]);
+    rows.size = 1;
+    b.sim.create_table(&rows).unwrap();
+    let first = b.insert(&rows, Place::Index(0), &[Action::Queue(1)]);
+    b.sim.set_faults(Faults {
+        late: [1].into(),
+        ..Faults::default()
+    });
+    assert!(!b.operate(Operation::Destroy(first)));
+    assert_eq!(b.send(&frame(64, 1)), queue(1));
+    b.insert(&rows, Place::Index(0), &[Action::Queue(2)]);
+    assert_eq!((b.sim.lost(), b.send(&frame(64, 1))), (0, queue(2)));
+}
