@@ -85,6 +85,13 @@ pub enum Command {
     Bench(Box<Bench>),
     /// Say which port and next hop a flow takes.
     Calc(Box<Calc>),
+    /// Compare a running evenpath's tables with what is planned.
+    #[command(
+        after_help = "Packets go on meanwhile. Exit code: 0 as planned, 1 differences, which are listed, or failed.\n\nExamples:
+  evenpath verify
+  evenpath verify --json"
+    )]
+    Verify,
     /// Act on the FPM session.
     #[command(subcommand)]
     Fpm(Fpm),

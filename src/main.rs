@@ -18,6 +18,7 @@ mod set;
 mod show;
 mod table;
 mod team;
+mod verify;
 
 use clap::Parser;
 use cli::{Cli, Command};
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         Command::Calc(flow) => calc::calc(flow, &cli.socket, cli.json),
         Command::Drain(what) => drain::drain(what, &cli.socket, cli.json),
         Command::Undrain(what) => drain::undrain(what, &cli.socket, cli.json),
+        Command::Verify => verify::verify(&cli.socket, cli.json),
         Command::Fpm(cli::Fpm::Release) => show::release(&cli.socket, cli.json),
     };
     match done {

@@ -62,6 +62,7 @@ impl<L: LpmWrite> Control<L> {
                 foreseen.map(|f| Response::WhatIf(Box::new(f)))
             }
             Request::Drain(wanted) => self.drain(wanted, now).map(Response::Drain),
+            Request::Verify(query) => self.verify(query, now).map(Response::Verify),
             Request::FpmRelease => Ok(Response::Released(self.release(now))),
         };
         match answer {

@@ -2,6 +2,7 @@
 
 use crate::activity::Activity;
 use crate::api::Request;
+use crate::audit::Audits;
 use crate::bridge::Bridges;
 use crate::bucket::Member;
 use crate::config::{self, Config, Resilient};
@@ -97,6 +98,7 @@ pub struct Control<L: LpmWrite> {
     pub(crate) offload: Option<Box<Offload>>,
     /// Why there is none.
     pub(crate) no_offload: Option<String>,
+    pub(crate) audits: Audits,
 }
 
 impl<L: LpmWrite> Control<L> {
@@ -147,6 +149,7 @@ impl<L: LpmWrite> Control<L> {
             keeping: Keeping::default(),
             offload: None,
             no_offload: None,
+            audits: Audits::default(),
             started: now,
         };
         // Whoever made the view may have left the profiles to us.
@@ -282,6 +285,7 @@ impl<L: LpmWrite> Control<L> {
         self.close_repairs(now);
         self.commit(now);
         self.keep(now);
+        self.tidy_audit(now);
         if self.activity.due().is_some_and(|due| now >= due) {
             self.activity.read(&self.plan.groups, now);
             self.samples.take(now);

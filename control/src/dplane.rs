@@ -196,6 +196,21 @@ impl<L: LpmWrite> Dplane<L> {
         self.fixed[fixed as usize]
     }
 
+    /// The groups that always exist, and what their one bucket says.
+    pub(crate) fn fixed_groups(&self) -> [(Fixed, GroupId, AdjacencyId); FIXED.len()] {
+        FIXED.map(|(fixed, adjacency)| (fixed, self.fixed(fixed), adjacency))
+    }
+
+    /// Spoils the view that workers read: tests of audits.
+    #[cfg(test)]
+    pub(crate) fn spoil(&mut self, mut how: impl FnMut(&mut View<L>)) {
+        let done = self.writer.views.update(|view| {
+            how(view);
+            Ok::<(), Infallible>(())
+        });
+        let Ok(()) = done;
+    }
+
     /// A new adjacency, complete, that nothing names yet.
     pub fn adjacency(&mut self, adjacency: &Adjacency) -> Result<AdjacencyId, Full> {
         let Some(id) = self.adjacencies.take() else {

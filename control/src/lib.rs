@@ -10,6 +10,7 @@
 //! * [`plan`], [`dplane`], [`arena`]: the tables, repairs, commits.
 //! * [`room`]: routes that find none. [`report`]: what zebra is told of its routes.
 //! * [`failover`], [`histogram`]: how long repairs took.
+//! * `audit`: the plan against the tables.
 //! * [`warm`]: restarts that move no flow.
 //! * [`netlink`]: the kernel's links, addresses and neighbors.
 //! * [`api`]: the unix socket of `show` and `calc`. [`metrics`]: figures for Prometheus.
@@ -23,6 +24,7 @@ mod answer_resilient;
 mod answer_route;
 pub mod api;
 pub mod arena;
+mod audit;
 mod balance;
 mod bridge;
 pub mod bucket;

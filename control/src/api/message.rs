@@ -10,6 +10,7 @@ pub use super::metrics::*;
 pub use super::offload::*;
 pub use super::resilient::*;
 pub use super::trace::*;
+pub use super::verify::*;
 pub use super::view::*;
 
 use crate::prefix::Prefix;
@@ -61,6 +62,8 @@ pub enum Request {
     WhatIf(Box<WhatIf>),
     /// Take a next hop out of its groups, or let it back in.
     Drain(Drain),
+    /// Where the tables are not what is planned, piece by piece.
+    Verify(VerifyQuery),
     /// Sweep now what a held FPM resync did not bring.
     FpmRelease,
 }
@@ -169,6 +172,8 @@ pub enum Response {
     WhatIf(Box<Foreseen>),
     /// To [`Request::Drain`].
     Drain(Drained),
+    /// To [`Request::Verify`].
+    Verify(Verified),
     /// To [`Request::FpmRelease`]: how many routes were swept.
     Released(u64),
 }

@@ -17,6 +17,7 @@ pub mod prepare;
 pub mod resilient;
 pub mod server;
 mod trace;
+mod verify;
 mod view;
 
 pub use message::{Reply, Request, Response};

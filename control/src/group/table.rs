@@ -231,19 +231,29 @@ impl Group {
         nexthops: &Nexthops,
         dplane: &Dplane<L>,
     ) -> usize {
-        let adjacency = |m: Member| nexthops.get(m).and_then(|n| n.adjacency);
-        let none = self.without_usable(members, nexthops);
         let mut moved = 0;
-        for (b, (first, second)) in self.effective.iter().zip(&self.seconds).enumerate() {
-            let (first, second) = if self.alive {
-                let first = adjacency(*first).unwrap_or(none);
-                (first, adjacency(*second).unwrap_or(first))
-            } else {
-                (none, none)
-            };
+        for (b, (first, second)) in self.choices(members, nexthops).enumerate() {
             moved += usize::from(dplane.set_bucket(self.word, b, first, second));
         }
         moved
+    }
+
+    /// What each bucket says: first choice, second choice.
+    pub(crate) fn choices<'a>(
+        &'a self,
+        members: &Members,
+        nexthops: &'a Nexthops,
+    ) -> impl Iterator<Item = (AdjacencyId, AdjacencyId)> + use<'a> {
+        let adjacency = |m: Member| nexthops.get(m).and_then(|n| n.adjacency);
+        let none = self.without_usable(members, nexthops);
+        let both = self.effective.iter().zip(&self.seconds);
+        both.map(move |(first, second)| {
+            if !self.alive {
+                return (none, none);
+            }
+            let first = adjacency(*first).unwrap_or(none);
+            (first, adjacency(*second).unwrap_or(first))
+        })
     }
 
     /// What happens when no member is usable: routes whose next hops are all outside our ports
