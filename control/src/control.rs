@@ -2,7 +2,6 @@
 
 use crate::activity::Activity;
 use crate::api::Request;
-use crate::audit::Audits;
 use crate::bridge::Bridges;
 use crate::bucket::Member;
 use crate::config::{self, Config, Resilient};
@@ -98,7 +97,7 @@ pub struct Control<L: LpmWrite> {
     pub(crate) offload: Option<Box<Offload>>,
     /// Why there is none.
     pub(crate) no_offload: Option<String>,
-    pub(crate) audits: Audits,
+    pub(crate) audits: crate::audit::Audits,
 }
 
 impl<L: LpmWrite> Control<L> {
@@ -149,7 +148,7 @@ impl<L: LpmWrite> Control<L> {
             keeping: Keeping::default(),
             offload: None,
             no_offload: None,
-            audits: Audits::default(),
+            audits: Default::default(),
             started: now,
         };
         // Whoever made the view may have left the profiles to us.

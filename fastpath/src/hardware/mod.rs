@@ -12,6 +12,7 @@
 //! * [`compile`]: from plan to program, operation by operation.
 //! * [`engine`]: keeps a NIC at its program.
 //! * [`agent`]: all programs, link state, retries, what control is told.
+//! * [`audit`]: whether the program in force is that of the plan.
 //! * [`export`]: a program as a script for testpmd.
 //! * [`crc`]: which row of a table of rows a packet takes.
 //! * [`sim`]: an e-switch that executes programs on packet bytes.
@@ -36,6 +37,7 @@
 //!   buckets lead to one next hop) are hardware's; the others stay in software and say why.
 
 pub mod agent;
+pub mod audit;
 pub mod choose;
 pub mod compile;
 pub mod crc;

@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Where packets of a family are let in.
 pub(super) const ADMIT: [Group; 2] = [Group(1), Group(2)];
 /// Where their prefixes are.
-pub(super) const LPM: [Group; 2] = [Group(3), Group(4)];
+pub(in super::super) const LPM: [Group; 2] = [Group(3), Group(4)];
 /// To software.
 pub(in super::super) const SOFTWARE: Group = Group(5);
 /// To the kernel.

@@ -96,7 +96,7 @@ impl Table {
 }
 
 /// Where a rule stands in its table.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Place {
     /// `rte_flow_async_create`: the values that it matches, in the order of the template's fields and
     /// under their masks; the last values of ranges in the same places, else the same again.
