@@ -6,6 +6,7 @@ mod errors;
 mod fpm;
 mod fragments;
 mod frame;
+mod oversized;
 mod pcap;
 
 use serde_json::Value;

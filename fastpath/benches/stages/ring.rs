@@ -2,6 +2,7 @@
 
 use fastpath::software::burst::{Allocator, BURST, Burst, Frame, RxQueue, TxQueue};
 use fastpath::software::heap::HeapFrame;
+use fastpath::table::traffic::Traffic;
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -74,15 +75,15 @@ impl RxQueue for Receive {
     type Frame = HeapFrame;
 
     #[inline]
-    fn poll(&mut self, burst: &mut Burst<HeapFrame>) {
+    fn poll(&mut self, burst: &mut Burst<HeapFrame>) -> Traffic {
         let ring = &self.0;
         while burst.room() != 0 && ring.head.get() != ring.tail.get() {
             let slot = &ring.slots[ring.head.get() % FRAMES];
             ring.head.set(ring.head.get().wrapping_add(1));
-            let Some(mut frame) = slot.take() else { return };
+            let Some(mut frame) = slot.take() else { break };
             let next = ring.next.get();
             let Some((len, head)) = ring.heads.get(next) else {
-                return;
+                break;
             };
             ring.next.set(if next + 1 == ring.heads.len() {
                 0
@@ -101,6 +102,7 @@ impl RxQueue for Receive {
             }
             let _ = burst.push(frame);
         }
+        Traffic::default()
     }
 }
 

@@ -46,6 +46,12 @@ impl Mbuf {
         unsafe { mbuf::nb_segs(self.0.as_ptr()) }
     }
 
+    /// Length over all segments, bytes.
+    pub(super) fn whole_len(&self) -> u32 {
+        // SAFETY: owned.
+        unsafe { mbuf::pkt_len(self.0.as_ptr()) }
+    }
+
     /// Offset and length of the data, and the size of the buffer, bytes.
     #[inline]
     fn extent(&self) -> (usize, usize, usize) {

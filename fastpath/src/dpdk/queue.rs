@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use super::mbuf::Mbuf;
 use crate::software::burst::{BURST, Burst, RxQueue as Receive, TxQueue as Transmit};
+use crate::table::traffic::Traffic;
 
 /// The entry of `port` in DPDK's array of burst functions.
 #[inline(always)]
@@ -52,7 +53,6 @@ pub struct RxQueue<'p> {
     queue: u16,
     /// The most that a poll takes.
     most: u16,
-    refused: u64,
     /// The port lives and stays started; Send, not Sync.
     _port: PhantomData<(&'p (), Cell<()>)>,
 }
@@ -88,7 +88,6 @@ impl RxQueue<'_> {
             port,
             queue,
             most: BURST as u16,
-            refused: 0,
             _port: PhantomData,
         }
     }
@@ -96,12 +95,6 @@ impl RxQueue<'_> {
     /// From now on a poll takes at most `most` packets, at least one.
     pub fn limit(&mut self, most: u16) {
         self.most = most.clamp(1, BURST as u16);
-    }
-
-    /// How many packets came in more than one buffer and were dropped: larger than the pool's data
-    /// room, on a driver that splits them.
-    pub fn refused(&self) -> u64 {
-        self.refused
     }
 
     /// Receives up to `count` packets into `into`.
@@ -139,22 +132,27 @@ impl RxQueue<'_> {
         }
     }
 
-    /// Takes what is not one segment out of the last `count` frames.
+    /// Takes what is not one segment out of the last `count` frames: larger than the pool's data
+    /// room, on a driver that splits such frames.
     #[cold]
-    fn refuse(&mut self, burst: &mut Burst<Mbuf>, count: usize) {
-        let mut last = Burst::new();
+    fn refuse(burst: &mut Burst<Mbuf>, count: usize) -> Traffic {
+        let (mut last, mut refused) = (Burst::new(), Traffic::default());
         for _ in 0..count {
             let Some(frame) = burst.pop() else { break };
             if frame.segments() == 1 {
                 // As large as the other.
                 let _ = last.push(frame);
             } else {
-                self.refused += 1;
+                refused += Traffic {
+                    packets: 1,
+                    bytes: frame.whole_len().into(),
+                };
             }
         }
         while let Some(frame) = last.pop() {
             let _ = burst.push(frame);
         }
+        refused
     }
 }
 
@@ -162,7 +160,7 @@ impl Receive for RxQueue<'_> {
     type Frame = Mbuf;
 
     #[inline]
-    fn poll(&mut self, burst: &mut Burst<Mbuf>) {
+    fn poll(&mut self, burst: &mut Burst<Mbuf>) -> Traffic {
         let spare = burst.spare();
         let (into, room) = (spare.as_mut_ptr(), self.most.min(spare.len() as u16));
         // SAFETY: `Mbuf` is a transparent pointer to an mbuf, and there are `room` places.
@@ -176,8 +174,9 @@ impl Receive for RxQueue<'_> {
             .iter()
             .fold(false, |any, frame| any | (frame.segments() != 1));
         if split {
-            self.refuse(burst, received);
+            return RxQueue::refuse(burst, received);
         }
+        Traffic::default()
     }
 }
 

@@ -7,6 +7,7 @@
     reason = "a fixed array of which the first `len` are initialised, so that drivers fill it in place"
 )]
 
+use crate::table::traffic::Traffic;
 use std::mem::MaybeUninit;
 use std::ops::{Deref, DerefMut, Range};
 
@@ -46,8 +47,9 @@ pub trait Frame: Sized {
 pub trait RxQueue {
     /// What it yields.
     type Frame: Frame;
-    /// Appends what has arrived, up to the burst's free room. Never waits.
-    fn poll(&mut self, burst: &mut Burst<Self::Frame>);
+    /// Appends what has arrived, up to the burst's free room. Never waits. Returns what arrived and
+    /// was dropped at once: frames in more than one buffer.
+    fn poll(&mut self, burst: &mut Burst<Self::Frame>) -> Traffic;
 }
 
 /// A transmit queue.

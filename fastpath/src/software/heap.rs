@@ -2,6 +2,7 @@
 
 use super::burst::{Allocator, BURST, Burst, Frame, RxQueue, TxQueue};
 use super::prefetch::prefetch;
+use crate::table::traffic::Traffic;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -138,13 +139,14 @@ impl Wire {
 impl RxQueue for Wire {
     type Frame = HeapFrame;
 
-    fn poll(&mut self, burst: &mut Burst<HeapFrame>) {
+    fn poll(&mut self, burst: &mut Burst<HeapFrame>) -> Traffic {
         let mut frames = self.frames();
         let n = frames.len().min(burst.room());
         for frame in frames.drain(..n) {
             // `n` is within the room.
             let _ = burst.push(frame);
         }
+        Traffic::default()
     }
 }
 

@@ -15,6 +15,7 @@ use super::rewrite::rewrite;
 use super::select::select;
 use crate::rcu;
 use crate::table::stats::WorkerStats;
+use crate::table::traffic::Traffic;
 use crate::table::{DropReason, Lpm, PortFacts, PortId, Tables, View};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -154,7 +155,10 @@ where
         let (burst, lanes, outputs) = (&mut self.burst, &mut self.lanes, &mut self.outputs);
         let (mut received, mut empty) = (0, true);
         for Attached { queue, port, role } in &mut self.receive {
-            queue.poll(burst);
+            let refused = queue.poll(burst);
+            if refused.packets != 0 {
+                received += refuse(refused, *port, *role, &outputs.stats);
+            }
             if burst.is_empty() {
                 continue;
             }
@@ -313,6 +317,18 @@ fn after_waiting(facts: &PortFacts) -> PortFacts {
 #[inline]
 fn is_compared(facts: &PortFacts, stats: &WorkerStats) -> bool {
     facts.nic_hash == 0 || stats.turns() & 63 == 0
+}
+
+/// Counts what a queue has dropped at once; how many frames that is.
+#[cold]
+fn refuse(refused: Traffic, port: PortId, role: Role, stats: &WorkerStats) -> usize {
+    let Traffic { packets, bytes } = refused;
+    match role {
+        Role::Kernel => stats.received_from_kernel(port, packets, bytes),
+        Role::Network => stats.received(port, packets, bytes),
+    }
+    stats.dropped(DropReason::Oversized, packets);
+    packets as usize
 }
 
 /// Counts what came in, and asks the cache for it, which takes the same look at each frame.

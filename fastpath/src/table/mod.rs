@@ -78,11 +78,13 @@ pub enum DropReason {
     TxFull,
     /// No packet buffer for a fragment or an answer.
     NoBuffer,
+    /// Came in more than one packet buffer: larger than one holds.
+    Oversized,
 }
 
 impl DropReason {
     /// Every reason, in counter order.
-    pub const ALL: [DropReason; 19] = [
+    pub const ALL: [DropReason; 20] = [
         DropReason::NoRoute,
         DropReason::Blackhole,
         DropReason::Unreachable,
@@ -102,6 +104,7 @@ impl DropReason {
         DropReason::PortDown,
         DropReason::TxFull,
         DropReason::NoBuffer,
+        DropReason::Oversized,
     ];
 
     /// The name of JSON and tables.
@@ -126,6 +129,7 @@ impl DropReason {
             DropReason::PortDown => "port-down",
             DropReason::TxFull => "tx-full",
             DropReason::NoBuffer => "no-buffer",
+            DropReason::Oversized => "oversized",
         }
     }
 }
