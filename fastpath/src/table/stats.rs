@@ -99,7 +99,8 @@ impl WorkerStats {
         }
     }
 
-    /// What was forwarded, by bucket. Left out are packets of the router's own (ICMP errors).
+    /// What was rewritten to be sent, by bucket, whether the transmit ring took it or not
+    /// ([`DropReason::TxFull`]). Left out are packets of the router's own (ICMP errors).
     #[inline(always)]
     pub fn buckets(&self) -> &BucketCounters {
         &self.buckets
