@@ -159,6 +159,8 @@ fn generate_bindings(flags: &[String]) {
         .allowlist_function("rte_eth_dev_(adjust_nb_rx_tx_desc|callback_(un)?register)")
         .allowlist_function("rte_eth_dev_(get_name_by_port|get_port_by_name)")
         .allowlist_function("rte_eth_(rx|tx)_queue_setup")
+        .allowlist_function("rte_eth_(rx|tx)_hairpin_queue_setup")
+        .allowlist_function("rte_eth_(dev_hairpin_capability_get|hairpin_(un)?bind)")
         .allowlist_function("rte_eth_(macaddr_get|stats_get|promiscuous_(en|dis)able)")
         .allowlist_function("rte_eth_allmulticast_enable")
         .allowlist_function("rte_eth_dev_rss_hash_(update|conf_get)")

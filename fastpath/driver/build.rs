@@ -16,9 +16,11 @@ fn main() {
         .files([
             "c/driver.c",
             "c/wire.c",
+            "c/hairpin.c",
             "c/netdev.c",
             "c/flow.c",
             "c/queue.c",
+            "c/indirect.c",
             "c/items.c",
             "c/actions.c",
         ])

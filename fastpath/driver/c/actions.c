@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "driver.h"
+#include "flow.h"
 
 /* The tag that linear tables take their row from; its offsets count from the top. */
 #define LINEAR_TAG 255
@@ -101,7 +101,58 @@ static int modify(const struct rte_flow_action_modify_field *conf, struct es_act
 	return 0;
 }
 
-static int action(const struct rte_flow_action *from, struct es_action *out)
+/* Queues of an RSS action: all there, and all of software or all of hairpins (mlx5_flow.c:2174). */
+static bool queues_are_there(const struct es_port *port, const struct es_rss *rss)
+{
+	for (uint32_t i = 0; i < rss->n; i++) {
+		uint16_t queue = rss->queues[i];
+		bool hairpin = queue < ES_ALL_QUEUES && port->rx_hairpins[queue].set;
+
+		if (!hairpin && (queue >= ES_MAX_QUEUES || port->rx[queue].waiting == NULL))
+			return false;
+		if (hairpin != port->rx_hairpins[rss->queues[0]].set)
+			return false;
+	}
+	return true;
+}
+
+static int rss(const struct es_port *port, const struct rte_flow_action_rss *from, struct es_rss *to)
+{
+	uint64_t ports = RTE_ETH_RSS_UDP | RTE_ETH_RSS_TCP;
+
+	if (from->queue_num == 0 || from->queue_num > ES_MAX_RSS || from->level > 1)
+		return -EINVAL;
+	if (from->key_len != 0 && (from->key_len != ES_RSS_KEY || from->key == NULL))
+		return -EINVAL;
+	/* mlx5_defs.h:92: others are ENOTSUP. */
+	if ((from->types & ~(ports | RTE_ETH_RSS_IP)) != 0)
+		return -ENOTSUP;
+	*to = (struct es_rss){
+		.n = from->queue_num,
+		.key_length = from->key_len,
+		.ports = (from->types & ports) != 0,
+		.symmetric = from->func == RTE_ETH_HASH_FUNCTION_SYMMETRIC_TOEPLITZ,
+	};
+	memcpy(to->queues, from->queue, from->queue_num * sizeof(*from->queue));
+	if (from->key_len != 0)
+		memcpy(to->key, from->key, ES_RSS_KEY);
+	return queues_are_there(port, to) ? 0 : -EINVAL;
+}
+
+static int indirect(const struct es_port *port, const struct rte_flow_action_handle *handle,
+		    struct es_action *out)
+{
+	/* A template's, whose rules say which. */
+	if (handle == NULL)
+		return 0;
+	if (handle->port != port || handle->failed)
+		return -EINVAL;
+	out->value = handle->id;
+	return 0;
+}
+
+static int action(const struct es_port *port, const struct rte_flow_action *from,
+		  struct es_action *out, struct es_rss *spread)
 {
 	const void *conf = from->conf;
 
@@ -128,6 +179,17 @@ static int action(const struct rte_flow_action *from, struct es_action *out)
 		out->kind = ES_QUEUE;
 		out->value = conf ? ((const struct rte_flow_action_queue *)conf)->index : 0;
 		return 0;
+	case RTE_FLOW_ACTION_TYPE_RSS:
+		out->kind = ES_RSS;
+		/* A template's, whose rules say how. */
+		if (conf == NULL) {
+			*spread = (struct es_rss){.n = 1};
+			return 0;
+		}
+		return spread->n != 0 ? -ENOTSUP : rss(port, conf, spread);
+	case RTE_FLOW_ACTION_TYPE_INDIRECT:
+		out->kind = ES_INDIRECT;
+		return indirect(port, conf, out);
 	case RTE_FLOW_ACTION_TYPE_REPRESENTED_PORT:
 		out->kind = ES_REPRESENTED_PORT;
 		out->value = conf ? ((const struct rte_flow_action_ethdev *)conf)->port_id : 0;
@@ -168,8 +230,14 @@ static uint32_t is_fixed(const struct rte_flow_action *mask)
 	}
 }
 
-int es_actions(const struct rte_flow_action *from, const struct rte_flow_action *masks,
-	       struct es_actions *out)
+/* The type that a mask has: of an indirect action that of what it does, which is RSS. */
+static enum rte_flow_action_type masked_as(const struct rte_flow_action *from)
+{
+	return from->type == RTE_FLOW_ACTION_TYPE_INDIRECT ? RTE_FLOW_ACTION_TYPE_RSS : from->type;
+}
+
+int es_actions(const struct es_port *port, const struct rte_flow_action *from,
+	       const struct rte_flow_action *masks, struct es_actions *out)
 {
 	for (; from->type != RTE_FLOW_ACTION_TYPE_END; from++) {
 		struct es_action *to = &out->list[out->n];
@@ -177,13 +245,13 @@ int es_actions(const struct rte_flow_action *from, const struct rte_flow_action 
 
 		if (out->n == ES_MAX_ACTIONS)
 			return -E2BIG;
-		rc = action(from, to);
+		rc = action(port, from, to, &out->rss);
 		if (rc < 0)
 			return rc;
 		if (masks != NULL) {
 			const struct rte_flow_action *mask = &masks[out->n];
 
-			if (mask->type != from->type)
+			if (mask->type != masked_as(from))
 				return -EINVAL;
 			to->fixed = is_fixed(mask);
 			if (to->kind == ES_MODIFY) {

@@ -45,10 +45,14 @@ static int dev_start(struct rte_eth_dev *dev)
 			return rc;
 		}
 	}
-	for (uint16_t i = 0; i < dev->data->nb_rx_queues; i++)
-		dev->data->rx_queue_state[i] = RTE_ETH_QUEUE_STATE_STARTED;
-	for (uint16_t i = 0; i < dev->data->nb_tx_queues; i++)
-		dev->data->tx_queue_state[i] = RTE_ETH_QUEUE_STATE_STARTED;
+	for (uint16_t i = 0; i < dev->data->nb_rx_queues; i++) {
+		if (!port->rx_hairpins[i].set)
+			dev->data->rx_queue_state[i] = RTE_ETH_QUEUE_STATE_STARTED;
+	}
+	for (uint16_t i = 0; i < dev->data->nb_tx_queues; i++) {
+		if (!port->tx_hairpins[i].set)
+			dev->data->tx_queue_state[i] = RTE_ETH_QUEUE_STATE_STARTED;
+	}
 	return 0;
 }
 
@@ -58,6 +62,7 @@ static int dev_stop(struct rte_eth_dev *dev)
 
 	if (port->netdev.fd >= 0)
 		es_netdev_stop(dev);
+	es_hairpin_leave(port);
 	es_ports_start(port, false);
 	dev->data->dev_link.link_status = RTE_ETH_LINK_DOWN;
 	es_flow_leave(dev);
@@ -87,11 +92,15 @@ static int dev_close(struct rte_eth_dev *dev)
 
 static int dev_info(struct rte_eth_dev *dev, struct rte_eth_dev_info *info)
 {
-	RTE_SET_USED(dev);
+	struct es_port *port = dev->data->dev_private;
+	bool hairpins = !port->is_wire && !port->switchdev;
+
 	info->max_mac_addrs = 1;
 	info->max_rx_pktlen = UINT32_MAX;
-	info->max_rx_queues = ES_MAX_QUEUES;
-	info->max_tx_queues = ES_MAX_QUEUES;
+	info->max_rx_queues = hairpins ? ES_ALL_QUEUES : ES_MAX_QUEUES;
+	info->max_tx_queues = info->max_rx_queues;
+	if (!port->is_wire)
+		info->reta_size = evenpath_sim_rss_rows();
 	info->min_rx_bufsize = 0;
 	return 0;
 }
@@ -195,6 +204,11 @@ static const struct eth_dev_ops dev_ops = {
 	.allmulticast_enable = promiscuous,
 	.allmulticast_disable = promiscuous,
 	.flow_ops_get = flow_ops_get,
+	.hairpin_cap_get = es_hairpin_capability,
+	.rx_hairpin_queue_setup = es_hairpin_rx_setup,
+	.tx_hairpin_queue_setup = es_hairpin_tx_setup,
+	.hairpin_bind = es_hairpin_bind,
+	.hairpin_unbind = es_hairpin_unbind,
 };
 
 #define MAX_FAULTS 32
@@ -204,6 +218,7 @@ struct arguments {
 	char of[RTE_ETH_NAME_MAX_LEN];
 	char iface[16];
 	bool function;
+	bool nic;
 	/* What goes wrong, which the NIC is told when it is there. */
 	struct {
 		char key[16], value[128];
@@ -221,6 +236,10 @@ static int argument(const char *key, const char *value, void *opaque)
 		return rte_strscpy(to->of, value, sizeof(to->of)) < 0 ? -EINVAL : 0;
 	if (strcmp(key, "iface") == 0)
 		return rte_strscpy(to->iface, value, sizeof(to->iface)) < 0 ? -EINVAL : 0;
+	if (strcmp(key, "mode") == 0) {
+		to->nic = strcmp(value, "nic") == 0;
+		return to->nic || strcmp(value, "switchdev") == 0 ? 0 : -EINVAL;
+	}
 	if (strcmp(key, "function") == 0) {
 		to->function = value[0] == '1';
 		return 0;
@@ -235,7 +254,7 @@ static int argument(const char *key, const char *value, void *opaque)
 
 static int arguments(struct rte_vdev_device *dev, struct arguments *to)
 {
-	static const char *const keys[] = {"profile", "of", "iface", "function", "late", "refuse",
+	static const char *const keys[] = {"profile", "mode", "of", "iface", "function", "late", "refuse",
 					   "busy", "table", "hash", "index-bug", "faults", NULL};
 	struct rte_kvargs *list = rte_kvargs_parse(rte_vdev_device_args(dev), keys);
 	int rc;
@@ -265,7 +284,7 @@ static int make_near(struct rte_eth_dev *dev, const struct arguments *from)
 		if (port->out == NULL)
 			return -rte_errno;
 	}
-	rc = evenpath_sim_attach(port->id, from->profile, from->function, &why);
+	rc = evenpath_sim_attach(port->id, from->profile, !from->nic, from->function, &why);
 	for (uint32_t i = 0; rc == 0 && i < from->n_faults; i++) {
 		rc = evenpath_sim_fault(from->faults[i].key, from->faults[i].value, &why);
 		if (rc < 0)
@@ -293,6 +312,7 @@ static int make(struct rte_vdev_device *vdev, const struct arguments *from, bool
 	port->id = dev->data->port_id;
 	port->is_wire = is_wire;
 	port->of = of;
+	port->switchdev = !from->nic;
 	port->function = from->function;
 	port->netdev = (struct es_netdev){.fd = -1, .links = -1, .stop = -1};
 	port->address.addr_bytes[0] = 2;
@@ -333,7 +353,7 @@ static int wire_probe(struct rte_vdev_device *vdev)
 
 	if (arguments(vdev, &from) < 0 || rte_eth_dev_get_port_by_name(from.of, &of) < 0)
 		return -EINVAL;
-	return es_ports_has(of) ? make(vdev, &from, true, of) : -EINVAL;
+	return es_port_of(of) != NULL ? make(vdev, &from, true, of) : -EINVAL;
 }
 
 static int remove_port(struct rte_vdev_device *vdev)
@@ -353,7 +373,7 @@ static struct rte_vdev_driver wire = {.probe = wire_probe, .remove = remove_port
 
 RTE_PMD_REGISTER_VDEV(net_evenpath_sim, sim);
 RTE_PMD_REGISTER_PARAM_STRING(net_evenpath_sim,
-			      "profile=cx6dx|cx7|bf3 iface=<netdev> function=0|1 late=N refuse=N busy=N table=N "
+			      "profile=cx6dx|cx7|bf3 mode=switchdev|nic iface=<netdev> function=0|1 late=N refuse=N busy=N table=N "
 			      "hash=other index-bug=1 faults=<file>");
 RTE_PMD_REGISTER_VDEV(net_evenpath_wire, wire);
 RTE_PMD_REGISTER_PARAM_STRING(net_evenpath_wire, "of=<device>");

@@ -19,7 +19,10 @@
 #error "net_evenpath_sim is for DPDK 24.11"
 #endif
 
+/* Queues of software, and flow queues. */
 #define ES_MAX_QUEUES 4
+/* All queues, those of hairpins included. */
+#define ES_ALL_QUEUES 512
 
 /* A flow queue. */
 struct es_queue {
@@ -35,11 +38,18 @@ struct es_rx {
 	uint64_t packets, bytes;
 };
 
+/* One end of a hairpin: the other's port and queue. */
+struct es_hairpin {
+	bool set, bound, manual, explicit;
+	uint16_t port, queue;
+};
+
 struct es_port {
 	uint16_t id;
 	/* This end is the wire's: no e-switch; of which port. */
 	bool is_wire;
 	uint16_t of;
+	bool switchdev;
 	bool function;
 	bool isolated;
 	/* The flow engine was configured; so are its queues. */
@@ -52,7 +62,8 @@ struct es_port {
 	struct es_queue queues[ES_MAX_QUEUES];
 	uint16_t n_queues;
 	/* Handles that applications have. */
-	uint32_t patterns, templates, tables, rules;
+	uint32_t patterns, templates, tables, rules, handles;
+	struct es_hairpin rx_hairpins[ES_ALL_QUEUES], tx_hairpins[ES_ALL_QUEUES];
 	struct es_rx rx[ES_MAX_QUEUES];
 	uint64_t tx_packets, tx_bytes;
 	/* By rules, or not frames that a wire has. */
@@ -71,7 +82,8 @@ extern int es_logtype;
 void es_ports_add(struct es_port *port);
 void es_ports_remove(struct es_port *port);
 void es_ports_start(struct es_port *port, bool started);
-bool es_ports_has(uint16_t id);
+/* For those who configure, which DPDK's applications do one at a time. */
+struct es_port *es_port_of(uint16_t id);
 /* A frame that came by a port's wire: through the e-switch. An mbuf that has it is given away. */
 void es_receive(struct es_port *port, uint8_t *frame, uint32_t length, struct rte_mbuf *mbuf);
 void es_lost(struct es_port *port);
@@ -86,11 +98,22 @@ void es_flow_init(void);
 /* The port stops: says so when an application left anything in it. */
 void es_flow_leave(struct rte_eth_dev *dev);
 
+/* hairpin.c: queues that lead out again. */
+int es_hairpin_capability(struct rte_eth_dev *dev, struct rte_eth_hairpin_cap *cap);
+int es_hairpin_rx_setup(struct rte_eth_dev *dev, uint16_t queue, uint16_t n,
+			const struct rte_eth_hairpin_conf *conf);
+int es_hairpin_tx_setup(struct rte_eth_dev *dev, uint16_t queue, uint16_t n,
+			const struct rte_eth_hairpin_conf *conf);
+int es_hairpin_bind(struct rte_eth_dev *dev, uint16_t rx_port);
+int es_hairpin_unbind(struct rte_eth_dev *dev, uint16_t rx_port);
+/* The port stops: what is bound is bound no more. */
+void es_hairpin_leave(struct es_port *port);
+
 int es_pattern_template(const struct rte_flow_item *items, struct es_pattern *out);
 int es_pattern_rule(const struct es_pattern *template, const struct rte_flow_item *items,
 		    struct es_pattern *out);
 /* With masks: a template's. */
-int es_actions(const struct rte_flow_action *from, const struct rte_flow_action *masks,
-	       struct es_actions *out);
+int es_actions(const struct es_port *port, const struct rte_flow_action *from,
+	       const struct rte_flow_action *masks, struct es_actions *out);
 
 #endif

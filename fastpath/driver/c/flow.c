@@ -80,7 +80,8 @@ static int configure(struct rte_eth_dev *dev, const struct rte_flow_port_attr *a
 void es_flow_leave(struct rte_eth_dev *dev)
 {
 	struct es_port *port = port_of(dev);
-	uint32_t left = port->patterns + port->templates + port->tables + port->rules;
+	uint32_t left = port->patterns + port->templates + port->tables + port->rules +
+			port->handles;
 	const char *why = NULL;
 
 	if (left == 0)
@@ -163,7 +164,7 @@ actions_create(struct rte_eth_dev *dev, const struct rte_flow_actions_template_a
 		REFUSE(-ENOMEM, UNSPECIFIED, "actions template: no memory");
 		return NULL;
 	}
-	rc = es_actions(actions, masks, &made->actions);
+	rc = es_actions(port, actions, masks, &made->actions);
 	if (rc < 0) {
 		free(made);
 		REFUSE(rc, ACTION_CONF, "actions template: an action or a mask that mlx5 does not take");

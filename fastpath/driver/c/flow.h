@@ -43,6 +43,43 @@ struct rte_flow {
 	uint32_t queue;
 };
 
+struct rte_flow_action_handle {
+	struct es_port *port;
+	uint32_t id;
+	/* As of a rule. */
+	bool busy, failed;
+	uint32_t queue;
+};
+
+enum es_op_kind { ES_INSERT, ES_UPDATE, ES_DESTROY, ES_SHARE, ES_RESHARE, ES_UNSHARE };
+
+struct es_op {
+	enum es_op_kind kind;
+	/* One of both. */
+	struct rte_flow *flow;
+	struct rte_flow_action_handle *handle;
+	void *user_data;
+};
+
+/* A queue that has room, on a started port; the operation that will stand in it. */
+struct es_op *es_admit(struct rte_eth_dev *dev, uint32_t queue, enum es_op_kind kind,
+		       void *user_data, struct rte_flow_error *error);
+/* The operation is the e-switch's. */
+int es_taken(struct rte_eth_dev *dev, uint32_t queue, const struct rte_flow_op_attr *attr,
+	     struct rte_flow_error *error);
+
+struct rte_flow_action_handle *
+es_indirect_create(struct rte_eth_dev *dev, uint32_t queue, const struct rte_flow_op_attr *attr,
+		   const struct rte_flow_indir_action_conf *conf,
+		   const struct rte_flow_action *action, void *user_data,
+		   struct rte_flow_error *error);
+int es_indirect_update(struct rte_eth_dev *dev, uint32_t queue,
+		       const struct rte_flow_op_attr *attr, struct rte_flow_action_handle *handle,
+		       const void *update, void *user_data, struct rte_flow_error *error);
+int es_indirect_destroy(struct rte_eth_dev *dev, uint32_t queue,
+			const struct rte_flow_op_attr *attr, struct rte_flow_action_handle *handle,
+			void *user_data, struct rte_flow_error *error);
+
 /* Sets the error, and says so in the log: tests fail, and people see why. */
 int es_refuse(struct rte_flow_error *error, int rc, enum rte_flow_error_type type, const char *why);
 

@@ -8,17 +8,9 @@
 /* Filled by es_flow_init. */
 struct rte_flow_fp_ops es_fp_ops;
 
-enum es_op_kind { ES_INSERT, ES_UPDATE, ES_DESTROY };
-
-struct es_op {
-	enum es_op_kind kind;
-	struct rte_flow *flow;
-	void *user_data;
-};
-
 /* A queue that has room, on a started port; the operation that will stand in it. */
-static struct es_op *admit(struct rte_eth_dev *dev, uint32_t queue, enum es_op_kind kind,
-			   void *user_data, struct rte_flow_error *error)
+struct es_op *es_admit(struct rte_eth_dev *dev, uint32_t queue, enum es_op_kind kind,
+		       void *user_data, struct rte_flow_error *error)
 {
 	struct es_port *port = port_of(dev);
 	struct es_op *op;
@@ -42,8 +34,8 @@ static struct es_op *admit(struct rte_eth_dev *dev, uint32_t queue, enum es_op_k
 }
 
 /* The operation is the e-switch's. */
-static int taken(struct rte_eth_dev *dev, uint32_t queue, const struct rte_flow_op_attr *attr,
-		 struct rte_flow_error *error)
+int es_taken(struct rte_eth_dev *dev, uint32_t queue, const struct rte_flow_op_attr *attr,
+	     struct rte_flow_error *error)
 {
 	struct es_port *port = port_of(dev);
 	const char *why = NULL;
@@ -73,12 +65,12 @@ static struct rte_flow *insert(struct rte_eth_dev *dev, uint32_t queue,
 		REFUSE(-EINVAL, UNSPECIFIED, "insert: a table or a template of another");
 		return NULL;
 	}
-	rc = es_actions(actions, NULL, &list);
+	rc = es_actions(port_of(dev), actions, NULL, &list);
 	if (rc < 0) {
 		REFUSE(rc, ACTION_CONF, "insert: an action that mlx5 does not take");
 		return NULL;
 	}
-	op = admit(dev, queue, ES_INSERT, user_data, error);
+	op = es_admit(dev, queue, ES_INSERT, user_data, error);
 	if (op == NULL)
 		return NULL;
 	flow = calloc(1, sizeof(*flow));
@@ -95,7 +87,7 @@ static struct rte_flow *insert(struct rte_eth_dev *dev, uint32_t queue,
 	op->flow = flow;
 	table->rules++;
 	table->port->rules++;
-	taken(dev, queue, attr, error);
+	es_taken(dev, queue, attr, error);
 	return flow;
 }
 
@@ -162,10 +154,10 @@ static int async_update(struct rte_eth_dev *dev, uint32_t queue,
 		return REFUSE(-EINVAL, HANDLE, "update: of a failed rule, or by no template");
 	if (flow->broken)
 		return REFUSE(-EBUSY, UNSPECIFIED, "update: the rule's last one failed");
-	rc = es_actions(actions, NULL, &list);
+	rc = es_actions(port_of(dev), actions, NULL, &list);
 	if (rc < 0)
 		return REFUSE(rc, ACTION_CONF, "update: an action that mlx5 does not take");
-	op = admit(dev, queue, ES_UPDATE, user_data, error);
+	op = es_admit(dev, queue, ES_UPDATE, user_data, error);
 	if (op == NULL)
 		return -rte_errno;
 	op->flow = flow;
@@ -175,7 +167,7 @@ static int async_update(struct rte_eth_dev *dev, uint32_t queue,
 		return REFUSE(rc, UNSPECIFIED, why);
 	}
 	flow->busy = true;
-	return taken(dev, queue, attr, error);
+	return es_taken(dev, queue, attr, error);
 }
 
 static int async_destroy(struct rte_eth_dev *dev, uint32_t queue,
@@ -188,7 +180,7 @@ static int async_destroy(struct rte_eth_dev *dev, uint32_t queue,
 
 	if (rc < 0)
 		return rc;
-	op = admit(dev, queue, ES_DESTROY, user_data, error);
+	op = es_admit(dev, queue, ES_DESTROY, user_data, error);
 	if (op == NULL)
 		return -rte_errno;
 	op->flow = flow;
@@ -198,7 +190,7 @@ static int async_destroy(struct rte_eth_dev *dev, uint32_t queue,
 		return REFUSE(rc, UNSPECIFIED, why);
 	}
 	flow->busy = true;
-	return taken(dev, queue, attr, error);
+	return es_taken(dev, queue, attr, error);
 }
 
 static int push(struct rte_eth_dev *dev, uint32_t queue, struct rte_flow_error *error)
@@ -214,6 +206,29 @@ static int push(struct rte_eth_dev *dev, uint32_t queue, struct rte_flow_error *
 }
 
 #define PULL 64
+
+/* The operation was completed. */
+static void complete(struct es_port *port, const struct es_op *op, bool done)
+{
+	if (op->handle != NULL) {
+		op->handle->busy = false;
+		op->handle->failed |= op->kind == ES_SHARE && !done;
+		if (op->kind == ES_UNSHARE) {
+			port->handles--;
+			free(op->handle);
+		}
+		return;
+	}
+	op->flow->busy = false;
+	op->flow->failed |= op->kind == ES_INSERT && !done;
+	op->flow->broken |= op->kind == ES_UPDATE && !done;
+	/* Whatever became of it, as mlx5's hw_cmpl_flow_update_or_destroy. */
+	if (op->kind == ES_DESTROY) {
+		op->flow->table->rules--;
+		port->rules--;
+		free(op->flow);
+	}
+}
 
 static int pull(struct rte_eth_dev *dev, uint32_t queue, struct rte_flow_op_result results[],
 		uint16_t n, struct rte_flow_error *error)
@@ -233,15 +248,7 @@ static int pull(struct rte_eth_dev *dev, uint32_t queue, struct rte_flow_op_resu
 
 		results[i].status = done[i].done ? RTE_FLOW_OP_SUCCESS : RTE_FLOW_OP_ERROR;
 		results[i].user_data = op->user_data;
-		op->flow->busy = false;
-		op->flow->failed |= op->kind == ES_INSERT && !done[i].done;
-		op->flow->broken |= op->kind == ES_UPDATE && !done[i].done;
-		/* Whatever became of it, as mlx5's hw_cmpl_flow_update_or_destroy. */
-		if (op->kind == ES_DESTROY) {
-			op->flow->table->rules--;
-			port->rules--;
-			free(op->flow);
-		}
+		complete(port, op, done[i].done);
 		free(op);
 		port->queues[queue].used--;
 	}
@@ -256,6 +263,9 @@ void es_flow_init(void)
 	es_fp_ops.async_create_by_index = async_create_by_index;
 	es_fp_ops.async_actions_update = async_update;
 	es_fp_ops.async_destroy = async_destroy;
+	es_fp_ops.async_action_handle_create = es_indirect_create;
+	es_fp_ops.async_action_handle_update = es_indirect_update;
+	es_fp_ops.async_action_handle_destroy = es_indirect_destroy;
 	es_fp_ops.push = push;
 	es_fp_ops.pull = pull;
 }

@@ -13,6 +13,8 @@
 #define ES_MAX_ITEMS 16
 #define ES_MAX_ACTIONS 32
 #define ES_MAX_TEMPLATES 32
+#define ES_MAX_RSS 512
+#define ES_RSS_KEY 40
 
 /* Fields, in the order of `Field` of fastpath::hardware::program. */
 enum es_field {
@@ -38,7 +40,7 @@ enum es_target {
 /* Actions; those without a number of their own have none. */
 enum es_kind {
 	ES_MARK, ES_COUNT, ES_MODIFY, ES_JUMP, ES_QUEUE, ES_REPRESENTED_PORT, ES_MANAGER,
-	ES_KERNEL, ES_DROP,
+	ES_KERNEL, ES_DROP, ES_RSS, ES_INDIRECT,
 };
 
 /* A field and its value, right-aligned in 128 bits. */
@@ -70,13 +72,25 @@ struct es_action {
 	uint32_t from_field, source, source_tag, source_offset;
 	/* Of templates: the same for all rules. */
 	uint32_t fixed;
-	/* What is written, or the number of a mark, group, queue or port. */
+	/* What is written, or the number of a mark, group, queue, port or indirect action. */
 	uint64_t value;
+};
+
+/* Of the one RSS action that a list may have. */
+struct es_rss {
+	uint32_t n;
+	/* 0: the NIC's own key. */
+	uint32_t key_length;
+	/* By addresses and ports, or by addresses alone; both directions alike. */
+	uint32_t ports, symmetric;
+	uint16_t queues[ES_MAX_RSS];
+	uint8_t key[ES_RSS_KEY];
 };
 
 struct es_actions {
 	uint32_t n;
 	struct es_action list[ES_MAX_ACTIONS];
+	struct es_rss rss;
 };
 
 struct es_table {
@@ -100,7 +114,12 @@ enum es_outcome { ES_SOFTWARE, ES_SENT, ES_TO_KERNEL, ES_LOST };
  * All return a negative error number and leave what is wrong in `why` (constant for the life of the
  * process), or 0 or what they say. Queues are numbered per port.
  */
-int evenpath_sim_attach(uint32_t port, const char *profile, bool function, const char **why);
+int evenpath_sim_attach(uint32_t port, const char *profile, bool switchdev, bool function,
+			const char **why);
+/* Entries of the largest indirection table of RSS, or 0. */
+uint32_t evenpath_sim_rss_rows(void);
+/* Binds a hairpin queue to a sending one of a port, or (tx_port is UINT32_MAX) to none. */
+void evenpath_sim_hairpin(uint32_t port, uint32_t queue, uint32_t tx_port, uint32_t tx_queue);
 /* The port is gone; with the last one the NIC is. */
 void evenpath_sim_detach(uint32_t port);
 /* Something that is to go wrong: see src/flaws.rs. */
@@ -118,6 +137,13 @@ int evenpath_sim_update(uint32_t port, uint32_t queue, uint64_t rule,
 			const struct es_actions *actions, uint32_t template_index, void *cookie,
 			const char **why);
 int evenpath_sim_destroy(uint32_t port, uint32_t queue, uint64_t rule, void *cookie,
+			 const char **why);
+/* An indirect action's number. */
+int64_t evenpath_sim_share(uint32_t port, uint32_t queue, uint32_t domain,
+			   const struct es_actions *action, void *cookie, const char **why);
+int evenpath_sim_reshare(uint32_t port, uint32_t queue, uint32_t id,
+			 const struct es_actions *action, void *cookie, const char **why);
+int evenpath_sim_unshare(uint32_t port, uint32_t queue, uint32_t id, void *cookie,
 			 const char **why);
 int evenpath_sim_push(uint32_t port, uint32_t queue, const char **why);
 /* How many results there are. */

@@ -50,14 +50,14 @@ void es_ports_start(struct es_port *port, bool started)
 	pthread_rwlock_unlock(&lock);
 }
 
-bool es_ports_has(uint16_t id)
+struct es_port *es_port_of(uint16_t id)
 {
-	bool has;
+	struct es_port *port;
 
 	pthread_rwlock_rdlock(&lock);
-	has = id < RTE_MAX_ETHPORTS && all[id] != NULL;
+	port = id < RTE_MAX_ETHPORTS ? all[id] : NULL;
 	pthread_rwlock_unlock(&lock);
-	return has;
+	return port;
 }
 
 /* A packet that software gets, or the other end of a wire: the frame's own, or a copy. */

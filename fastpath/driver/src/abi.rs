@@ -2,8 +2,9 @@
 
 use fastpath::hardware::Error;
 use fastpath::hardware::program::{
-    self, Action, ActionsTemplate, Does, Domain, Field, Group, HashFunction, Insertion, Item,
-    Masked, Modify, PatternTemplate, Place, Source, TableId, Target, Templated, Verb,
+    self, Action, ActionsTemplate, Does, Domain, Field, Group, HashFunction, IndirectId, Insertion,
+    Item, Masked, Modify, PatternTemplate, Place, Rss, RssFields, Source, TableId, Target,
+    Templated, Verb,
 };
 use fastpath::table::PortId;
 use std::ffi::c_void;
@@ -189,8 +190,34 @@ fn target(number: u32, tag: u32) -> Result<Target, Error> {
     })
 }
 
+/// `struct es_rss`.
+#[repr(C)]
+struct Spread {
+    n: u32,
+    key_length: u32,
+    ports: u32,
+    symmetric: u32,
+    queues: [u16; 512],
+    key: [u8; 40],
+}
+
+impl Spread {
+    fn rss(&self) -> Rss {
+        let fields = match self.ports {
+            0 => RssFields::Addresses,
+            _ => RssFields::Flow,
+        };
+        Rss {
+            queues: self.queues.iter().take(self.n as usize).copied().collect(),
+            key: (self.key_length != 0).then(|| Box::new(self.key)),
+            fields,
+            symmetric: self.symmetric != 0,
+        }
+    }
+}
+
 impl Flat {
-    fn action(&self) -> Result<Action, Error> {
+    fn action(&self, spread: &Spread) -> Result<Action, Error> {
         Ok(match self.kind {
             0 => Action::Mark(self.value as u32),
             1 => Action::Count,
@@ -212,6 +239,8 @@ impl Flat {
             6 => Action::ToManager,
             7 => Action::SendToKernel,
             8 => Action::Drop,
+            9 => Action::Rss(spread.rss()),
+            10 => Action::Indirect(IndirectId(self.value as u32)),
             _ => return Err(unknown()),
         })
     }
@@ -222,6 +251,7 @@ impl Flat {
 pub struct Actions {
     n: u32,
     list: [Flat; 32],
+    rss: Spread,
 }
 
 impl Actions {
@@ -231,14 +261,21 @@ impl Actions {
 
     /// What a rule by that template does.
     pub fn read(&self, template: u32) -> Result<Does, Error> {
-        let actions: Result<Vec<_>, Error> = self.list().map(Flat::action).collect();
+        let each = self.list().map(|flat| flat.action(&self.rss));
+        let actions: Result<Vec<_>, Error> = each.collect();
         Ok(Does::new(template as u8, actions?))
+    }
+
+    /// The one action that an indirect one is made of.
+    pub fn only(&self) -> Result<Action, Error> {
+        let first = self.list().next().ok_or_else(unknown)?;
+        first.action(&self.rss)
     }
 
     fn template(&self) -> Result<ActionsTemplate, Error> {
         let each = self.list().map(|flat| {
             Ok(Templated {
-                action: flat.action()?,
+                action: flat.action(&self.rss)?,
                 fixed: flat.fixed != 0,
             })
         });

@@ -14,6 +14,7 @@
 
 mod abi;
 mod flaws;
+mod indirect;
 mod nic;
 
 use abi::{Actions, Outcome, Pattern, Result_, Table};
@@ -66,6 +67,7 @@ unsafe fn with(why: *mut *const c_char, call: impl FnOnce(&mut Nic) -> Result<u6
 pub unsafe extern "C" fn evenpath_sim_attach(
     port: u32,
     profile: *const c_char,
+    switchdev: bool,
     function: bool,
     why: *mut *const c_char,
 ) -> c_int {
@@ -73,15 +75,35 @@ pub unsafe extern "C" fn evenpath_sim_attach(
     let profile = unsafe { CStr::from_ptr(profile) }.to_string_lossy();
     let mut nic = NIC.lock();
     if nic.is_none() {
-        *nic = Nic::new(&profile);
+        *nic = Nic::new(&profile, switchdev);
     }
     let Some(nic) = nic.as_mut() else {
         // SAFETY: the caller says so.
         unsafe { why.write(reason("no such profile")) };
         return -Error::INVALID;
     };
+    if nic.is_switchdev() != switchdev {
+        // SAFETY: the caller says so.
+        unsafe { why.write(reason("the NIC is in the other mode already")) };
+        return -Error::INVALID;
+    }
     nic.attach(port as u16, function, false);
     0
+}
+
+/// See c/sim.h.
+#[unsafe(no_mangle)]
+pub extern "C" fn evenpath_sim_rss_rows() -> u32 {
+    NIC.lock().as_ref().map_or(0, Nic::rss_rows)
+}
+
+/// See c/sim.h.
+#[unsafe(no_mangle)]
+pub extern "C" fn evenpath_sim_hairpin(port: u32, queue: u32, tx_port: u32, tx_queue: u32) {
+    let to = u16::try_from(tx_port).ok().map(|p| (p, tx_queue as u16));
+    if let Some(nic) = NIC.lock().as_mut() {
+        nic.hairpin((port as u16, queue as u16), to);
+    }
 }
 
 /// See c/sim.h.

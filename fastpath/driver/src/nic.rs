@@ -2,7 +2,9 @@
 
 use crate::abi::{Outcome, Result_};
 use crate::flaws::Flaws;
-use fastpath::hardware::program::{Does, Operation, Place, Rule, RuleId, Table, TableId};
+use fastpath::hardware::program::{
+    Action, Does, Domain, Indirect, IndirectId, Operation, Place, Rule, RuleId, Table, TableId,
+};
 use fastpath::hardware::sim::{self, Kind, Profile, Sim};
 use fastpath::hardware::{Completion, Count, Error, Steering};
 use fastpath::table::PortId;
@@ -21,15 +23,21 @@ pub struct Nic {
     /// Port of each table, and table and queue of each rule, for when a port stops.
     made: HashMap<u32, u32>,
     held: HashMap<u64, (u32, u32)>,
+    /// Indirect actions, with port and queue.
+    actions: u32,
+    shared: HashMap<IndirectId, (u32, u32)>,
     /// Completed, and not fetched yet.
     done: HashMap<u32, VecDeque<Completion>>,
     flaws: Flaws,
 }
 
 impl Nic {
-    /// In switchdev mode, of that profile.
-    pub fn new(profile: &str) -> Option<Nic> {
-        let mut profile = Profile::named(profile)?.switchdev();
+    /// Of that profile, in that mode.
+    pub fn new(profile: &str, switchdev: bool) -> Option<Nic> {
+        let mut profile = Profile::named(profile)?;
+        if switchdev {
+            profile = profile.switchdev();
+        }
         profile.capabilities.queues = QUEUES * PORTS;
         // C keeps count of each queue's room.
         profile.capabilities.depth = u32::MAX;
@@ -40,6 +48,8 @@ impl Nic {
             rules: 0,
             made: HashMap::new(),
             held: HashMap::new(),
+            actions: 0,
+            shared: HashMap::new(),
             done: HashMap::new(),
             flaws: Flaws::default(),
         })
@@ -58,6 +68,20 @@ impl Nic {
         };
         self.attached.insert(port);
         self.sim.attach(PortId(port), kind, isolated);
+    }
+
+    pub fn is_switchdev(&self) -> bool {
+        self.sim.capabilities().transfer
+    }
+
+    pub fn rss_rows(&self) -> u32 {
+        self.sim.capabilities().rss_rows
+    }
+
+    /// Where what comes into a hairpin queue leaves.
+    pub fn hairpin(&mut self, (port, queue): (u16, u16), to: Option<(u16, u16)>) {
+        let to = to.map(|(port, queue)| (PortId(port), queue));
+        self.sim.set_hairpin((PortId(port), queue), to);
     }
 
     /// A port is gone; how many are left.
@@ -135,6 +159,54 @@ impl Nic {
         Ok(0)
     }
 
+    pub fn share(
+        &mut self,
+        (port, queue): (u32, u32),
+        domain: u32,
+        action: Action,
+        cookie: usize,
+    ) -> Result<u64, Error> {
+        let id = IndirectId(self.actions);
+        let indirect = Indirect {
+            id,
+            port: PortId(port as u16),
+            domain: match domain {
+                0 => Domain::Ingress,
+                1 => Domain::Egress,
+                _ => Domain::Transfer,
+            },
+            action,
+        };
+        let operation = Operation::InsertIndirect(indirect);
+        self.enqueue(Nic::queue(port, queue), &operation, cookie)?;
+        self.actions += 1;
+        self.shared.insert(id, (port, queue));
+        Ok(id.0.into())
+    }
+
+    pub fn reshare(
+        &mut self,
+        (port, queue): (u32, u32),
+        id: u32,
+        action: Action,
+        cookie: usize,
+    ) -> Result<u64, Error> {
+        let operation = Operation::UpdateIndirect(IndirectId(id), action);
+        self.enqueue(Nic::queue(port, queue), &operation, cookie)?;
+        Ok(0)
+    }
+
+    pub fn unshare(
+        &mut self,
+        (port, queue): (u32, u32),
+        id: u32,
+        cookie: usize,
+    ) -> Result<u64, Error> {
+        let operation = Operation::DestroyIndirect(IndirectId(id));
+        self.enqueue(Nic::queue(port, queue), &operation, cookie)?;
+        Ok(0)
+    }
+
     /// The port stops: all that is in its tables, and they, are gone (mlx5.rst, "Notes for rte_flow").
     pub fn forget(&mut self, port: u32) -> Result<u64, Error> {
         let queues = Nic::queue(port, 0)..Nic::queue(port + 1, 0);
@@ -154,6 +226,15 @@ impl Nic {
             self.held.remove(&id);
             // Refused: it was destroyed before.
             let _gone = self.enqueue(queue, &Operation::Destroy(RuleId(id)), 0);
+        }
+        settle(self)?;
+        let shared = self.shared.iter().filter(|(_, (p, _))| *p == port);
+        let shared: Vec<(IndirectId, u32)> = shared.map(|(id, (_, q))| (*id, *q)).collect();
+        for (id, queue) in shared {
+            self.shared.remove(&id);
+            // Refused: it was destroyed before.
+            let destroy = Operation::DestroyIndirect(id);
+            let _gone = self.enqueue(Nic::queue(port, queue), &destroy, 0);
         }
         settle(self)?;
         let tables = self.made.iter().filter(|(_, p)| **p == port);

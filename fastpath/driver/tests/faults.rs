@@ -3,14 +3,14 @@
 
 mod support;
 
-use fastpath::dpdk::{Flow, Pool, PoolOptions, Port};
+use fastpath::dpdk::{Flow, Pool, PoolOptions};
+use fastpath::hardware::compile::Design;
 use fastpath::hardware::engine::Engine;
 use fastpath::hardware::plan::{Change, Family};
 use fastpath::hardware::sim::{Profile, Sim};
-use fastpath::table::PortId;
 use std::path::PathBuf;
 use support::fabric::{Ends, Fabric};
-use support::plan::{PORTS, Random, changes, config, directly, frame, model, plan};
+use support::plan::{Random, Setting, changes, config, directly, frame, model, plan};
 
 /// Few, so that there are few operations to fail.
 const BUCKETS: u32 = 4;
@@ -33,51 +33,63 @@ fn tell<S: fastpath::hardware::Steering>(engine: &mut Engine<S>, changes: &[Chan
     assert!((0..4).any(|_| engine.settle(usize::MAX)));
 }
 
-/// Packets fare as in the model, or are left to software; how many were forwarded.
-fn inspect(ends: &mut Ends<'_>, model: &mut Engine<Sim>, what: &str) -> usize {
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
-    let mut forwarded = 0;
-    for _ in 0..60 {
-        let (port, bytes) = (random.below(3) as usize, frame(&mut random));
-        let found = ends.through(port, &bytes);
-        let left = vec![(port, false, bytes.clone())];
-        let expected = directly(model.steering_mut(), port, &bytes);
-        assert!(
-            found == left || found == expected,
-            "{what}: {found:02x?}, and not {expected:02x?}"
-        );
-        forwarded += usize::from(found[0].1);
-    }
-    forwarded
-}
-
 struct World<'w> {
+    setting: Setting,
     file: &'w File,
-    ports: Vec<(PortId, &'w Port<'w>)>,
+    fabric: &'w Fabric<'w>,
     ends: Ends<'w>,
     profile: Profile,
 }
 
-fn engine<'p>(ports: &[(PortId, &'p Port<'p>)], profile: &Profile) -> Engine<Flow<'p>> {
-    let flow = Flow::new(ports, profile.capabilities.clone()).unwrap();
-    Engine::new(flow, config())
+impl<'w> World<'w> {
+    /// An engine of the first port's program.
+    fn engine(&self) -> Engine<Flow<'w>> {
+        self.fabric.engine(0, &self.profile.capabilities, false)
+    }
+
+    fn model(&self) -> Engine<Sim> {
+        let hairpins = self.fabric.hairpins(0);
+        let sim = model(self.setting, self.profile.clone(), 0, &hairpins, false);
+        Engine::new(sim, config(self.setting, 0, &hairpins, false))
+    }
+
+    /// Packets fare as in the model, or are left to software; how many were forwarded.
+    fn inspect(&mut self, model: &mut Engine<Sim>, what: &str) -> usize {
+        let mut random = Random(0x9e37_79b9_7f4a_7c15);
+        let mut forwarded = 0;
+        for _ in 0..60 {
+            // The program of a transit router is that of one port.
+            let ports = if self.setting == Setting::Dpu { 3 } else { 1 };
+            let port = random.below(ports) as usize;
+            let bytes = frame(&mut random);
+            let found = self.ends.through(port, &bytes);
+            let left = vec![(port, false, bytes.clone())];
+            let expected = directly(model.steering_mut(), port, &bytes);
+            assert!(
+                found == left || found == expected,
+                "{what}: {found:02x?}, and not {expected:02x?}"
+            );
+            forwarded += usize::from(found[0].1);
+        }
+        forwarded
+    }
 }
 
 /// Carries out a change with one fault after another: how many there were, and how many packets were
 /// left to software for one that were not otherwise.
 fn try_all(world: &mut World<'_>, name: &str, before: &[Change], change: &[Change]) -> [usize; 2] {
-    let mut wanted = Engine::new(model(world.profile.clone()), config());
+    let mut wanted = world.model();
     tell(&mut wanted, before);
     world.file.say("");
     let (count, expected) = {
-        let mut real = engine(&world.ports, &world.profile);
+        let mut real = world.engine();
         tell(&mut real, before);
         let at = real.operations();
         tell(&mut real, change);
         tell(&mut wanted, change);
         let now = real.operations();
         let count = (now.enqueued - at.enqueued, now.tables - at.tables);
-        (count, inspect(&mut world.ends, &mut wanted, name))
+        (count, world.inspect(&mut wanted, name))
     };
     let operations =
         (1..=count.0).flat_map(|n| ["late", "refuse", "busy"].map(|fault| format!("{fault}={n}")));
@@ -86,7 +98,7 @@ fn try_all(world: &mut World<'_>, name: &str, before: &[Change], change: &[Chang
     for fault in operations.chain(tables) {
         let what = format!("{name}: {fault}");
         world.file.say("");
-        let mut real = engine(&world.ports, &world.profile);
+        let mut real = world.engine();
         tell(&mut real, before);
         let at = real.operations();
         world.file.say(&fault);
@@ -99,14 +111,14 @@ fn try_all(world: &mut World<'_>, name: &str, before: &[Change], change: &[Chang
         } else {
             assert!(now.failed > 0, "{what}");
         }
-        let forwarded = inspect(&mut world.ends, &mut wanted, &what);
+        let forwarded = world.inspect(&mut wanted, &what);
         world.file.say("");
         for _ in 0..3 {
             real.retry();
             assert!(real.settle(usize::MAX), "{what}");
         }
         assert_eq!(real.compiler().failures(), 0, "{what}");
-        let healed = inspect(&mut world.ends, &mut wanted, &what);
+        let healed = world.inspect(&mut wanted, &what);
         assert_eq!(healed, expected, "{what}");
         tried[0] += 1;
         tried[1] += usize::from(forwarded < expected);
@@ -117,43 +129,58 @@ fn try_all(world: &mut World<'_>, name: &str, before: &[Change], change: &[Chang
 /// Rows by another hash than ours: no group goes by them, and others do.
 fn disagree(world: &mut World<'_>) {
     world.file.say("hash=other");
-    let mut wanted = Engine::new(model(world.profile.clone()), config());
-    let mut real = engine(&world.ports, &world.profile);
-    tell(&mut real, &plan(BUCKETS));
-    tell(&mut wanted, &plan(BUCKETS));
+    let mut wanted = world.model();
+    let mut real = world.engine();
+    tell(&mut real, &plan(world.setting, BUCKETS));
+    tell(&mut wanted, &plan(world.setting, BUCKETS));
     for family in Family::ALL {
         assert_eq!(real.agrees(family), Some(false));
     }
-    let forwarded = inspect(&mut world.ends, &mut wanted, "hash=other");
+    let forwarded = world.inspect(&mut wanted, "hash=other");
     assert!(forwarded > 3, "group 9 needs no hash");
     world.file.say("");
     drop(real);
-    let mut real = engine(&world.ports, &world.profile);
-    tell(&mut real, &plan(BUCKETS));
-    assert!(inspect(&mut world.ends, &mut wanted, "our hash") > forwarded);
+    let mut real = world.engine();
+    tell(&mut real, &plan(world.setting, BUCKETS));
+    assert!(world.inspect(&mut wanted, "our hash") > forwarded);
+}
+
+fn whatever_fails(pool: &Pool<'_>, file: &File, setting: Setting, name: &str) {
+    file.say("");
+    let arguments = format!(",faults={}", file.0.display());
+    let fabric = Fabric::new(pool, setting, name, &arguments, false);
+    let _bound = fabric.bind();
+    let mut world = World {
+        setting,
+        file,
+        fabric: &fabric,
+        ends: fabric.ends(pool),
+        profile: setting.profile(name),
+    };
+    if setting == Setting::Dpu {
+        disagree(&mut world);
+    }
+    let mut before = Vec::new();
+    let mut history = vec![("all of it", plan(setting, BUCKETS))];
+    history.extend(changes(BUCKETS));
+    for (name, change) in history {
+        let [faults, felt] = try_all(&mut world, name, &before, &change);
+        println!("{setting:?}: {name}: {faults} faults, {felt} of them felt");
+        // Nobody sends to who is back and no member.
+        let unused = name == "it is back";
+        assert!(
+            faults > 3 && (felt > 0 || unused),
+            "{name}: {faults}, {felt}"
+        );
+        before.extend(change);
+    }
 }
 
 #[test]
 fn whatever_fails_software_forwards_and_it_heals() {
     let file = File(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("faults"));
-    file.say("");
     let eal = support::eal();
     let pool = Pool::new(eal.handle(), PoolOptions::default()).unwrap();
-    let fabric = Fabric::new(&pool, "bf3", &format!(",faults={}", file.0.display()));
-    let mut world = World {
-        file: &file,
-        ports: PORTS.into_iter().zip(&fabric.near).collect(),
-        ends: fabric.ends(&pool),
-        profile: Profile::bf3().switchdev(),
-    };
-    disagree(&mut world);
-    let mut before = Vec::new();
-    let mut history = vec![("all of it", plan(BUCKETS))];
-    history.extend(changes(BUCKETS));
-    for (name, change) in history {
-        let [faults, felt] = try_all(&mut world, name, &before, &change);
-        println!("{name}: {faults} faults, {felt} of them felt");
-        assert!(faults > 3 && felt > 0, "{name}: {faults}, {felt}");
-        before.extend(change);
-    }
+    whatever_fails(&pool, &file, Setting::Dpu, "bf3");
+    whatever_fails(&pool, &file, Setting::Transit(Design::Rss), "cx7");
 }

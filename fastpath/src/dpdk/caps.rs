@@ -26,6 +26,8 @@ pub struct Caps {
     pub rss_flow_types: u64,
     /// Bytes of the RSS key; 0 without RSS.
     pub rss_key_bytes: u8,
+    /// Entries of the largest indirection table of RSS; 0 without RSS.
+    pub indirection_rows: u16,
     /// Hash functions for RSS, a bit each, by DPDK's number.
     pub rss_algorithms: u32,
     /// The device can tell the RSS hash with each packet.
@@ -81,6 +83,7 @@ impl Caps {
             mtu: (0, 0),
             rss_flow_types: 0,
             rss_key_bytes: 0,
+            indirection_rows: 0,
             rss_algorithms: 0,
             rss_with_packet: false,
             link_interrupt: false,
@@ -140,6 +143,7 @@ pub(super) fn info(port: u16) -> Result<Info, Errno> {
             mtu: (raw.min_mtu, largest),
             rss_flow_types: raw.flow_type_rss_offloads,
             rss_key_bytes: raw.hash_key_size,
+            indirection_rows: raw.reta_size,
             rss_algorithms: raw.rss_algo_capa,
             rss_with_packet: raw.rx_offload_capa & RSS_HASH != 0,
             link_interrupt: flags & dpdk_sys::evenpath_device_flags::EVENPATH_DEV_INTR_LSC != 0,

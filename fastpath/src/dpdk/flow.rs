@@ -19,6 +19,7 @@ mod admit;
 mod close;
 mod items;
 mod operations;
+mod probe;
 mod queue;
 mod refusal;
 mod setup;
@@ -26,6 +27,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
+pub use probe::probe;
 pub use setup::{FlowLimits, FlowOptions};
 pub(super) use setup::{configure, isolate};
 
@@ -38,8 +40,9 @@ use dpdk_sys::{rte_flow, rte_flow_action_handle};
 use queue::{Pending, Pendings, What};
 use refusal::Refusal;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use tables::{Made, unknown};
 
 /// A port of the program.
@@ -52,18 +55,24 @@ struct Attached<'p> {
     given: Option<Given<'p>>,
 }
 
-/// The flow queues of a port, which nobody else has: one's completions are not another's.
-struct Given<'p>(&'p AtomicBool);
+/// Flow queues of a port, which nobody else has: one's completions are not another's.
+struct Given<'p> {
+    all: &'p AtomicU32,
+    mine: u32,
+}
 
 impl<'p> Given<'p> {
-    fn take(given: &'p AtomicBool) -> Option<Self> {
-        (!given.swap(true, Ordering::Acquire)).then_some(Given(given))
+    fn take(all: &'p AtomicU32, mine: u32) -> Option<Self> {
+        let taken = all.fetch_update(Ordering::Acquire, Ordering::Relaxed, |others| {
+            (others & mine == 0).then_some(others | mine)
+        });
+        taken.is_ok().then_some(Given { all, mine })
     }
 }
 
 impl Drop for Given<'_> {
     fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
+        self.all.fetch_and(!self.mine, Ordering::Release);
     }
 }
 
@@ -100,6 +109,8 @@ struct Shared {
 /// The flow engines of the ports of one NIC. One thread uses it.
 pub struct Flow<'p> {
     capabilities: Capabilities,
+    /// DPDK's number of our flow queue 0.
+    first: u32,
     ports: Vec<Attached<'p>>,
     tables: HashMap<TableId, Made>,
     rules: HashMap<RuleId, Held>,
@@ -127,7 +138,29 @@ impl<'p> Flow<'p> {
     /// A port is not as it must be or another's, one is given twice, or none.
     pub fn new(
         ports: &[(PortId, &'p Port<'p>)],
+        capabilities: Capabilities,
+    ) -> Result<Flow<'p>, Error> {
+        Flow::on(ports, capabilities, 0..u32::MAX)
+    }
+
+    /// The same with one flow queue of each port alone, which is its flow queue 0: programs that have
+    /// ports in common (transit: each sends by all) have a queue each.
+    ///
+    /// # Errors
+    /// As above, or a port has no such queue.
+    pub fn on_queue(
+        ports: &[(PortId, &'p Port<'p>)],
+        capabilities: Capabilities,
+        queue: u16,
+    ) -> Result<Flow<'p>, Error> {
+        let queue = u32::from(queue);
+        Flow::on(ports, capabilities, queue..queue + 1)
+    }
+
+    fn on(
+        ports: &[(PortId, &'p Port<'p>)],
         mut capabilities: Capabilities,
+        wanted: Range<u32>,
     ) -> Result<Flow<'p>, Error> {
         if ports.is_empty() {
             return Err(Error::new(Error::INVALID, "flow engine: no ports"));
@@ -142,10 +175,17 @@ impl<'p> Flow<'p> {
                 let why = format!("port {name}: flow engine: not configured, or not started");
                 return Err(Error::new(Error::INVALID, why));
             };
-            capabilities.queues = capabilities.queues.min(limits.queues.into());
+            // More than 32 are never had.
+            let last = wanted.end.min(limits.queues.into()).min(32);
+            if wanted.start >= last {
+                let queue = wanted.start;
+                return invalid(format!("port {name}: flow engine: no flow queue {queue}"));
+            }
+            let mine = (wanted.start..last).fold(0, |mine, queue| mine | 1 << queue);
+            capabilities.queues = capabilities.queues.min(last - wanted.start);
             capabilities.depth = capabilities.depth.min(limits.depth);
             capabilities.counters = capabilities.counters.min(limits.counters);
-            let Some(given) = Given::take(port.flow_given()) else {
+            let Some(given) = Given::take(port.flow_given(), mine) else {
                 return invalid(format!("port {name}: flow engine: somebody has it"));
             };
             attached.push(Attached {
@@ -157,6 +197,7 @@ impl<'p> Flow<'p> {
         }
         Ok(Flow {
             capabilities,
+            first: wanted.start,
             ports: attached,
             tables: HashMap::new(),
             rules: HashMap::new(),
@@ -197,6 +238,11 @@ impl<'p> Flow<'p> {
         found.ok_or_else(|| Error::new(Error::NOT_FOUND, format!("port {}: there is none", id.0)))
     }
 
+    /// DPDK's number of a flow queue.
+    const fn lane(&self, queue: u32) -> u32 {
+        self.first + queue
+    }
+
     /// Whether the ports have that queue.
     fn check_queue(&self, queue: u32) -> Result<(), Error> {
         if queue < self.capabilities.queues {
@@ -206,6 +252,7 @@ impl<'p> Flow<'p> {
     }
 
     fn push_port(&mut self, at: usize, queue: u32) -> Result<(), Error> {
+        let lane = self.lane(queue);
         let port = &mut self.ports[at];
         let Some((_, postponed)) = port.queues.get_mut(queue as usize) else {
             return Ok(());
@@ -213,7 +260,7 @@ impl<'p> Flow<'p> {
         if std::mem::take(postponed) {
             let mut refusal = Refusal::new();
             // SAFETY: the port is open and started, its flow engine configured with that queue.
-            let rc = unsafe { dpdk_sys::rte_flow_push(port.index, queue, refusal.as_mut()) };
+            let rc = unsafe { dpdk_sys::rte_flow_push(port.index, lane, refusal.as_mut()) };
             if let Err(error) = refusal.check("push", rc) {
                 *postponed = true;
                 return Err(error);

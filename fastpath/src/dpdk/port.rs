@@ -4,7 +4,7 @@ use dpdk_sys::{rte_eth_conf, rte_eth_rx_mq_mode as mq};
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::caps::{self, Caps, Wanted};
 use super::device::find_or_create;
@@ -34,6 +34,8 @@ pub struct Port<'p> {
     mac: [u8; 6],
     mtu: u16,
     queues: (u16, u16),
+    /// Behind those, each way.
+    hairpins: u16,
     rss: bool,
     pub(super) nic_hash: Cell<Option<RssOptions>>,
     /// DPDK's record of the device points to it: it goes after the device is closed (`drop`).
@@ -48,7 +50,7 @@ pub struct Port<'p> {
     given: Cell<bool>,
     callback: Option<Callback>,
     flow: Option<FlowLimits>,
-    flow_given: AtomicBool,
+    flow_given: AtomicU32,
     /// The device, when it was made for this port and is to be removed with it.
     device: Option<NonNull<dpdk_sys::rte_device>>,
     _pool: PhantomData<&'p ()>,
@@ -91,6 +93,7 @@ impl<'p> Port<'p> {
             mac: [0; 6],
             mtu: 0,
             queues: (options.rx_queues, options.tx_queues),
+            hairpins: options.flow.map_or(0, |flow| flow.hairpins),
             rss: false,
             nic_hash: Cell::new(None),
             _rss_key: None,
@@ -102,7 +105,7 @@ impl<'p> Port<'p> {
             given: Cell::new(false),
             callback: None,
             flow: None,
-            flow_given: AtomicBool::new(false),
+            flow_given: AtomicU32::new(0),
             device: info
                 .as_ref()
                 .ok()
@@ -149,8 +152,8 @@ impl<'p> Port<'p> {
     fn configure(&mut self, pool: &Pool, options: &PortOptions, lsc: bool) -> Result<(), Error> {
         let object = || Object::Port(options.name.clone());
         let missing = self.caps.missing(Wanted {
-            rx_queues: options.rx_queues,
-            tx_queues: options.tx_queues,
+            rx_queues: options.rx_queues.saturating_add(self.hairpins),
+            tx_queues: options.tx_queues.saturating_add(self.hairpins),
             mtu: options.mtu,
         });
         if !missing.is_empty() {
@@ -194,6 +197,7 @@ impl<'p> Port<'p> {
             conf.intr_conf.set_lsc(1);
         }
         let (rx, tx) = self.queues;
+        let (rx, tx) = (rx + self.hairpins, tx + self.hairpins);
         // SAFETY: the port exists and is not started; the settings are copied, and the key that they
         // point to is kept until the device is closed.
         check(unsafe { dpdk_sys::rte_eth_dev_configure(self.index, rx, tx, &conf) })
@@ -377,9 +381,19 @@ impl<'p> Port<'p> {
         self.flow
     }
 
-    /// Whether somebody has its flow queues.
-    pub(super) fn flow_given(&self) -> &AtomicBool {
+    /// Who has its flow queues: a bit for each that somebody has.
+    pub(super) fn flow_given(&self) -> &AtomicU32 {
         &self.flow_given
+    }
+
+    /// Queues of software, each way; those of hairpins are behind them.
+    pub(super) fn software_queues(&self) -> (u16, u16) {
+        self.queues
+    }
+
+    /// Hairpin queues, as many each way.
+    pub(super) fn hairpins(&self) -> u16 {
+        self.hairpins
     }
 
     /// Whether it was started.

@@ -8,6 +8,7 @@
 //!
 //! * [`program`]: tables, rules, actions, operations, as rte_flow's template API has them.
 //! * [`choose`]: which design, and why.
+//! * [`probe`]: what a NIC can do, by trying.
 //! * [`plan`]: what control wants forwarded, change by change.
 //! * [`compile`]: from plan to program, operation by operation.
 //! * [`engine`]: keeps a NIC at its program.
@@ -44,6 +45,7 @@ pub mod crc;
 pub mod engine;
 pub mod export;
 pub mod plan;
+pub mod probe;
 pub mod program;
 pub mod sim;
 

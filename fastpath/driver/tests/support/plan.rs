@@ -1,31 +1,97 @@
 //! A plan with its changes, and packets for it.
 
-use fastpath::hardware::compile::{Config, Design, Role};
+use fastpath::hardware::compile::{Config, Design, Hairpin, Role};
 use fastpath::hardware::plan::{Change, Entry, Lead, NexthopId};
+use fastpath::hardware::program::{Rss, RssFields};
 use fastpath::hardware::sim::{Kind, Outcome, Profile, Sim};
 use fastpath::hash::{Algorithm, Choice, Field, Fields, Settings};
 use fastpath::table::{Adjacency, GroupId, PortId};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// A wire, and two functions of the host.
-pub const PORTS: [PortId; 3] = [PortId(0), PortId(1), PortId(2)];
-const MAC: [u8; 6] = [2, 0, 0, 0, 0, 0x99];
-
-pub fn config() -> Config {
-    let role = Role::Dpu {
-        proxy: PORTS[0],
-        uplinks: vec![PORTS[0]],
-        functions: vec![PORTS[1], PORTS[2]],
-    };
-    Config::new(role, Design::Rows, 1500)
+/// Where the NIC is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Setting {
+    /// An e-switch of a wire and two functions of the host.
+    Dpu,
+    /// Three wires, a program for each that packets come in by.
+    Transit(Design),
 }
 
-/// The same NIC without DPDK.
-pub fn model(profile: Profile) -> Sim {
+impl Setting {
+    /// The NIC of that name, in the mode that it takes.
+    pub fn profile(self, name: &str) -> Profile {
+        let profile = Profile::named(name).unwrap();
+        match self {
+            Setting::Dpu => profile.switchdev(),
+            Setting::Transit(_) => profile,
+        }
+    }
+
+    /// How many programs there are.
+    pub fn programs(self) -> usize {
+        match self {
+            Setting::Dpu => 1,
+            Setting::Transit(_) => PORTS.len(),
+        }
+    }
+}
+
+pub const PORTS: [PortId; 3] = [PortId(0), PortId(1), PortId(2)];
+pub const MAC: [u8; 6] = [2, 0, 0, 0, 0, 0x99];
+
+/// Of the program of port `at`, which has these hairpin queues.
+pub fn config(setting: Setting, at: usize, hairpins: &[Hairpin], kernel: bool) -> Config {
+    let (role, design) = match setting {
+        Setting::Dpu => {
+            let (proxy, uplinks) = (PORTS[0], vec![PORTS[0]]);
+            let functions = vec![PORTS[1], PORTS[2]];
+            let role = Role::Dpu {
+                proxy,
+                uplinks,
+                functions,
+            };
+            (role, Design::Rows)
+        }
+        Setting::Transit(design) => {
+            let software = Rss {
+                queues: vec![0],
+                key: None,
+                fields: RssFields::Flow,
+                symmetric: false,
+            };
+            let role = Role::Transit {
+                port: PORTS[at],
+                hairpins: hairpins.to_vec(),
+                software,
+                kernel,
+            };
+            (role, design)
+        }
+    };
+    Config::new(role, design, 1500)
+}
+
+/// The same NIC without DPDK, for one program.
+pub fn model(
+    setting: Setting,
+    profile: Profile,
+    at: usize,
+    hairpins: &[Hairpin],
+    isolated: bool,
+) -> Sim {
     let mut sim = Sim::new(profile);
     for (n, port) in PORTS.into_iter().enumerate() {
-        let kind = if n == 0 { Kind::Uplink } else { Kind::Function };
-        sim.attach(port, kind, false);
+        let function = setting == Setting::Dpu && n > 0;
+        let kind = if function {
+            Kind::Function
+        } else {
+            Kind::Uplink
+        };
+        sim.attach(port, kind, isolated);
+    }
+    for hairpin in hairpins {
+        let to = (hairpin.egress, hairpin.tx_queue);
+        sim.hairpin((PORTS[at], hairpin.queue), to);
     }
     sim
 }
@@ -59,14 +125,21 @@ pub fn v6(n: u16) -> IpAddr {
 }
 
 /// Four next hops, and groups 8 (all of them, with so many buckets) and 9 (the first alone).
-pub fn plan(buckets: u32) -> Vec<Change> {
+pub fn plan(setting: Setting, buckets: u32) -> Vec<Change> {
+    let rss = setting == Setting::Transit(Design::Rss);
     let entry = Entry {
         mac: MAC,
         untagged: true,
     };
     let choice = Choice {
-        algorithm: Algorithm::Crc32,
-        fields: Fields::default().with(Field::Ipv6Label, false),
+        algorithm: if rss {
+            Algorithm::Toeplitz
+        } else {
+            Algorithm::Crc32
+        },
+        fields: Fields::default()
+            .with(Field::Ipv6Label, false)
+            .with(Field::IpProtocol, !rss),
         symmetric: false,
         ..Choice::default()
     };
@@ -83,8 +156,8 @@ pub fn plan(buckets: u32) -> Vec<Change> {
 pub fn changes(buckets: u32) -> Vec<(&'static str, Vec<Change>)> {
     vec![
         ("a next hop dies", vec![nexthop(2, false)]),
-        ("it is no member", vec![group(8, 3, buckets)]),
-        ("it is back", vec![nexthop(2, true)]),
+        ("it is no member", vec![group(8, 2, buckets)]),
+        ("it is back", vec![nexthop(2, true), group(8, 4, buckets)]),
         ("a prefix goes", vec![Change::Prefix(v4(16, 0), 22, None)]),
         ("another comes", vec![prefix(v4(24, 0), 24, 9)]),
     ]

@@ -45,7 +45,7 @@ impl Flow<'_> {
         self.check_depth(at, queue)?;
         let (port, table, number) = (made.port, made.table.as_ptr(), self.pendings.next());
         let (attr, template) = (op_attr(postpone), rule.does.template);
-        let mut refusal = Refusal::new();
+        let (lane, mut refusal) = (self.lane(queue), Refusal::new());
         let made = self.named(at, |names| {
             let actions = Actions::rule(&rule.does.actions, names)?;
             let error = refusal.as_mut();
@@ -58,7 +58,7 @@ impl Flow<'_> {
                     // end with END and live as long as the call.
                     unsafe {
                         dpdk_sys::rte_flow_async_create(
-                            port, queue, &attr, table, items, 0, actions, template, number, error,
+                            port, lane, &attr, table, items, 0, actions, template, number, error,
                         )
                     }
                 }
@@ -67,7 +67,7 @@ impl Flow<'_> {
                     // SAFETY: as above, the table by index, and the index within it.
                     unsafe {
                         dpdk_sys::rte_flow_async_create_by_index(
-                            port, queue, &attr, table, *row, actions, template, number, error,
+                            port, lane, &attr, table, *row, actions, template, number, error,
                         )
                     }
                 }
@@ -107,7 +107,7 @@ impl Flow<'_> {
         let (at, flow, number) = (held.at, held.flow.as_ptr(), self.pendings.next());
         self.check_depth(at, queue)?;
         let (port, attr) = (self.ports[at].index, op_attr(postpone));
-        let mut refusal = Refusal::new();
+        let (lane, mut refusal) = (self.lane(queue), Refusal::new());
         let rc = self.named(at, |names| {
             let actions = Actions::rule(&does.actions, names)?;
             let (list, template, error) = (actions.as_ptr(), does.template, refusal.as_mut());
@@ -116,7 +116,7 @@ impl Flow<'_> {
             // with END and lives as long as the call.
             Some(unsafe {
                 dpdk_sys::rte_flow_async_actions_update(
-                    port, queue, &attr, flow, list, template, number, error,
+                    port, lane, &attr, flow, list, template, number, error,
                 )
             })
         });
@@ -134,11 +134,11 @@ impl Flow<'_> {
         let (at, flow, number) = (held.at, held.flow.as_ptr(), self.pendings.next());
         self.check_depth(at, queue)?;
         let (port, attr) = (self.ports[at].index, op_attr(postpone));
-        let mut refusal = Refusal::new();
+        let (lane, mut refusal) = (self.lane(queue), Refusal::new());
         let error = refusal.as_mut();
         // SAFETY: as for an update; a handle whose insertion failed is to be destroyed, too.
         let rc =
-            unsafe { dpdk_sys::rte_flow_async_destroy(port, queue, &attr, flow, number, error) };
+            unsafe { dpdk_sys::rte_flow_async_destroy(port, lane, &attr, flow, number, error) };
         let taken = refusal.check("rule: destroy", rc);
         taken.map_err(|e| self.judge(at, queue, e))?;
         self.set_busy(id);
@@ -177,7 +177,7 @@ impl Flow<'_> {
         }
         let (port, attr) = (self.ports[at].index, op_attr(postpone));
         let number = self.pendings.next();
-        let mut refusal = Refusal::new();
+        let (lane, mut refusal) = (self.lane(queue), Refusal::new());
         let made = self.named(at, |names| {
             let actions = Actions::rule(from_ref(&indirect.action), names)?;
             let (action, error) = (actions.as_ptr(), refusal.as_mut());
@@ -185,7 +185,7 @@ impl Flow<'_> {
             // points to live as long as the call.
             Some(unsafe {
                 dpdk_sys::rte_flow_async_action_handle_create(
-                    port, queue, &attr, &conf, action, number, error,
+                    port, lane, &attr, &conf, action, number, error,
                 )
             })
         });
@@ -219,7 +219,7 @@ impl Flow<'_> {
         let (at, handle, number) = (shared.at, shared.handle.as_ptr(), self.pendings.next());
         self.check_depth(at, queue)?;
         let (port, attr) = (self.ports[at].index, op_attr(postpone));
-        let mut refusal = Refusal::new();
+        let (lane, mut refusal) = (self.lane(queue), Refusal::new());
         let rc = self.named(at, |names| {
             let actions = Actions::rule(from_ref(action), names)?;
             let (new, error) = (actions.as_ptr().cast(), refusal.as_mut());
@@ -228,7 +228,7 @@ impl Flow<'_> {
             // (`rte_flow_action_handle_update`), which lives as long as the call.
             Some(unsafe {
                 dpdk_sys::rte_flow_async_action_handle_update(
-                    port, queue, &attr, handle, new, number, error,
+                    port, lane, &attr, handle, new, number, error,
                 )
             })
         });
@@ -247,13 +247,11 @@ impl Flow<'_> {
         let (at, handle, number) = (shared.at, shared.handle.as_ptr(), self.pendings.next());
         self.check_depth(at, queue)?;
         let (port, attr) = (self.ports[at].index, op_attr(postpone));
-        let mut refusal = Refusal::new();
+        let (lane, mut refusal) = (self.lane(queue), Refusal::new());
         let error = refusal.as_mut();
         // SAFETY: as for an update; no rule has it.
         let rc = unsafe {
-            dpdk_sys::rte_flow_async_action_handle_destroy(
-                port, queue, &attr, handle, number, error,
-            )
+            dpdk_sys::rte_flow_async_action_handle_destroy(port, lane, &attr, handle, number, error)
         };
         let taken = refusal.check("action: destroy", rc);
         taken.map_err(|e| self.judge(at, queue, e))?;

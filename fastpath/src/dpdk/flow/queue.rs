@@ -134,7 +134,7 @@ impl Flow<'_> {
             let rc = unsafe {
                 dpdk_sys::rte_flow_pull(
                     self.ports[at].index,
-                    queue,
+                    self.lane(queue),
                     results.as_mut_ptr(),
                     PULL as u16,
                     refusal.as_mut(),

@@ -15,6 +15,9 @@ pub struct FlowOptions {
     pub counters: u32,
     /// What no root rule takes is the kernel's (`rte_flow_isolate`).
     pub isolated: bool,
+    /// Hairpin queues of the port, as many to receive as to send ([`super::super::Hairpins`]); not in
+    /// switchdev mode.
+    pub hairpins: u16,
 }
 
 impl Default for FlowOptions {
@@ -24,6 +27,7 @@ impl Default for FlowOptions {
             depth: 256,
             counters: 1 << 16,
             isolated: false,
+            hairpins: 0,
         }
     }
 }

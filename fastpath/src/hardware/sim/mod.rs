@@ -124,8 +124,16 @@ impl Sim {
 
     /// Binds queue `queue` of `port` to the sending queue `tx_queue` of `egress`: packets in the first
     /// leave by the second, without software (`rte_eth_rx_hairpin_queue_setup`).
-    pub fn hairpin(&mut self, (port, queue): (PortId, u16), (egress, tx_queue): (PortId, u16)) {
-        self.hairpins.insert((port, queue), (egress, tx_queue));
+    pub fn hairpin(&mut self, queue: (PortId, u16), to: (PortId, u16)) {
+        self.set_hairpin(queue, Some(to));
+    }
+
+    /// The same, or binds it no longer (`rte_eth_hairpin_unbind`).
+    pub fn set_hairpin(&mut self, queue: (PortId, u16), to: Option<(PortId, u16)>) {
+        match to {
+            Some(to) => self.hairpins.insert(queue, to),
+            None => self.hairpins.remove(&queue),
+        };
     }
 
     /// What is to go wrong from now on; counting begins anew.

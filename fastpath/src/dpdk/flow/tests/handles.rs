@@ -9,7 +9,7 @@ use crate::table::PortId;
 use dpdk_sys::{rte_flow_op_result, rte_flow_op_status as status};
 use std::mem::ManuallyDrop;
 use std::ptr::{NonNull, without_provenance_mut};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU32;
 
 /// Of two ports, which no driver has: nothing may be asked of DPDK.
 fn flow() -> ManuallyDrop<Flow<'static>> {
@@ -23,6 +23,7 @@ fn flow() -> ManuallyDrop<Flow<'static>> {
     });
     ManuallyDrop::new(Flow {
         capabilities,
+        first: 0,
         ports: ports.into(),
         tables: Default::default(),
         rules: Default::default(),
@@ -155,10 +156,13 @@ fn a_destruction_that_fails_leaves_no_handle() {
 }
 
 #[test]
-fn a_port_has_one_flow_engine() {
-    let port = AtomicBool::new(false);
-    let first = Given::take(&port);
-    assert!(first.is_some() && Given::take(&port).is_none());
+fn a_flow_queue_has_one_owner() {
+    let port = AtomicU32::new(0);
+    let first = Given::take(&port, 0b011);
+    assert!(first.is_some() && Given::take(&port, 0b110).is_none());
+    let third = Given::take(&port, 0b100);
+    assert!(third.is_some());
     drop(first);
-    assert!(Given::take(&port).is_some());
+    assert!(Given::take(&port, 0b011).is_some());
+    assert!(Given::take(&port, 0b100).is_none());
 }
