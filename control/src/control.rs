@@ -265,8 +265,11 @@ impl<L: LpmWrite> Control<L> {
                 if self.ask_offload(&query, &reply) => {}
             Event::Request(request, reply) => {
                 let answer = self.answer(&request, now);
+                // Who is told that it is done may count on it.
+                self.commit(now);
                 // Who asked may have gone away meanwhile.
                 let _ = reply.send(answer);
+                return;
             }
         }
         self.commit(now);

@@ -9,6 +9,7 @@ use control::hash::configured_policy;
 use control::keyed;
 use fastpath::hash::{Field, Policy};
 use std::cell::{Cell, RefCell};
+use std::time::{Duration, Instant};
 
 const PROFILE: &str = "
 [hash]
@@ -60,6 +61,36 @@ fn set(lab: &mut Lab, request: SetHash) -> Result<HashChanged, Error> {
         Reply::Error(error) => Err(error),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn who_is_answered_may_count_on_it() {
+    let mut lab = lab(PROFILE);
+    let before = lab.view.read().hash.clone();
+    // Who answers waits until somebody listens.
+    let (reply, answer) = crossbeam::channel::bounded(0);
+    let request = Request::SetHash(field("source-port", false));
+    let event = control::event::Event::Request(request, reply);
+    let Lab {
+        control, view, now, ..
+    } = &mut lab;
+    let is_published = std::thread::scope(|scope| {
+        let controls = scope.spawn(|| control.handle(event, *now));
+        let end = Instant::now() + Duration::from_secs(10);
+        while view.read().hash == before && Instant::now() < end {
+            view.quiescent();
+            std::thread::yield_now();
+        }
+        let is_published = view.read().hash != before;
+        let reply = view.offline(|| {
+            let reply = answer.recv().expect("an answer");
+            controls.join().expect("control goes on");
+            reply
+        });
+        assert!(matches!(reply, Reply::Ok(Response::SetHash(_))));
+        is_published
+    });
+    assert!(is_published, "answered before packets went by it");
 }
 
 fn show(lab: &mut Lab) -> Hash {
