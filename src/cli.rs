@@ -308,7 +308,7 @@ pub enum Set {
   evenpath set resilient enable on active-timer 60 unbalanced-timer never")]
     Resilient {
         /// enable on|off, buckets N, active-timer S, unbalanced-timer S|never, recovery NAME,
-        /// hold-down S, weight-error PERCENT.
+        /// hold-down S, start-timer S, weight-error PERCENT.
         #[arg(required = true, num_args = 2.., allow_negative_numbers = true, value_names = ["SETTING", "VALUE"])]
         settings: Vec<String>,
         /// Change nothing; say what would move.

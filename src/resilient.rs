@@ -112,6 +112,7 @@ pub fn words(resilient: &Resilient) -> String {
         ),
         ("recovery", Some(r.recovery.clone())),
         ("hold-down", Some(seconds(r.hold_down))),
+        ("start-timer", Some(seconds(r.start_timer))),
         ("weight-error", Some(format!("{} %", r.weight_error))),
         ("deal", Some(deal)),
         ("set live", live),
@@ -152,6 +153,7 @@ mod tests {
             buckets: 64,
             active_timer: 120,
             recovery: "immediate".into(),
+            start_timer: 10,
             weight_error: 1.0,
             deal: "round-robin".into(),
             buckets_total: 65_536,
@@ -169,6 +171,7 @@ active-timer      120 s
 unbalanced-timer  never
 recovery          immediate
 hold-down         0 s
+start-timer       10 s
 weight-error      1 %
 deal              round-robin
 buckets in use    133 of 65536

@@ -39,6 +39,7 @@ impl<L: LpmWrite> Control<L> {
             unbalanced_timer: rules.unbalanced_timer.map(|t| t.as_secs()),
             recovery: rules.recovery.name().into(),
             hold_down: rules.hold_down.as_secs(),
+            start_timer: rules.start_timer.as_secs(),
             weight_error: percent(rules.bound),
             deal: match rules.deal {
                 Deal::RoundRobin => DealBy::RoundRobin,

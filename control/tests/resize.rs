@@ -209,6 +209,29 @@ fn without_room_nothing_changes_and_the_numbers_are_named() {
 }
 
 #[test]
+fn the_start_timer_counts_for_routes_that_begin() {
+    let busy: Vec<u32> = (0..64).collect();
+    for (setting, seconds, share) in [("start-timer 30", 20, 32), ("start-timer 0", 5, 0)] {
+        let mut bench = Bench::resilient();
+        bench.up(11, false);
+        bench.route(TWO);
+        let would = set(&mut bench, setting, true).expect("a timer");
+        assert_eq!((would.changes.len(), would.buckets_moved), (1, 0));
+        assert_eq!(
+            shown(&mut bench).start_timer,
+            10,
+            "a dry run changes nothing"
+        );
+        set(&mut bench, setting, false).expect("a timer");
+        assert_eq!(shown(&mut bench).live, ["start-timer"]);
+        bench.pass(seconds, &busy);
+        bench.up(11, true);
+        let has = bench.shares().get(&11).copied();
+        assert_eq!(has.unwrap_or(0), share, "{setting}");
+    }
+}
+
+#[test]
 fn timers_change_live_and_what_is_wrong_is_refused() {
     let mut bench = Bench::resilient();
     bench.route(TWO);
@@ -230,6 +253,7 @@ fn timers_change_live_and_what_is_wrong_is_refused() {
             "allowed are 1..4294967294 seconds, never",
         ),
         ("recovery soon", "allowed are auto, immediate, idle, never"),
+        ("start-timer 3601", "allowed are 0..3600 seconds"),
         ("weight-error nan", "allowed are 0.01..100 percent"),
         ("bucket 64", "did you mean buckets?"),
         ("deal rendezvous", "only a restart changes it"),

@@ -25,6 +25,8 @@ pub struct Resilient {
     pub recovery: String,
     /// Seconds that a member that returns must wait.
     pub hold_down: u64,
+    /// Seconds from a route's start in which its next hops get their share at once.
+    pub start_timer: u64,
     /// How far a member may be from its share, percent; what sizes tables if not enabled.
     pub weight_error: f64,
     /// `round-robin` or `rendezvous`.
@@ -109,13 +111,14 @@ pub struct ResilientChanged {
 }
 
 /// What `set resilient` changes.
-pub(crate) const SETTINGS: [&str; 7] = [
+pub(crate) const SETTINGS: [&str; 8] = [
     "enable",
     "buckets",
     "active-timer",
     "unbalanced-timer",
     "recovery",
     "hold-down",
+    "start-timer",
     "weight-error",
 ];
 
@@ -175,6 +178,11 @@ impl SetResilient {
                     to.hold_down = timer.unwrap_or(to.hold_down);
                     timer.is_none().then_some("0..65535 seconds")
                 }
+                "start-timer" => {
+                    let timer = seconds(0..=3600);
+                    to.start_timer = timer.unwrap_or(to.start_timer);
+                    timer.is_none().then_some("0..3600 seconds")
+                }
                 "weight-error" => {
                     let percent = value.parse().ok();
                     let ppm = percent.and_then(config::Resilient::weight_error_of);
@@ -224,6 +232,7 @@ pub fn differences(from: &config::Resilient, to: &config::Resilient) -> Vec<Chan
             r.unbalanced_timer.map_or("never".into(), seconds),
             r.recovery.map_or("auto", Recovery::name).into(),
             seconds(r.hold_down),
+            seconds(r.start_timer),
             (r.weight_error as f64 / 10_000.0).to_string(),
         ]
     };
