@@ -15,7 +15,7 @@ import struct
 import subprocess
 import time
 
-import smoke  # noqa: F401: where the lab is
+from smoke import check  # says where the lab is, too
 from frames import UDP, ethernet, ip, udp
 import frr
 import lab as lab_of
@@ -138,6 +138,20 @@ def done(*words):
     return json.loads(run(BINARY, *words, "--json"))
 
 
+def drops():
+    """Who dropped packets since the start: {evenpath: by reason; a device, or a processor's queue for all of them: how many}.
+    What a worker that did not run for long did not take counts at its port: `dpu host0 rx`."""
+    found = {"evenpath": ask("show-counters")["dropped"]}
+    for node in lab_of.NODES:
+        for device in json.loads(run("ip", "-n", node, "-s", "-j", "link")):
+            for way in ("rx", "tx"):
+                count = device.get("stats64", {}).get(way, {}).get("dropped", 0)
+                found |= {f"{node} {device['ifname']} {way}": count} if count else {}
+    with open("/proc/net/softnet_stat") as file:
+        found |= {f"cpu {n}": int(line.split()[1], 16) for n, line in enumerate(file) if int(line.split()[1], 16)}
+    return found
+
+
 def flows(count, seed=7):
     """[(family, frame)]: `count` UDP flows to the service prefixes, IPv4 and IPv6 in turns."""
     draw, made = random.Random(seed), []
@@ -236,6 +250,15 @@ class Stream:
             if count == 0 or time.monotonic() > end:
                 return count
             time.sleep(0.01)
+
+    def whole(self, what, first, last, doubled=True):
+        """Check that each packet of these numbers arrived, and none twice; if not, who dropped so far."""
+        lost = self.missing(first, last)
+        passed = check(f"{what}: nothing lost" + " or doubled" * doubled, lost == 0 and not (doubled and self.repeated),
+                       f"{last - first} packets, {lost} lost, {self.repeated} doubled")
+        if not passed:
+            gone = [number for number in range(first, min(last, len(self.arrived))) if not self.arrived[number]]
+            print(f"# {what}: not seen: {gone[:40]}; dropped since the start: {drops()}", flush=True)
 
     def settle(self):
         """(first number, {flow: port}) by a packet of each flow that is sent, all sent from now on."""
