@@ -43,7 +43,7 @@ def configure(node, unnumbered, nexthop_groups, bgp=(), bfd=False):
 def command(node, daemon):
     """The daemon in the foreground, so that it ends with the lab."""
     more = () if daemon in ("mgmtd", "staticd") else ("-f", f"/run/frr/{node}/{daemon}.conf")
-    if (node, daemon) == ("dpu", "zebra"):
+    if node.startswith("dpu") and daemon == "zebra":
         more += ("-M", "dplane_fpm_nl")
     return (f"{BIN}/{daemon}", "-N", node, "-i", f"/run/frr/{node}/{daemon}.pid", "-u", "frr", "-g", "frr",
             "-A", "127.0.0.1", "-P", "0", *more)
@@ -51,7 +51,7 @@ def command(node, daemon):
 
 def _zebra(node, nexthop_groups):
     lines = ["no zebra nexthop kernel enable"]  # kernel next-hop objects outlive the session that made them
-    if node == "dpu":
+    if node.startswith("dpu"):
         lines.append("fpm address 127.0.0.1 port 2620")
         if not nexthop_groups:
             lines.append("no fpm use-next-hop-groups")

@@ -114,11 +114,11 @@ class Fabric(Lab):
         return {port: owners.count(port) for port in sorted(set(owners))}
 
 
-def ask(request, of=None):
-    """One question on the api socket."""
+def ask(request, of=None, path="/run/evenpath/api.sock"):
+    """One question on the api socket at `path`."""
     question = {"request": request} if of is None else {"request": request, "of": of}
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect("/run/evenpath/api.sock")
+        connection.connect(path)
         connection.sendall(json.dumps(question).encode() + b"\n")
         with connection.makefile("r") as answers:
             reply = json.loads(answers.readline())
