@@ -9,6 +9,7 @@ use crate::control::Control;
 use crate::event::{Mac, configured_port};
 use crate::fpm::decode::Skip;
 use crate::nexthop::{SetId, State};
+use crossbeam::channel::Sender;
 use fastpath::table::{GroupId, LpmWrite, PortId};
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -27,6 +28,14 @@ pub(crate) fn text(mac: Mac) -> String {
 }
 
 impl<L: LpmWrite> Control<L> {
+    /// Answers a question once what it changes is in force: who is told so may count on it.
+    pub(crate) fn serve(&mut self, request: &Request, reply: &Sender<Reply>, now: Instant) {
+        let answer = self.answer(request, now);
+        self.commit(now);
+        // Who asked may have gone away meanwhile.
+        let _ = reply.send(answer);
+    }
+
     /// Answers a question.
     pub fn answer(&mut self, request: &Request, now: Instant) -> Reply {
         let answer = match request {

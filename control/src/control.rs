@@ -263,14 +263,7 @@ impl<L: LpmWrite> Control<L> {
             Event::Offload(update) => self.offload_update(*update),
             Event::Request(Request::ShowOffload(query), reply)
                 if self.ask_offload(&query, &reply) => {}
-            Event::Request(request, reply) => {
-                let answer = self.answer(&request, now);
-                // Who is told that it is done may count on it.
-                self.commit(now);
-                // Who asked may have gone away meanwhile.
-                let _ = reply.send(answer);
-                return;
-            }
+            Event::Request(request, reply) => return self.serve(&request, &reply, now),
         }
         self.commit(now);
     }
@@ -342,6 +335,7 @@ impl<L: LpmWrite> Control<L> {
         self.note_room(&changes, now);
         self.feed(&changes);
         self.report_commit(&changes);
+        self.tell_left();
     }
 
     fn link(&mut self, link: Link, noticed: Noticed, now: Instant) {

@@ -1,8 +1,9 @@
 //! Repairs, timed in three parts that follow one another, and the log of what happened.
 //!
 //! * `detect`: from the [`Noticed`] stamp of the news until control takes it. The thread that reads
-//!   rtnetlink stamps when the kernel has handed the datagram over, the driver's link-state
-//!   interrupt when it is called. What the kernel or the NIC needed before that carries no stamp.
+//!   rtnetlink stamps when the kernel has handed the datagram over, the one that reads FPM when bytes
+//!   have come, the driver's link-state interrupt when it is called. What the kernel, the NIC or FRR
+//!   needed before that carries no stamp.
 //! * `repair`: from there until every bucket is right. The down mask is set first.
 //! * `fpm-lag`: from there until control takes FRR's last update of a route that had or has one of
 //!   the next hops. Nothing forwards better for it: it is how long we were ahead.
@@ -14,6 +15,7 @@ use crate::histogram::Histogram;
 use crate::nexthop::{Key, Nexthops, Sets};
 use crate::plan::Repair;
 use crate::rib::Target;
+use crate::told::Told;
 use fastpath::table::LpmWrite;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
@@ -86,6 +88,8 @@ pub struct Times {
     fpm_lag: Histogram,
     fpm_none: u64,
     open: VecDeque<Open>,
+    /// What FRR has taken out, which nobody else has noticed.
+    told: Told,
     /// What changes concern of `open`: thousands of routes change alike.
     same: HashMap<Change, Vec<usize>>,
 }
@@ -94,6 +98,7 @@ impl Times {
     /// FRR has spoken of a route: what it was, and what it is now, perhaps the same. zebra 10 goes on
     /// naming a next hop whose link is dead until BGP has withdrawn it, so that counts, too.
     pub fn follow(&mut self, change: Change, sets: &Sets, nexthops: &Nexthops, now: Instant) {
+        self.told.follow(change, sets, nexthops);
         if self.open.is_empty() {
             return;
         }
@@ -128,9 +133,15 @@ impl Times {
         all.filter(|(_, o)| is_it(o)).map(|(i, _)| i).collect()
     }
 
+    /// A batch of FRR's is taken that was read then.
+    pub fn heard(&mut self, noticed: Option<Noticed>, now: Instant) {
+        self.told.heard(noticed, now);
+    }
+
     /// Sets may have other numbers now.
     pub fn renumbered(&mut self) {
         self.same.clear();
+        self.told.renumbered();
     }
 
     /// When the first of the waits is over.
@@ -226,6 +237,32 @@ impl<L: LpmWrite> Control<L> {
     pub(crate) fn close_repairs(&mut self, now: Instant) {
         if self.times.due().is_some_and(|due| now >= due) {
             self.close_if(|open| now >= open.due());
+        }
+    }
+
+    /// Times what zebra took out of routes, once all that it said is in force.
+    pub(crate) fn tell_left(&mut self) {
+        if !self.backlog.is_empty() {
+            return;
+        }
+        let Some(left) = self.times.told.take() else {
+            return;
+        };
+        let detect = left.taken.saturating_duration_since(left.noticed.at);
+        let took = (self.plan.clock)().saturating_duration_since(left.taken);
+        for (key, routes) in left.routes {
+            let Some(gateway) = key.gateway else { continue };
+            self.counters.repairs += 1;
+            self.times.detect.record(detect);
+            self.times.repair.record(took);
+            let interface = self.plan.ports.interface(key.ifindex);
+            let details = vec![
+                ("detect-us", detect.as_micros().to_string()),
+                ("prefixes", routes.to_string()),
+                ("repair-us", took.as_micros().to_string()),
+            ];
+            let object = format!("nexthop {gateway} on {interface}");
+            self.happening(object, "taken out by zebra".into(), details, left.noticed);
         }
     }
 

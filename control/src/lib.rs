@@ -64,5 +64,6 @@ pub mod room;
 mod routes;
 pub mod samples;
 pub mod session;
+mod told;
 pub mod warm;
 mod zebra;

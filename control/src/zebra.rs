@@ -91,6 +91,7 @@ impl<L: LpmWrite> Control<L> {
         self.session.counts.add(&batch.counts);
         self.session.heard(now);
         self.reports.from(batch.port);
+        self.times.heard(batch.noticed, now);
         let (objects, routes) = batch.into_changes();
         let plan = &mut self.plan;
         let (changed, woken) = self

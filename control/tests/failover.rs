@@ -61,7 +61,13 @@ impl Bench {
     }
 
     fn routes(&mut self, which: std::ops::Range<u8>, leaves: &[usize]) {
+        self.routes_read(which, leaves, None);
+    }
+
+    /// Routes whose message was read so long ago.
+    fn routes_read(&mut self, which: std::ops::Range<u8>, leaves: &[usize], ago: Option<Duration>) {
         let mut batch = Batch::default();
+        batch.noticed = ago.map(|ago| self.earlier(ago));
         for i in which {
             let route = Route {
                 kind: RouteKind::Unicast,
@@ -215,6 +221,39 @@ fn a_return_ends_the_wait_for_the_loss() {
     bench.0.batch(batch);
     bench.pass(QUIET);
     assert_eq!(bench.detail("fpm-lag-ms").as_deref(), Some("4.9"));
+}
+
+#[test]
+fn what_frr_notices_first_is_timed_from_its_message() {
+    let mut bench = Bench::new();
+    let (before, ago) = (bench.events().len(), Some(Duration::from_micros(90)));
+    bench.routes_read(0..60, &[1], ago);
+    let events = bench.events();
+    assert_eq!(events.len(), before + 1);
+    let event = events.last().expect("one");
+    assert_eq!(
+        (event.object.as_str(), event.what.as_str()),
+        ("nexthop 192.0.2.1 on up1", "taken out by zebra")
+    );
+    for (name, value) in [("detect-us", "90"), ("repair-us", "40"), ("prefixes", "60")] {
+        assert_eq!(event.details[name], value, "{name}");
+    }
+    assert_eq!(event.details.get("fpm-lag"), None, "FRR was first");
+    let shown = bench.failover();
+    assert_eq!((shown.repairs, shown.fpm_pending), (1, 0));
+    assert_eq!((shown.detect.max_us, shown.repair.max_us), (90, 40));
+    // Who is back is no loss, and a route that goes altogether leaves nothing to repair.
+    bench.routes_read(0..60, &[0, 1], ago);
+    let mut batch = Batch::default();
+    batch.noticed = Some(bench.earlier(MS));
+    batch.put(Message::DelRoute(prefix("10.0.0.0/16")));
+    bench.0.batch(batch);
+    // Nor is what was repaired before FRR noticed.
+    bench.leaf(0, false);
+    bench.routes_read(1..100, &[1], ago);
+    assert_eq!(bench.failover().repairs, 2);
+    let told = |e: &&Happening| e.what == "taken out by zebra";
+    assert_eq!(bench.events().iter().filter(told).count(), 1);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::attribute::{Malformed, Messages, u32_of};
 use super::decode::{self, Message, Object, Route, Skip};
 use super::frame::{FrameError, Frames};
+use crate::event::Noticed;
 use crate::prefix::Prefix;
 use std::collections::HashMap;
 
@@ -81,6 +82,8 @@ pub struct Batch {
     routes: Latest<Prefix, Route>,
     /// What it was made of.
     pub counts: Counts,
+    /// When the first bytes of it were read; none: not from a socket.
+    pub noticed: Option<Noticed>,
     /// `nlmsg_pid` of the latest frame.
     pub port: u32,
     /// Held as long as the batch is: tells its sender when the next one is welcome.

@@ -9,7 +9,7 @@ use super::FpmEvent;
 use super::batch::Batch;
 use super::frame::Frames;
 use super::outbox::{self, Outbox};
-use crate::event::Event;
+use crate::event::{Event, Noticed};
 use crossbeam::channel::Sender;
 use rustix::net::sockopt::{
     Timeout, set_socket_recv_buffer_size, set_socket_recv_buffer_size_force,
@@ -244,7 +244,10 @@ impl Reader {
             }
             match self.stream.read(self.frames.room(READ_BYTES)) {
                 Ok(0) => return "closed by zebra".into(),
-                Ok(count) => self.frames.received(count),
+                Ok(count) => {
+                    self.pending.noticed.get_or_insert_with(Noticed::now);
+                    self.frames.received(count);
+                }
                 Err(cause) => match cause.kind() {
                     ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => {
                         continue;

@@ -71,10 +71,14 @@ fn what_comes_byte_by_byte_arrives_whole() {
         served.next(),
         FpmEvent::Connected { connection: 1, .. }
     ));
+    let begin = Instant::now();
     for byte in deletion(7) {
         zebra.write_all(&[byte]).unwrap();
     }
-    let (_, routes) = served.batch().into_changes();
+    let batch = served.batch();
+    let stamp = batch.noticed.expect("when it was read").at;
+    assert!(begin <= stamp && stamp <= Instant::now());
+    let (_, routes) = batch.into_changes();
     assert_eq!(routes, [("10.0.7.0/24".parse().unwrap(), None)]);
     drop(zebra);
     assert!(
