@@ -50,9 +50,10 @@ pub fn words(drained: &Drained) -> String {
     } = drained;
     // Writing to a String cannot fail.
     let mut text = format!("{who}: {buckets} buckets in {groups} groups");
-    if let Some(active) = drained.active_buckets.filter(|_| *buckets > 0) {
+    let lately = drained.idle_after_seconds;
+    let is_asked = *buckets > 0 && lately > 0.0;
+    if let Some(active) = drained.active_buckets.filter(|_| is_asked) {
         let share = 100.0 * active as f64 / *buckets as f64;
-        let lately = drained.idle_after_seconds;
         let _ = write!(
             text,
             ", {active} ({share:.0} %) used in the last {lately} s"
@@ -117,7 +118,7 @@ one more thing
         drained.dry_run = true;
         assert!(words(&drained).contains("nothing changed"));
         drained.dry_run = false;
-        (drained.state, drained.active_buckets) = (DrainState::InService, None);
+        (drained.state, drained.idle_after_seconds) = (DrainState::InService, 0.0);
         assert!(words(&drained).contains("2 groups\nin service: 48 moved, it has 16 now"));
     }
 }
