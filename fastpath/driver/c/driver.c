@@ -26,7 +26,9 @@
 
 static int dev_configure(struct rte_eth_dev *dev)
 {
-	RTE_SET_USED(dev);
+	struct es_port *port = dev->data->dev_private;
+
+	port->settled = true;
 	return 0;
 }
 
@@ -79,8 +81,9 @@ static int dev_close(struct rte_eth_dev *dev)
 	es_ports_remove(port);
 	evenpath_sim_detach(port->id);
 	es_netdev_close(&port->netdev);
-	for (int i = 0; i <= ES_MAX_QUEUES; i++) {
-		struct rte_ring **ring = i < ES_MAX_QUEUES ? &port->rx[i].waiting : &port->out;
+	for (int i = 0; i < ES_MAX_QUEUES + 2; i++) {
+		struct rte_ring **ring = i < ES_MAX_QUEUES ? &port->rx[i].waiting :
+				i == ES_MAX_QUEUES ? &port->out : &port->kernel;
 
 		while (*ring != NULL && rte_ring_dequeue(*ring, (void **)&mbuf) == 0)
 			rte_pktmbuf_free(mbuf);
@@ -217,7 +220,7 @@ struct arguments {
 	char profile[16];
 	char of[RTE_ETH_NAME_MAX_LEN];
 	char iface[16];
-	bool function;
+	bool function, kernel;
 	bool nic;
 	/* What goes wrong, which the NIC is told when it is there. */
 	struct {
@@ -240,6 +243,10 @@ static int argument(const char *key, const char *value, void *opaque)
 		to->nic = strcmp(value, "nic") == 0;
 		return to->nic || strcmp(value, "switchdev") == 0 ? 0 : -EINVAL;
 	}
+	if (strcmp(key, "kernel") == 0) {
+		to->kernel = value[0] == '1';
+		return 0;
+	}
 	if (strcmp(key, "function") == 0) {
 		to->function = value[0] == '1';
 		return 0;
@@ -254,7 +261,7 @@ static int argument(const char *key, const char *value, void *opaque)
 
 static int arguments(struct rte_vdev_device *dev, struct arguments *to)
 {
-	static const char *const keys[] = {"profile", "mode", "of", "iface", "function", "late", "refuse",
+	static const char *const keys[] = {"profile", "mode", "of", "iface", "function", "kernel", "late", "refuse",
 					   "busy", "table", "hash", "index-bug", "faults", NULL};
 	struct rte_kvargs *list = rte_kvargs_parse(rte_vdev_device_args(dev), keys);
 	int rc;
@@ -300,6 +307,22 @@ static int make_near(struct rte_eth_dev *dev, const struct arguments *from)
 	return 0;
 }
 
+/* The other end of its wire, or the kernel beside it. */
+static int make_far(struct es_port *port, const struct arguments *from)
+{
+	struct es_port *near = es_port_of(port->of);
+	char name[RTE_RING_NAMESIZE];
+
+	port->is_kernel = from->kernel;
+	if (!from->kernel)
+		return 0;
+	if (near == NULL || near->kernel != NULL)
+		return -EEXIST;
+	snprintf(name, sizeof(name), "es_kernel_%u", port->of);
+	near->kernel = rte_ring_create(name, RING, SOCKET_ID_ANY, 0);
+	return near->kernel == NULL ? -rte_errno : 0;
+}
+
 static int make(struct rte_vdev_device *vdev, const struct arguments *from, bool is_wire, uint16_t of)
 {
 	struct rte_eth_dev *dev = rte_eth_vdev_allocate(vdev, sizeof(struct es_port));
@@ -318,7 +341,7 @@ static int make(struct rte_vdev_device *vdev, const struct arguments *from, bool
 	port->address.addr_bytes[0] = 2;
 	port->address.addr_bytes[4] = is_wire;
 	port->address.addr_bytes[5] = port->id;
-	rc = is_wire ? 0 : make_near(dev, from);
+	rc = is_wire ? make_far(port, from) : make_near(dev, from);
 	if (rc < 0) {
 		rte_eth_dev_release_port(dev);
 		return rc;
@@ -376,4 +399,4 @@ RTE_PMD_REGISTER_PARAM_STRING(net_evenpath_sim,
 			      "profile=cx6dx|cx7|bf3 mode=switchdev|nic iface=<netdev> function=0|1 late=N refuse=N busy=N table=N "
 			      "hash=other index-bug=1 faults=<file>");
 RTE_PMD_REGISTER_VDEV(net_evenpath_wire, wire);
-RTE_PMD_REGISTER_PARAM_STRING(net_evenpath_wire, "of=<device>");
+RTE_PMD_REGISTER_PARAM_STRING(net_evenpath_wire, "of=<device> kernel=0|1");

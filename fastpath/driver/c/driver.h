@@ -48,16 +48,20 @@ struct es_port {
 	uint16_t id;
 	/* This end is the wire's: no e-switch; of which port. */
 	bool is_wire;
+	/* The kernel's side of that port: what it gets in isolated mode. */
+	bool is_kernel;
 	uint16_t of;
 	bool switchdev;
 	bool function;
 	bool isolated;
-	/* The flow engine was configured; so are its queues. */
-	bool configured;
+	/* The port was configured; its flow engine was, and so are its queues. */
+	bool settled, configured;
 	bool started;
 	struct rte_ether_addr address;
 	/* What leaves: to the wire's other end, or, when that is a netdev, there. */
 	struct rte_ring *out;
+	/* To the kernel, where somebody stands for it. */
+	struct rte_ring *kernel;
 	struct es_netdev netdev;
 	struct es_queue queues[ES_MAX_QUEUES];
 	uint16_t n_queues;

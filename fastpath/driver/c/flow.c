@@ -45,8 +45,9 @@ static int isolate(struct rte_eth_dev *dev, int set, struct rte_flow_error *erro
 
 	if (dev->data->dev_started)
 		return REFUSE(-EBUSY, STATE, "isolate: the port is started");
-	if (port->configured)
-		return REFUSE(-EBUSY, STATE, "isolate: the flow engine is configured");
+	/* Else what came meanwhile, and the kernel's, would be the application's (rte_flow_isolate). */
+	if (port->settled)
+		return REFUSE(-EBUSY, STATE, "isolate: the port was configured before");
 	port->isolated = set;
 	evenpath_sim_isolate(port->id, port->function, set);
 	return 0;

@@ -111,6 +111,21 @@ static bool leave(struct es_port *from, struct es_port *to, const uint8_t *frame
 	return false;
 }
 
+/* To the kernel; where nobody stands for it, it is gone. */
+static bool to_kernel(struct es_port *port, const uint8_t *frame, uint32_t length,
+		      struct rte_mbuf *mbuf)
+{
+	struct rte_mbuf *made = port->kernel != NULL ? packet(&port->rx[0], frame, length, mbuf) : NULL;
+
+	if (made == NULL)
+		return false;
+	if (rte_ring_enqueue(port->kernel, made) == 0)
+		return true;
+	if (made != mbuf)
+		rte_pktmbuf_free(made);
+	return false;
+}
+
 /* To a queue of software. */
 static bool deliver(struct es_port *port, uint32_t queue, const uint8_t *frame, uint32_t length,
 		    struct rte_mbuf *mbuf)
@@ -149,7 +164,7 @@ static void through(struct es_port *port, uint8_t *frame, uint32_t length, struc
 			count(&port->missed, 1);
 		break;
 	case ES_TO_KERNEL:
-		/* There is none behind this port. */
+		gone = to_kernel(port, frame, length, mbuf);
 		break;
 	default:
 		count(&port->lost, 1);
@@ -191,7 +206,7 @@ uint16_t es_wire_rx(void *queue, struct rte_mbuf **mbufs, uint16_t n)
 	pthread_rwlock_rdlock(&lock);
 	near = all[rx->port->of];
 	if (near != NULL)
-		got = take(rx, near->out, mbufs, n);
+		got = take(rx, rx->port->is_kernel ? near->kernel : near->out, mbufs, n);
 	pthread_rwlock_unlock(&lock);
 	return got;
 }
@@ -238,7 +253,11 @@ uint16_t es_wire_tx(void *queue, struct rte_mbuf **mbufs, uint16_t n)
 			rte_pktmbuf_free(mbuf);
 			continue;
 		}
-		through(near, rte_pktmbuf_mtod(mbuf, uint8_t *), mbuf->pkt_len, mbuf);
+		if (!wire->is_kernel)
+			through(near, rte_pktmbuf_mtod(mbuf, uint8_t *), mbuf->pkt_len, mbuf);
+		/* The kernel sends by the wire, as it always did. */
+		else if (!leave(near, near, rte_pktmbuf_mtod(mbuf, uint8_t *), mbuf->pkt_len, mbuf))
+			rte_pktmbuf_free(mbuf);
 	}
 	pthread_rwlock_unlock(&lock);
 	count(&wire->tx_packets, n);

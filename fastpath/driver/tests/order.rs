@@ -26,8 +26,13 @@ fn conversation() -> Vec<(String, &'static str)> {
     vec![
         // testpmd configures the port when it starts it.
         ("port start all".into(), "Configuring Port 0"),
+        ("flow isolate 0 true".into(), "isolate: the port is started"),
         (CONFIGURE.into(), "already started"),
         ("port stop all".into(), "Stopping ports"),
+        (
+            "flow isolate 0 1".into(),
+            "isolate: the port was configured before",
+        ),
         (PATTERN.into(), "is not configured"),
         (CONFIGURE.into(), "number of queues 1 with 1 elements"),
         (
