@@ -256,7 +256,7 @@ pub(super) fn update(port: u16, options: &RssOptions) -> Result<(), Errno> {
 }
 
 /// What `port` says that it hashes.
-pub(super) fn read(port: u16) -> Result<RssState, Errno> {
+fn read(port: u16) -> Result<RssState, Errno> {
     let mut key = [0; RSS_KEY];
     let mut conf = rte_eth_rss_conf {
         rss_hf: 0,
@@ -264,7 +264,8 @@ pub(super) fn read(port: u16) -> Result<RssState, Errno> {
         rss_key_len: RSS_KEY as u8,
         rss_key: key.as_mut_ptr(),
     };
-    // SAFETY: the caller has the port, whose key is no longer than ours (checked by `lacks_rss`).
+    // SAFETY: the caller, `rss_state`, has the port and has made sure that its key is no longer than
+    // ours.
     check(unsafe { dpdk_sys::rte_eth_dev_rss_hash_conf_get(port, &mut conf) })?;
     Ok(RssState {
         key,
