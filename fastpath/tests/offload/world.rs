@@ -1,15 +1,16 @@
 //! One plan, told to software's tables and to simulated NICs.
 
-use crate::support::{neighbor_mac, port_mac};
+use crate::support::{neighbor_mac, port_mac, receiving, sending, update, wires};
 use fastpath::hardware::compile::{Config, Design, Hairpin, Role};
 use fastpath::hardware::engine::Engine;
 use fastpath::hardware::plan::{Change, Entry, Lead, NexthopId};
 use fastpath::hardware::program::{Rss, RssFields};
 use fastpath::hardware::sim::{Kind, Profile, Sim};
 use fastpath::hash::Policy;
+use fastpath::software::burst::BURST;
 use fastpath::software::heap::{HeapAllocator, Wire, WireTx};
 use fastpath::software::icmp::Limit;
-use fastpath::software::worker::{Attached, Gleans, Parts, Punts, Role as Side, Worker};
+use fastpath::software::worker::{Gleans, Parts, Punts, Role as Side, Worker};
 use fastpath::table::group::Bucket;
 use fastpath::table::naive::NaiveLpm;
 use fastpath::table::stats::WorkerStats;
@@ -17,7 +18,6 @@ use fastpath::table::{
     Adjacency, AdjacencyId, GroupId, GroupWord, LpmWrite, PortFacts, PortId, Tables, View, Writer,
 };
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -173,24 +173,12 @@ impl World {
             tables.groups.set_word(id, GroupWord::new(id.0, 0));
         }
         let (writer, registry) = Writer::new(Arc::clone(&tables), view(), view());
-        let wires = || (0..PORTS).map(|_| Wire::new()).collect::<Vec<_>>();
         let (rx, tx) = (wires(), wires());
-        let attached = |i: usize| (PortId(i as u16), Side::Network);
         let stats = Arc::new(WorkerStats::with_buckets(tables.groups.buckets_capacity()));
         let gleans = Arc::new(Gleans::new(4));
-        let receive = rx.iter().enumerate().map(|(i, wire)| Attached {
-            queue: wire.clone(),
-            port: attached(i).0,
-            role: attached(i).1,
-        });
-        let transmit = tx.iter().enumerate().map(|(i, wire)| Attached {
-            queue: WireTx::new(wire),
-            port: attached(i).0,
-            role: attached(i).1,
-        });
         let worker = Worker::new(Parts {
-            receive: receive.collect(),
-            transmit: transmit.collect(),
+            receive: receiving(&rx, Side::Network),
+            transmit: sending(&tx, Side::Network, BURST),
             allocator: HeapAllocator::default(),
             views: registry.reader(),
             tables: Arc::clone(&tables),
@@ -238,14 +226,7 @@ impl World {
     }
 
     fn update(&mut self, change: impl Fn(&mut View<NaiveLpm>)) {
-        let writer = &mut self.writer;
-        self.worker.offline(|| {
-            let change = |view: &mut View<NaiveLpm>| {
-                change(view);
-                Ok::<(), Infallible>(())
-            };
-            writer.views.update(change).unwrap();
-        });
+        update(&mut self.worker, &mut self.writer, change);
     }
 
     pub fn set_hash(&mut self, policy: &Policy) {

@@ -144,7 +144,7 @@ impl Default for Options {
 }
 
 pub struct Router {
-    pub worker: Worker<Wire, WireTx, HeapAllocator, NaiveLpm>,
+    pub worker: Plane,
     pub writer: Writer<NaiveLpm>,
     pub stats: Arc<WorkerStats>,
     pub gleans: Arc<Gleans>,
@@ -211,44 +211,70 @@ pub fn view<L: LpmWrite>(mut lpm: L, options: &Options) -> View<L> {
     view
 }
 
+type Plane = Worker<Wire, WireTx, HeapAllocator, NaiveLpm>;
+
+/// A wire for each port.
+pub fn wires() -> Vec<Wire> {
+    (0..PORTS).map(|_| Wire::new()).collect()
+}
+
+/// The wire of each port, to receive by.
+pub fn receiving(wires: &[Wire], role: Role) -> Vec<Attached<Wire>> {
+    let each = wires.iter().enumerate();
+    each.map(|(i, wire)| Attached {
+        queue: wire.clone(),
+        port: PortId(i as u16),
+        role,
+    })
+    .collect()
+}
+
+/// The wire of each port, to send by, at most so many at once.
+pub fn sending(wires: &[Wire], role: Role, at_most: usize) -> Vec<Attached<WireTx>> {
+    let each = receiving(wires, role).into_iter();
+    each.map(|Attached { queue, port, role }| Attached {
+        queue: WireTx {
+            wire: queue,
+            at_most,
+        },
+        port,
+        role,
+    })
+    .collect()
+}
+
+/// Changes the view by the worker's own thread.
+pub fn update(
+    worker: &mut Plane,
+    writer: &mut Writer<NaiveLpm>,
+    mut change: impl FnMut(&mut View<NaiveLpm>),
+) {
+    worker.offline(|| {
+        let change = |view: &mut View<NaiveLpm>| {
+            change(view);
+            Ok::<(), Infallible>(())
+        };
+        writer.views.update(change).unwrap();
+    });
+}
+
 impl Router {
     pub fn new(options: Options) -> Self {
         let view = view(NaiveLpm::new(), &options);
         let tables = Arc::new(tables());
         let (writer, registry) = Writer::new(Arc::clone(&tables), view.clone(), view);
-        let wires = || (0..PORTS).map(|_| Wire::new()).collect::<Vec<_>>();
         let (rx, tx, from_kernel, to_kernel) = (wires(), wires(), wires(), wires());
-        let attach = |wires: &[Wire], role| {
-            let each = wires.iter().enumerate();
-            each.map(|(i, wire)| Attached {
-                queue: wire.clone(),
-                port: PortId(i as u16),
-                role,
-            })
-            .collect::<Vec<_>>()
-        };
-        let mut receive = attach(&rx, Role::Network);
-        let at_most = options.tx_at_most;
-        let mut transmit = attach(&tx, Role::Network);
+        let mut receive = receiving(&rx, Role::Network);
+        let mut transmit = sending(&tx, Role::Network, options.tx_at_most);
         if options.kernel {
-            receive.extend(attach(&from_kernel, Role::Kernel));
-            transmit.extend(attach(&to_kernel, Role::Kernel));
+            receive.extend(receiving(&from_kernel, Role::Kernel));
+            transmit.extend(sending(&to_kernel, Role::Kernel, options.tx_at_most));
         }
         let stats = Arc::new(WorkerStats::with_buckets(tables.groups.buckets_capacity()));
         let gleans = Arc::new(Gleans::new(4));
         let worker = Worker::new(Parts {
             receive,
-            transmit: transmit
-                .into_iter()
-                .map(|t| Attached {
-                    queue: WireTx {
-                        wire: t.queue,
-                        at_most,
-                    },
-                    port: t.port,
-                    role: t.role,
-                })
-                .collect(),
+            transmit,
             allocator: options.allocator,
             views: registry.reader(),
             tables,
@@ -305,15 +331,8 @@ impl Router {
     }
 
     /// Changes the view by the worker's own thread.
-    pub fn update(&mut self, mut change: impl FnMut(&mut View<NaiveLpm>)) {
-        let writer = &mut self.writer;
-        self.worker.offline(|| {
-            let change = |view: &mut View<NaiveLpm>| {
-                change(view);
-                Ok::<(), Infallible>(())
-            };
-            writer.views.update(change).unwrap();
-        });
+    pub fn update(&mut self, change: impl FnMut(&mut View<NaiveLpm>)) {
+        update(&mut self.worker, &mut self.writer, change);
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is said of the state, and when nobody is let in.
 
 mod costs;
+mod order;
 mod renew;
 
 use super::*;
@@ -89,6 +90,21 @@ fn carry(engine: &mut Engine<Sim>, changes: &[Change]) -> Tally {
     engine.steering().tally()
 }
 
+/// 10.0.0.0/8 by two next hops, and 11.0.0.0/8 by one.
+fn two_groups(profile: Profile) -> Engine<Sim> {
+    let mut engine = transit(Design::Rows, profile);
+    let all = [
+        nexthop(0, true),
+        nexthop(1, true),
+        group(1, &[0, 1]),
+        group(2, &[0]),
+        prefix("10.0.0.0/8", Some(1)),
+        prefix("11.0.0.0/8", Some(2)),
+    ];
+    carry(&mut engine, &all);
+    engine
+}
+
 fn group_state(engine: &Engine<Sim>, n: u32) -> (State, Vec<String>) {
     let standing = engine.compiler().group(GroupId(n));
     let reasons = standing.reasons.iter().map(ToString::to_string);
@@ -105,17 +121,8 @@ fn prefix_state(engine: &Engine<Sim>, text: &str) -> (State, Vec<String>) {
 
 #[test]
 fn what_cannot_be_hashed_stays_in_software_and_says_why() {
-    let mut engine = transit(Design::Rows, Profile::cx7());
-    let all = [
-        nexthop(0, true),
-        nexthop(1, true),
-        group(1, &[0, 1]),
-        group(2, &[0]),
-        prefix("10.0.0.0/8", Some(1)),
-        prefix("2001:db8::/32", Some(1)),
-        prefix("11.0.0.0/8", Some(2)),
-    ];
-    carry(&mut engine, &all);
+    let mut engine = two_groups(Profile::cx7());
+    carry(&mut engine, &[prefix("2001:db8::/32", Some(1))]);
     let jumbo = "the NIC has no full-dword jumbo definers, which IPv6 needs".to_owned();
     assert_eq!(
         group_state(&engine, 1),
@@ -167,16 +174,7 @@ fn a_nic_with_another_hash_is_not_trusted() {
             other_hash,
             ..Profile::bf3()
         };
-        let mut engine = transit(Design::Rows, profile);
-        let all = [
-            nexthop(0, true),
-            nexthop(1, true),
-            group(1, &[0, 1]),
-            group(2, &[0]),
-            prefix("10.0.0.0/8", Some(1)),
-            prefix("11.0.0.0/8", Some(2)),
-        ];
-        carry(&mut engine, &all);
+        let mut engine = two_groups(profile);
         assert_eq!(engine.agrees(Family::V4), Some(!other_hash));
         assert_eq!(engine.agrees(Family::V6), None);
         assert_eq!(group_state(&engine, 2), (State::Hardware, vec![]));
