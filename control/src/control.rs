@@ -9,6 +9,7 @@ use crate::dplane::{Dplane, Fixed};
 use crate::event::{Action, Event, Link, Neighbor, NeighborState, Noticed, configured};
 use crate::failover::{Log, Times};
 use crate::group::Groups;
+use crate::glean::Lately;
 use crate::hash::Hashing;
 use crate::nexthop::{Key, State};
 use crate::nic::Nics;
@@ -28,15 +29,10 @@ use crate::warm::Keeping;
 use crate::zebra::Backlog;
 use fastpath::table::stats::WorkerStats;
 use fastpath::table::{LpmWrite, PortId, Writer};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// A destination without a neighbor is asked for at most this often.
-const GLEAN_INTERVAL: Duration = Duration::from_secs(1);
-/// So many such destinations are kept in mind.
-const GLEANS: usize = 4096;
+use std::time::Instant;
 
 /// What is counted beside packets and FPM messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,7 +77,7 @@ pub struct Control<L: LpmWrite> {
     pub(crate) fpm_fresh: u64,
     pub(crate) known: Option<Known>,
     pub(crate) actions: VecDeque<Action>,
-    gleaned: HashMap<(u32, IpAddr), Instant>,
+    pub(crate) lately: Lately,
     pub(crate) room: Room,
     pub(crate) reports: Reports,
     /// So many next hops or sets call for [`Control::collect`].
@@ -137,7 +133,7 @@ impl<L: LpmWrite> Control<L> {
             fpm_fresh: 0,
             known: None,
             actions: VecDeque::new(),
-            gleaned: HashMap::new(),
+            lately: Lately::default(),
             room: Room::default(),
             reports: Reports::default(),
             collect_at: 0,
@@ -255,7 +251,7 @@ impl<L: LpmWrite> Control<L> {
             Event::KernelSync(sync) => self.kernel_sync(sync, now),
             Event::Fpm(event) => self.fpm(event, now),
             Event::PortCarrier { port, up, noticed } => self.port_carrier(port, up, noticed, now),
-            Event::Glean { port, address } => self.glean(port, address, now),
+            Event::PortReported { port, report } => self.plan.heard_report(port, report),
             Event::HashProgrammed { port, ticket, done } => {
                 let step = self.nics.programmed(port, ticket, done, now);
                 self.hash_steps(step, now);
@@ -502,8 +498,8 @@ impl<L: LpmWrite> Control<L> {
         }
         self.plan.neighbors.upsert(neighbor);
         let members = self.plan.resolved_by(ifindex, address);
-        let given_up = neighbor.state == NeighborState::Failed && self.is_asked(ifindex, address);
-        if given_up && self.may_ask(ifindex, address, now) {
+        let given_up = neighbor.state == NeighborState::Failed;
+        if given_up && self.asks_again(ifindex, address, now) {
             // Who replaces an entry ends its being kept resolved, and old kernels cannot do that.
             self.plan.forgotten(members.iter().copied());
         }
@@ -548,39 +544,6 @@ impl<L: LpmWrite> Control<L> {
         }
         self.rib.entry(prefix).others().neighbor = neighbor;
         drive(&mut self.plan, &mut self.rib, prefix, now);
-    }
-
-    fn glean(&mut self, port: PortId, address: IpAddr, now: Instant) {
-        let Some(ifindex) = self.plan.ports.netdev(port) else {
-            return;
-        };
-        // The kernel is at it already, and asking once would end that.
-        if self.is_asked(ifindex, address) {
-            return;
-        }
-        if self.plan.ports.is_up(port) && self.may_ask(ifindex, address, now) {
-            self.actions.push_back(Action::Probe { ifindex, address });
-        }
-    }
-
-    /// The kernel was asked to keep this neighbor resolved.
-    fn is_asked(&self, ifindex: u32, address: IpAddr) -> bool {
-        let mut nexthops = self.plan.nexthops.iter();
-        nexthops.any(|(_, n)| n.asked == Some((ifindex, address)))
-    }
-
-    /// The kernel has not been asked for this neighbor lately; from now on it has.
-    fn may_ask(&mut self, ifindex: u32, address: IpAddr, now: Instant) -> bool {
-        let is_late = |at: &Instant| now.saturating_duration_since(*at) >= GLEAN_INTERVAL;
-        if self.gleaned.len() >= GLEANS {
-            self.gleaned.retain(|_, at| !is_late(at));
-        }
-        let key = (ifindex, address);
-        let may = self.gleaned.get(&key).is_none_or(is_late) && self.gleaned.len() < GLEANS;
-        if may {
-            self.gleaned.insert(key, now);
-        }
-        may
     }
 
     /// Next hops that cannot be used though routes want them, by state.

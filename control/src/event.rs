@@ -191,13 +191,6 @@ pub enum Event {
         /// When that was noticed.
         noticed: Noticed,
     },
-    /// A packet met a connected prefix without a neighbor.
-    Glean {
-        /// The port of the connected prefix.
-        port: PortId,
-        /// The destination.
-        address: IpAddr,
-    },
     /// What came of [`Action::ProgramHash`].
     HashProgrammed {
         /// The port.

@@ -39,6 +39,7 @@ pub mod event;
 pub mod failover;
 pub mod fpm;
 pub mod group;
+pub mod glean;
 pub mod hash;
 pub mod histogram;
 pub mod keyed;

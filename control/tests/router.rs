@@ -282,16 +282,10 @@ fn connected_prefixes_glean_until_the_neighbor_is_known() {
     let mut lab = Lab::dpu();
     assert_eq!(disposition(&lab, "10.244.1.1"), Disposition::Punt, "own");
     assert_eq!(disposition(&lab, "10.244.1.5"), Disposition::Glean);
-    let glean = Event::Glean {
-        port: PortId(2),
-        address: ip("10.244.1.5"),
-    };
+    let glean = (PortId(2), ip("10.244.1.5"));
     lab.control.actions().for_each(drop);
-    lab.event(glean);
-    lab.event(Event::Glean {
-        port: PortId(2),
-        address: ip("10.244.1.5"),
-    });
+    let now = lab.now;
+    lab.control.glean([glean, glean], now);
     let probe = Action::Probe {
         ifindex: PODS,
         address: ip("10.244.1.5"),

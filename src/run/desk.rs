@@ -61,11 +61,12 @@ impl<'d, 'p> Desk<'d, 'p> {
         stop: &AtomicBool,
     ) {
         let mut next_links = Instant::now();
+        let mut patience = PATIENCE;
         while !stop.load(Ordering::Relaxed) {
-            let synced = self.listen(control);
-            while let Some((port, address)) = self.gleans.pop() {
-                control.handle(Event::Glean { port, address }, Instant::now());
-            }
+            let synced = self.listen(control, patience);
+            let gleans = std::iter::from_fn(|| self.gleans.pop());
+            let more = control.glean(gleans, Instant::now());
+            patience = if more { Duration::ZERO } else { PATIENCE };
             let now = Instant::now();
             control.tick(now);
             let mut answers = Vec::new();
@@ -107,14 +108,15 @@ impl<'d, 'p> Desk<'d, 'p> {
         }
     }
 
-    /// Handles what has come in, and waits if nothing has. True when the kernel's state is complete.
-    fn listen<L: LpmWrite>(&mut self, control: &mut Control<L>) -> bool {
+    /// Handles what has come in, and waits if nothing has, no longer than `patience`. True when the
+    /// kernel's state is complete.
+    fn listen<L: LpmWrite>(&mut self, control: &mut Control<L>, patience: Duration) -> bool {
         let now = Instant::now();
         let due = control
             .next_deadline()
-            .map_or(PATIENCE, |d| d.saturating_duration_since(now));
+            .map_or(patience, |d| d.saturating_duration_since(now));
         let mut synced = false;
-        let mut next = match self.inbox.recv_timeout(due.min(PATIENCE)) {
+        let mut next = match self.inbox.recv_timeout(due.min(patience)) {
             Ok(event) => Some(event),
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
         };
