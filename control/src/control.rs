@@ -8,9 +8,9 @@ use crate::config::{self, Config, Resilient};
 use crate::dplane::{Dplane, Fixed};
 use crate::event::{Action, Event, Link, Neighbor, NeighborState, Noticed, configured};
 use crate::failover::{Log, Times};
-use crate::group::Groups;
 use crate::glean::Lately;
 use crate::hash::Hashing;
+use crate::group::Groups;
 use crate::nexthop::{Key, State};
 use crate::nic::Nics;
 use crate::object::Objects;
@@ -380,7 +380,6 @@ impl<L: LpmWrite> Control<L> {
         now: Instant,
     ) {
         let port = self.plan.ports.of(ifindex).or(before);
-        let down = port.map(|p| (p, self.plan.dplane.tables().down.report(p)));
         let mut interfaces: Vec<u32> = self.plan.ports.aliases(ifindex).collect();
         interfaces.extend(port.map(configured));
         let members: Vec<Member> = self.plan.on(&interfaces);
@@ -392,14 +391,6 @@ impl<L: LpmWrite> Control<L> {
             self.plan.forgotten(members.iter().copied());
         }
         let repair = self.plan.refresh(members, now);
-        if let Some((port, report)) = down {
-            // Whoever saw it first has set the bit; by now nothing names the dead any more.
-            let mask = &self.plan.dplane.tables().down;
-            if mask.port(port) && mask.report(port) == report {
-                self.plan.dplane.synchronize();
-                self.plan.dplane.tables().down.clear_port(port, report);
-            }
-        }
         let moved = self.plan.ports.of(ifindex) != before;
         if moved {
             self.take_up_again(now);

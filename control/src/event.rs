@@ -191,6 +191,14 @@ pub enum Event {
         /// When that was noticed.
         noticed: Noticed,
     },
+    /// What a report in the down mask ([`fastpath::table::Down::set_port`]) is about has been told: this
+    /// comes behind those events, from the thread that has set the bit.
+    PortReported {
+        /// The port.
+        port: PortId,
+        /// The number of the report.
+        report: u32,
+    },
     /// What came of [`Action::ProgramHash`].
     HashProgrammed {
         /// The port.

@@ -11,7 +11,7 @@ use crate::nexthop::{Hold, Key, Nexthops, SetId, Sets, State, look, resolvable};
 use crate::port::Ports;
 use crate::prefix::Prefix;
 use crate::rendezvous;
-use fastpath::table::{AdjacencyId, GroupId, LpmWrite, PortId};
+use fastpath::table::{AdjacencyId, GroupId, LpmWrite, MAX_PORTS, PortId};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -66,6 +66,8 @@ pub struct Plan<L: LpmWrite> {
     pub(crate) spared: Vec<Spared>,
     /// Next hops that were to wait before the start: gateway, port, until when.
     pub(crate) held_before: Vec<(IpAddr, PortId, Instant)>,
+    /// The latest report of each port's death that we have heard of.
+    heard: [u32; MAX_PORTS],
     /// A next hop can no longer be used since somebody last looked here.
     pub lost_some: bool,
     /// Routes that found no room, or found some, since somebody last looked here.
@@ -88,6 +90,7 @@ impl<L: LpmWrite> Plan<L> {
             held: BTreeSet::new(),
             spared: Vec::new(),
             held_before: Vec::new(),
+            heard: [0; MAX_PORTS],
             lost_some: false,
             room_changed: Vec::new(),
             clock,
@@ -203,7 +206,7 @@ impl<L: LpmWrite> Plan<L> {
         }
         // The very next burst avoids the dead; only then comes the work.
         let down = &self.dplane.tables().down;
-        let reports: Vec<_> = dead_ports.iter().map(|&p| (p, down.set_port(p))).collect();
+        dead_ports.iter().for_each(|&p| down.mark_port(p));
         for &id in &dead_adjacencies {
             down.set_adjacency(id);
         }
@@ -251,11 +254,11 @@ impl<L: LpmWrite> Plan<L> {
         if repair != Repair::default() {
             repair.done = Some((self.clock)());
         }
-        if !(reports.is_empty() && dead_adjacencies.is_empty()) {
+        if !(dead_ports.is_empty() && dead_adjacencies.is_empty()) {
             // No worker may meet a bucket from before the repair after the bit is gone.
             self.dplane.synchronize();
-            for (port, report) in reports {
-                self.dplane.tables().down.clear_port(port, report);
+            for port in dead_ports {
+                self.clear_down(port);
             }
             for id in dead_adjacencies {
                 self.dplane.tables().down.clear_adjacency(id);
@@ -264,6 +267,25 @@ impl<L: LpmWrite> Plan<L> {
         self.groups.reconsider();
         self.lost_some |= repair.lost > 0;
         repair
+    }
+
+    /// Whoever saw first that `port` is dead has set a bit, and has told us all about it by now: what
+    /// named the port does so no longer.
+    pub(crate) fn heard_report(&mut self, port: PortId, report: u32) {
+        if let Some(heard) = self.heard.get_mut(usize::from(port.0)) {
+            *heard = report.max(*heard);
+        }
+        if self.dplane.tables().down.port(port) {
+            self.dplane.synchronize();
+            self.clear_down(port);
+        }
+    }
+
+    /// Workers need not avoid `port` any more, unless we have yet to hear why they do.
+    fn clear_down(&self, port: PortId) {
+        let heard = self.heard.get(usize::from(port.0)).copied();
+        let down = &self.dplane.tables().down;
+        down.clear_port(port, heard.unwrap_or_default());
     }
 
     /// Deals the groups `affected` anew.

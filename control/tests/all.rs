@@ -6,6 +6,7 @@ mod answers;
 mod beginning;
 mod bridge;
 mod churn;
+mod down;
 mod events;
 mod exposition;
 mod failover;

@@ -181,6 +181,11 @@ fn a_lost_carrier_is_a_down_bit_before_control_knows() {
         tables.down.port(PORT),
         "the bit is set before the event is sent"
     );
+    let reported = |event: &Event| match event {
+        Event::PortReported { port: PORT, report } => Some(*report),
+        _ => None,
+    };
+    assert_eq!(expect("what that was about", &events, reported), 1);
     let took = noticed - asked;
     println!("from starting `ip` to noticing: {took:?}");
     assert!(took < Duration::from_millis(500), "{took:?}");
@@ -211,6 +216,8 @@ fn a_lost_carrier_is_a_down_bit_before_control_knows() {
         _ => None,
     });
     ip("link del va");
+    // It is switched off first.
+    assert_eq!(expect("what that was about", &events, reported), 3);
     expect("end of the netdev", &events, |event| {
         matches!(event, Event::LinkGone { .. }).then_some(())
     });

@@ -148,29 +148,6 @@ fn a_death_is_repaired_and_a_return_restores() {
 }
 
 #[test]
-fn a_bit_set_by_who_saw_it_first_is_cleared_after_the_repair() {
-    let mut lab = Lab::dpu();
-    bgp(&mut lab, "0.0.0.0/0", both());
-    lab.tables.down.set_port(PortId(0));
-    assert_eq!(
-        lab.spread("203.0.113.1"),
-        spread(&[(Some(1), 64)]),
-        "before control knows"
-    );
-    let early = lab.ports("203.0.113.1");
-    lab.link(P0, "p0", false);
-    assert_eq!(lab.ports("203.0.113.1"), early);
-    // Noticed twice, by netlink and by interrupt.
-    lab.tables.down.set_port(PortId(0));
-    let noticed = lab.noticed();
-    lab.event(Event::PortCarrier {
-        port: PortId(0),
-        up: false,
-        noticed,
-    });
-}
-
-#[test]
 fn workers_do_at_once_what_control_writes_next() {
     let mut lab = Lab::dpu();
     for n in 10..15 {

@@ -225,14 +225,15 @@ impl Links {
 
     fn tell(&self, port: PortId, up: bool) {
         let noticed = Noticed::now();
-        if !up {
-            self.tables.down.set_port(port);
-        }
+        let report = (!up).then(|| self.tables.down.set_port(port));
         if let Some(orders) = &self.orders {
             // Nobody listens where there is no hardware plane after all.
             let _ = orders.send(Order::Link(port, up));
         }
         // Control is gone only when the process ends.
         let _ = self.events.send(Event::PortCarrier { port, up, noticed });
+        if let Some(report) = report {
+            let _ = self.events.send(Event::PortReported { port, report });
+        }
     }
 }

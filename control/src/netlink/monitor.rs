@@ -101,6 +101,9 @@ pub struct Monitor {
     overruns: u64,
 }
 
+/// The number of a report in the down mask, and of which port.
+type Report = (PortId, u32);
+
 /// Control is gone.
 struct Gone;
 
@@ -228,12 +231,14 @@ impl Monitor {
         }
         match heard.message {
             Message::Link(link) => {
-                self.note_link(&link, noticed)?;
+                let reported = self.note_link(&link, noticed)?;
                 self.events.send(Event::Link(link, noticed))?;
+                self.all_told(reported)?;
             }
             Message::LinkGone(ifindex) => {
-                self.note_gone(ifindex, noticed)?;
+                let reported = self.note_gone(ifindex, noticed)?;
                 self.events.send(Event::LinkGone { ifindex, noticed })?;
+                self.all_told(reported)?;
             }
             Message::Address(ifindex, address, prefix_len) => self.events.send(Event::Address {
                 ifindex,
@@ -283,8 +288,9 @@ impl Monitor {
     }
 
     /// A port that was up and is not any more is dead from the next burst on, whatever control is
-    /// doing. Only the change counts: control clears the bit when it has repaired the tables.
-    fn note_link(&mut self, link: &Link, noticed: Noticed) -> Result<(), Gone> {
+    /// doing. Only the change counts: control clears the bit when it has repaired the tables and heard
+    /// of the report.
+    fn note_link(&mut self, link: &Link, noticed: Noticed) -> Result<Option<Report>, Gone> {
         let Some(&netdev) = self.netdevs.get(&link.name) else {
             // Renamed to something that is no port's.
             return self.note_gone(link.ifindex, noticed);
@@ -294,11 +300,19 @@ impl Monitor {
         self.note_change(netdev, before.map(|(_, up)| up), up, noticed)
     }
 
-    fn note_gone(&mut self, ifindex: u32, noticed: Noticed) -> Result<(), Gone> {
+    fn note_gone(&mut self, ifindex: u32, noticed: Noticed) -> Result<Option<Report>, Gone> {
         match self.ports.remove(&ifindex) {
             Some((netdev, was_up)) => self.note_change(netdev, Some(was_up), false, noticed),
-            None => Ok(()),
+            None => Ok(None),
         }
+    }
+
+    /// Behind the news themselves.
+    fn all_told(&self, reported: Option<Report>) -> Result<(), Gone> {
+        if let Some((port, report)) = reported {
+            self.events.send(Event::PortReported { port, report })?;
+        }
+        Ok(())
     }
 
     fn note_change(
@@ -307,15 +321,14 @@ impl Monitor {
         was_up: Option<bool>,
         up: bool,
         noticed: Noticed,
-    ) -> Result<(), Gone> {
-        if !up && was_up == Some(true) {
-            self.tables.down.set_port(port);
-        }
+    ) -> Result<Option<Report>, Gone> {
+        let died = !up && was_up == Some(true);
+        let report = died.then(|| (port, self.tables.down.set_port(port)));
         // Of a device control believes that it has a link until it is told.
         if wire && up != was_up.unwrap_or(true) {
             self.events.send(Event::PortCarrier { port, up, noticed })?;
         }
-        Ok(())
+        Ok(report)
     }
 }
 

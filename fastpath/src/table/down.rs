@@ -2,7 +2,8 @@
 //!
 //! Whoever learns of a death first (the link-state interrupt, the netlink reader, control) sets a
 //! bit, and the very next burst avoids the dead. Control then repairs the tables, and clears the
-//! bit once nothing names the dead any more. So the mask is empty in the normal case, even with a
+//! bit once nothing names the dead any more and it has heard of every report: what it handles may be
+//! older news than the bit. So the mask is empty in the normal case, even with a
 //! port that has been down for a month, and workers pay two loads a burst for it.
 
 use super::{AdjacencyId, MAX_PORTS, PortId};
@@ -52,7 +53,8 @@ impl Down {
             .is_some_and(|w| w.load(Ordering::Acquire) >> (id.0 & 63) & 1 != 0)
     }
 
-    /// Marks `port` dead; any thread. Returns the number of this report.
+    /// Marks `port` dead and reports so; any thread. Returns the number of this report, which control
+    /// is to hear behind the news themselves.
     pub fn set_port(&self, port: PortId) -> u32 {
         let index = port.0 as usize & (MAX_PORTS - 1);
         let report = self.reports[index].fetch_add(1, Ordering::AcqRel) + 1;
@@ -60,13 +62,19 @@ impl Down {
         report
     }
 
-    /// The number of the latest report of `port`'s death; take it before repairing.
+    /// Marks `port` dead while control repairs what names it: control's own, and no report.
+    pub fn mark_port(&self, port: PortId) {
+        self.ports
+            .fetch_or(1 << (port.0 as u32 & 63), Ordering::AcqRel);
+    }
+
+    /// The number of the latest report of `port`'s death.
     pub fn report(&self, port: PortId) -> u32 {
         self.reports[port.0 as usize & (MAX_PORTS - 1)].load(Ordering::Acquire)
     }
 
     /// Clears `port` after a repair, or after its return, unless it was reported dead again since
-    /// `report`. Returns whether it is clear.
+    /// `report`, the latest that control has heard of. Returns whether it is clear.
     pub fn clear_port(&self, port: PortId, report: u32) -> bool {
         if self.report(port) != report {
             return false;
@@ -116,6 +124,17 @@ mod tests {
         let second = down.set_port(PortId(63));
         assert!(!down.clear_port(PortId(63), first) && down.port(PortId(63)));
         assert!(down.clear_port(PortId(63), second) && !down.any());
+    }
+
+    #[test]
+    fn controls_own_mark_is_no_report() {
+        let down = Down::new(0);
+        down.mark_port(PortId(1));
+        assert!(down.port(PortId(1)) && down.report(PortId(1)) == 0);
+        assert!(down.clear_port(PortId(1), 0) && !down.any());
+        down.set_port(PortId(1));
+        down.mark_port(PortId(1));
+        assert!(!down.clear_port(PortId(1), 0) && down.port(PortId(1)));
     }
 
     #[test]
