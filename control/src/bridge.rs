@@ -66,6 +66,17 @@ enum Phase {
     },
 }
 
+/// How far a resync is with an origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refill {
+    /// It has brought nothing of its.
+    Silent,
+    /// It has; until then fewer next hops may be because not all were heard of yet.
+    Until(Instant),
+    /// What zebra names counts.
+    Over,
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let family = if self.ipv4 { "IPv4" } else { "IPv6" };
@@ -83,6 +94,9 @@ struct Part {
     /// Came back with fewer next hops than they had, which they keep for now.
     fewer: HashSet<Prefix>,
     phase: Phase,
+    /// Told with fewer next hops by the resync, which they keep for now.
+    narrow: HashSet<Prefix>,
+    refill: Refill,
     /// How many of those that were kept came back.
     back: u64,
     /// Bridging has begun with so many, and nobody was told yet.
@@ -97,6 +111,8 @@ impl Default for Part {
             kept: HashSet::new(),
             fewer: HashSet::new(),
             phase: Phase::Calm,
+            narrow: HashSet::new(),
+            refill: Refill::Over,
             back: 0,
             begun: None,
         }
@@ -119,6 +135,8 @@ pub enum Outcome {
     },
     /// They were withdrawals: to be deleted now.
     Withdrawn(Vec<Prefix>),
+    /// A resync told these with fewer next hops, and the others have not come: to be left now.
+    Narrowed(Vec<Prefix>),
 }
 
 /// A bridge as it stands.
@@ -169,21 +187,25 @@ impl Bridges {
             part.fresh -= u64::from(fresh);
             part.kept.remove(&prefix);
             part.fewer.remove(&prefix);
+            part.narrow.remove(&prefix);
         }
     }
 
-    /// A protocol that is just back names fewer next hops for `prefix` than it did before: true if the
-    /// route keeps those for now.
-    pub fn has_fewer(&mut self, origin: Origin, prefix: Prefix) -> bool {
-        let part = self.parts.get_mut(&origin);
-        let part = part.filter(|p| matches!(p.phase, Phase::Bridging { .. }));
-        part.is_some_and(|p| {
-            p.fewer.insert(prefix);
-            true
-        })
+    /// A protocol that is just back, by itself or (`refilling`) in a resync, names fewer next hops for
+    /// `prefix` than it did before: true if the route keeps those for now.
+    pub fn has_fewer(&mut self, origin: Origin, prefix: Prefix, refilling: bool) -> bool {
+        let Some(part) = self.parts.get_mut(&origin) else {
+            return false;
+        };
+        match (part.phase, part.refill) {
+            (Phase::Bridging { .. }, _) => _ = part.fewer.insert(prefix),
+            (_, Refill::Until(_)) if refilling => _ = part.narrow.insert(prefix),
+            _ => return false,
+        }
+        true
     }
 
-    /// True while [`Bridges::has_fewer`] said so last.
+    /// True while a restart is bridged in which [`Bridges::has_fewer`] said so last.
     pub fn holds_fewer(&self, origin: Origin, prefix: Prefix) -> bool {
         let part = self.parts.get(&origin);
         part.is_some_and(|p| p.fewer.contains(&prefix))
@@ -198,6 +220,7 @@ impl Bridges {
     pub fn is_whole(&mut self, origin: Origin, prefix: Prefix) {
         if let Some(part) = self.parts.get_mut(&origin) {
             part.fewer.remove(&prefix);
+            part.narrow.remove(&prefix);
         }
     }
 
@@ -242,6 +265,9 @@ impl Bridges {
             return Vec::new();
         };
         part.begin(now + self.hold);
+        if part.refill == Refill::Silent {
+            part.refill = Refill::Until(now + self.hold);
+        }
         let first = part.back == 0;
         let kept = part.kept.remove(&prefix);
         part.back += u64::from(kept);
@@ -267,6 +293,12 @@ impl Bridges {
                 self.count += 1;
                 outcomes.push((origin, Outcome::Begun(routes)));
             }
+            if part.refill_due().is_some_and(|at| now >= at) {
+                let fewer = part.refilled();
+                if !fewer.is_empty() {
+                    outcomes.push((origin, Outcome::Narrowed(fewer)));
+                }
+            }
             let all_back = part.kept.is_empty() && part.fewer.is_empty();
             if !all_back && part.due(self.hold).is_none_or(|at| now < at) {
                 continue;
@@ -289,13 +321,18 @@ impl Bridges {
 
     /// When [`Bridges::look`] has something to decide.
     pub fn due(&self) -> Option<Instant> {
-        self.parts.values().filter_map(|p| p.due(self.hold)).min()
+        let parts = self.parts.values();
+        parts
+            .flat_map(|p| [p.due(self.hold), p.refill_due()])
+            .flatten()
+            .min()
     }
 
     /// Nothing is kept by us any more: a resync decides.
     pub fn leave(&mut self) {
         for part in self.parts.values_mut() {
             part.end();
+            part.refilled();
         }
     }
 
@@ -304,6 +341,14 @@ impl Bridges {
         self.leave();
         for part in self.parts.values_mut() {
             part.fresh = 0;
+            part.refill = Refill::Silent;
+        }
+    }
+
+    /// A resync is over, and whoever goes on keeping next hops does so by a bridge.
+    pub fn refilled(&mut self) {
+        for part in self.parts.values_mut() {
+            part.refilled();
         }
     }
 
@@ -346,6 +391,19 @@ impl Part {
         self.phase = Phase::Calm;
         self.fewer.clear();
         self.kept.drain().collect()
+    }
+
+    /// From now on what zebra names counts; what has kept more so far.
+    fn refilled(&mut self) -> Vec<Prefix> {
+        self.refill = Refill::Over;
+        self.narrow.drain().collect()
+    }
+
+    fn refill_due(&self) -> Option<Instant> {
+        match self.refill {
+            Refill::Until(at) => Some(at),
+            Refill::Silent | Refill::Over => None,
+        }
     }
 
     fn due(&self, hold: Duration) -> Option<Instant> {

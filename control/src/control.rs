@@ -2,6 +2,7 @@
 
 use crate::activity::Activity;
 use crate::api::Request;
+use crate::backlog::Backlog;
 use crate::bridge::Bridges;
 use crate::bucket::Member;
 use crate::config::{self, Config, Resilient};
@@ -9,8 +10,8 @@ use crate::dplane::{Dplane, Fixed};
 use crate::event::{Action, Event, Link, Neighbor, NeighborState, Noticed, configured};
 use crate::failover::{Log, Times};
 use crate::glean::Lately;
-use crate::hash::Hashing;
 use crate::group::Groups;
+use crate::hash::Hashing;
 use crate::nexthop::{Key, State};
 use crate::nic::Nics;
 use crate::object::Objects;
@@ -26,7 +27,6 @@ use crate::routes::drive;
 use crate::samples::Samples;
 use crate::session::Session;
 use crate::warm::Keeping;
-use crate::zebra::Backlog;
 use fastpath::table::stats::WorkerStats;
 use fastpath::table::{LpmWrite, PortId, Writer};
 use std::collections::VecDeque;
@@ -267,8 +267,6 @@ impl<L: LpmWrite> Control<L> {
     /// Does what is due by `now`.
     pub fn tick(&mut self, now: Instant) {
         self.work_off(now);
-        self.judge(now);
-        self.bridge(now);
         let steps = self.nics.tick(now);
         self.hash_steps(steps, now);
         self.retry(now);

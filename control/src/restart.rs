@@ -1,6 +1,7 @@
 //! What control does while a protocol restarts: routes that it lost stay as they were, with all their
 //! next hops ([`crate::bridge`]), as long as these can be used.
 
+use crate::backlog::Work;
 use crate::bridge::{Bridges, Origin, Outcome};
 use crate::control::Control;
 use crate::plan::Plan;
@@ -20,8 +21,14 @@ impl<L: LpmWrite> Control<L> {
         for (origin, outcome) in self.bridges.look(now) {
             let (what, details, gone) = match outcome {
                 Outcome::Withdrawn(gone) => {
-                    gone.into_iter().for_each(|p| self.drop_route(p, now));
+                    self.later(gone, Work::Drop, now);
                     continue;
+                }
+                Outcome::Narrowed(fewer) => {
+                    let routes = vec![("routes", fewer.len().to_string())];
+                    self.later(fewer, Work::Narrow, now);
+                    let what = "next hops that did not come back are left";
+                    (format!("{origin}: {what}"), routes, Vec::new())
                 }
                 Outcome::Begun(routes) => {
                     let seconds = self.config.fpm.restart_hold.as_secs();
@@ -43,17 +50,19 @@ impl<L: LpmWrite> Control<L> {
                         ("routes-gone", gone.len().to_string()),
                         ("with-fewer-nexthops", fewer.len().to_string()),
                     ];
-                    for prefix in fewer {
-                        self.take_at_its_word(prefix, now);
-                    }
+                    self.later(fewer, Work::Narrow, now);
                     (format!("{origin}: restart over"), details, gone)
                 }
             };
-            for prefix in gone {
-                self.drop_route(prefix, now);
-            }
+            self.later(gone, Work::Drop, now);
             self.fpm_happened(what, details, now);
         }
+    }
+
+    /// All of a table may be gone: that must not keep neighbors waiting.
+    fn later(&mut self, prefixes: Vec<Prefix>, work: Work, now: Instant) {
+        let work = prefixes.into_iter().map(|p| (p, work.clone()));
+        self.backlog.push(work, now);
     }
 
     /// The next hops that zebra has left out of the route to `prefix` are not coming back.
@@ -76,11 +85,8 @@ impl<L: LpmWrite> Control<L> {
             let fpm = self.rib.get(*prefix).and_then(|e| e.fpm.as_ref());
             !fpm.is_some_and(|f| is_of_use(&self.plan, f.target))
         });
-        let dead: Vec<Prefix> = dead.map(|(_, prefix)| prefix).collect();
-        for prefix in dead {
-            self.drop_route(prefix, now);
-        }
-        self.bridge(now);
+        let dead: Vec<_> = dead.map(|(_, prefix)| (prefix, Work::Drop)).collect();
+        self.backlog.push_first(dead, now);
     }
 }
 
@@ -89,7 +95,7 @@ impl<L: LpmWrite> Control<L> {
 /// bgpd without graceful restart announces what its first leaf told before it has a session with the
 /// second, whose flows would move to the first and back. In a resync of all daemons that is so, too.
 /// It must have been lost: `was_kept` by a bridge until now, or `is_stale`, which is to say of before
-/// the resync. Later words about it count likewise as long as it is held.
+/// the resync. Later words about it count likewise as long as it is held, which the bridge limits.
 pub(crate) fn narrow<L: LpmWrite>(
     (plan, bridges, session): (&Plan<L>, &mut Bridges, &Session),
     prefix: Prefix,
@@ -111,7 +117,7 @@ pub(crate) fn narrow<L: LpmWrite>(
     // While it waits for an id it is as it was, and nothing is known yet.
     let fewer = route.waits.is_some() || new.len() < old.len() && new.iter().all(stays);
     let refilling = is_stale && session.is_refilling();
-    if fewer && (bridges.has_fewer(origin, prefix) || refilling) {
+    if fewer && bridges.has_fewer(origin, prefix, refilling) {
         route.meant = std::mem::replace(&mut route.target, had);
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! A resync only adds: deletes that were missed are not sent again. So every route carries the
 //! number of the resync in which it was last seen, and what was not seen goes when the resync is
-//! over: when the sentinel route arrives (zebra sends it last) or after a time of quiet. A resync
+//! over: when the sentinel route arrives (zebra sends it last) or after a time in which none of those
+//! that are missing came. A resync
 //! that brings back too little, or nothing of a protocol's family, is held: after a restart of zebra
 //! alone only its own routes come, and those of BGP must stay until somebody says otherwise, or they
 //! come back after all and then nothing more.
@@ -77,6 +78,7 @@ pub struct Session {
     hold_below_percent: u8,
     /// Routes held when it connected.
     base: u64,
+    /// When one of those came, or zebra connected.
     last: Instant,
     /// The sentinel came in this resync; and in the one before.
     sentinel_now: bool,
@@ -125,8 +127,9 @@ impl Session {
         matches!(self.phase, Phase::Filling | Phase::Held)
     }
 
-    /// Something came.
-    pub fn heard(&mut self, now: Instant) {
+    /// A route came that was there when zebra connected. What else comes says nothing about those that
+    /// are missing: where something changes every few seconds the resync would never be over.
+    pub fn refreshed(&mut self, now: Instant) {
         self.last = now;
     }
 
@@ -199,7 +202,7 @@ mod tests {
         let mut session = session(start);
         assert_eq!(session.verdict(0, false, at(100)), Verdict::Wait);
         session.connected(1, 0, at(0));
-        session.heard(at(3));
+        session.refreshed(at(3));
         assert_eq!(session.deadline(), Some(at(8)));
         assert_eq!(session.verdict(9, false, at(7)), Verdict::Wait);
         assert_eq!(session.verdict(9, false, at(8)), Verdict::Sweep);
@@ -238,14 +241,14 @@ mod tests {
             Verdict::Wait,
             "still too few"
         );
-        session.heard(at(8));
+        session.refreshed(at(8));
         assert_eq!(
             session.verdict(125, false, at(8)),
             Verdict::Wait,
             "half is back"
         );
         assert_eq!(session.deadline(), Some(at(13)), "more may be on its way");
-        session.heard(at(9));
+        session.refreshed(at(9));
         assert_eq!(session.verdict(20, false, at(13)), Verdict::Wait, "and was");
         assert_eq!(session.verdict(20, false, at(14)), Verdict::Sweep, "quiet");
         session.connected(2, 250, at(10));
@@ -276,9 +279,9 @@ mod tests {
         session.sentinel();
         assert_eq!(session.verdict(4, true, at(1)), Verdict::Hold);
         assert_eq!(session.deadline(), None, "not asked again in vain");
-        session.heard(at(3));
+        session.refreshed(at(3));
         assert_eq!(session.verdict(2, true, at(9)), Verdict::Wait, "one family");
-        session.heard(at(9));
+        session.refreshed(at(9));
         assert_eq!(session.verdict(1, false, at(9)), Verdict::Wait, "both");
         assert_eq!(session.verdict(1, false, at(14)), Verdict::Sweep);
     }

@@ -1,5 +1,6 @@
 //! What zebra says, applied: objects, routes, connections, sweeps.
 
+use crate::backlog::{SLICE, Work};
 use crate::bridge::Origin;
 use crate::control::Control;
 use crate::dplane::Fixed;
@@ -13,40 +14,22 @@ use crate::rib::{FpmRoute, Target};
 use crate::routes::{PROTOCOL_KERNEL, drive, is_forwardable};
 use crate::session::{Phase, Verdict};
 use fastpath::table::LpmWrite;
-use std::collections::{BTreeSet, VecDeque};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::time::Instant;
 
-/// How many routes are applied before other events get their turn.
-const SLICE: usize = 4096;
-
-/// Routes that wait to be applied.
-#[derive(Debug, Default)]
-pub struct Backlog {
-    routes: VecDeque<(Prefix, Option<Route>)>,
-    since: Option<Instant>,
-    /// Tells the reader that we are not done yet.
-    ticket: Option<Arc<()>>,
-}
-
-impl Backlog {
-    /// Since when any wait.
-    pub fn since(&self) -> Option<Instant> {
-        self.since
-    }
-
-    /// True when none waits.
-    pub fn is_empty(&self) -> bool {
-        self.routes.is_empty()
-    }
-}
-
 impl<L: LpmWrite> Control<L> {
+    /// From zebra's socket, in its order: what a connection has said is done before the next begins.
     pub(crate) fn fpm(&mut self, event: FpmEvent, now: Instant) {
+        let event = self.backlog.in_turn(event, now);
+        if let Some(event) = event {
+            self.fpm_event(event, now);
+        }
+        self.work_off(now);
+    }
+
+    fn fpm_event(&mut self, event: FpmEvent, now: Instant) {
         match event {
             FpmEvent::Connected { connection, peer } => {
-                // What the old connection said is older than anything the new one says.
-                self.work_all_off(now);
                 self.bridges.resync();
                 self.session.connected(connection, self.fpm_routes, now);
                 self.reports.reset(true);
@@ -65,7 +48,6 @@ impl<L: LpmWrite> Control<L> {
             FpmEvent::Closed { connection, reason } => {
                 if connection == self.session.connection {
                     // Who was about to lose its routes may come back with zebra: a resync tells.
-                    self.work_all_off(now);
                     self.bridges.leave();
                     self.session.connected = false;
                     self.reports.reset(false);
@@ -89,7 +71,6 @@ impl<L: LpmWrite> Control<L> {
     fn batch(&mut self, mut batch: Batch, now: Instant) {
         self.backlog.ticket = batch.ticket.take().or(self.backlog.ticket.take());
         self.session.counts.add(&batch.counts);
-        self.session.heard(now);
         self.reports.from(batch.port);
         self.times.heard(batch.noticed, now);
         let (objects, routes) = batch.into_changes();
@@ -98,11 +79,8 @@ impl<L: LpmWrite> Control<L> {
             .objects
             .apply(objects, &mut plan.nexthops, &mut plan.sets);
         self.redrive(&changed, woken, now);
-        if !routes.is_empty() {
-            self.backlog.routes.extend(routes);
-            self.backlog.since.get_or_insert(now);
-        }
-        self.work_off(now);
+        let told = routes.into_iter().map(|(p, route)| (p, Work::Told(route)));
+        self.backlog.push(told, now);
     }
 
     /// Routes that name an id with another meaning than before, and those that waited.
@@ -146,30 +124,27 @@ impl<L: LpmWrite> Control<L> {
         }
     }
 
-    fn work_all_off(&mut self, now: Instant) {
-        while !self.backlog.is_empty() {
-            self.work_off(now);
-        }
-    }
-
-    /// Applies a slice of what waits.
+    /// Does a slice of what waits, and what is due when nothing of zebra's does.
     pub(crate) fn work_off(&mut self, now: Instant) {
-        let count = self.backlog.routes.len().min(SLICE);
-        let slice: Vec<_> = self.backlog.routes.drain(..count).collect();
-        for (prefix, route) in slice {
-            match route {
-                Some(route) => self.fpm_route(prefix, route, now),
-                None => self.fpm_route_gone(prefix, now),
-            }
-        }
-        if self.backlog.is_empty() {
-            self.backlog.since = None;
-            self.backlog.ticket = None;
-            if count > 0 {
+        for _ in 0..SLICE {
+            let Some((prefix, work)) = self.backlog.pop() else {
                 self.judge(now);
                 self.bridge(now);
+                match self.backlog.next_event() {
+                    Some(event) => self.fpm_event(event, now),
+                    None if self.backlog.is_empty() => break,
+                    None => {}
+                }
+                continue;
+            };
+            match work {
+                Work::Told(Some(route)) => self.fpm_route(prefix, route, now),
+                Work::Told(None) => self.fpm_route_gone(prefix, now),
+                Work::Drop => self.drop_route(prefix, now),
+                Work::Narrow => self.take_at_its_word(prefix, now),
             }
         }
+        self.backlog.done();
     }
 
     fn fpm_route(&mut self, prefix: Prefix, route: Route, now: Instant) {
@@ -191,7 +166,11 @@ impl<L: LpmWrite> Control<L> {
         self.reports.leaves(prefix, entry.group);
         let before = entry.fpm.take();
         let had = before.as_ref().and_then(|b| b.target);
-        let is_stale = |b: &FpmRoute| b.generation != generation || b.meant.is_some();
+        let is_back = |b: &FpmRoute| b.generation != generation;
+        if before.as_ref().is_some_and(is_back) {
+            self.session.refreshed(now);
+        }
+        let is_stale = |b: &FpmRoute| is_back(b) || b.meant.is_some();
         let is_stale = before.as_ref().is_some_and(is_stale);
         if let Some(before) = &before {
             self.let_go(prefix, before);
@@ -336,43 +315,35 @@ impl<L: LpmWrite> Control<L> {
     /// Deletes zebra's routes that the latest resync has not brought; how many.
     pub(crate) fn sweep(&mut self, now: Instant) -> u64 {
         let generation = self.session.generation;
-        let stale = self
-            .rib
-            .iter()
-            .filter(|(_, e)| e.fpm.as_ref().is_some_and(|f| f.generation != generation));
-        let stale: Vec<Prefix> = stale.map(|(p, _)| p).collect();
-        for prefix in &stale {
-            self.drop_route(*prefix, now);
+        self.bridges.refilled();
+        let (mut swept, mut routes, mut work) = (0, self.fpm_routes, Vec::new());
+        for (prefix, entry) in self.rib.iter() {
+            let Some(fpm) = &entry.fpm else { continue };
+            let origin = Origin::of(fpm.protocol, prefix);
+            if fpm.generation != generation {
+                swept += 1;
+                routes -= u64::from(fpm.protocol != PROTOCOL_KERNEL);
+                work.push((prefix, Work::Drop));
+            } else if fpm.meant.is_some() && !self.bridges.holds_fewer(origin, prefix) {
+                work.push((prefix, Work::Narrow));
+            }
         }
-        let fewer = self.rib.iter().filter(|(prefix, e)| {
-            let fpm = e.fpm.as_ref().filter(|f| f.meant.is_some());
-            fpm.is_some_and(|f| {
-                !self
-                    .bridges
-                    .holds_fewer(Origin::of(f.protocol, *prefix), *prefix)
-            })
-        });
-        let fewer: Vec<Prefix> = fewer.map(|(p, _)| p).collect();
-        for prefix in fewer {
-            self.take_at_its_word(prefix, now);
-        }
-        let swept = stale.len() as u64;
+        self.backlog.push(work, now);
         self.counters.swept += swept;
-        let details = vec![
-            ("swept", swept.to_string()),
-            ("routes", self.fpm_routes.to_string()),
-        ];
+        let details = vec![("swept", swept.to_string()), ("routes", routes.to_string())];
         self.fpm_happened("resync complete".into(), details, now);
         swept
     }
 
-    /// A held resync was right: sweeps now. How many routes went.
+    /// A held resync was right: sweeps now. How many routes go.
     pub fn release(&mut self, now: Instant) -> u64 {
         if self.session.phase != Phase::Held {
             return 0;
         }
         self.session.release();
-        self.sweep(now)
+        let swept = self.sweep(now);
+        self.work_off(now);
+        swept
     }
 }
 

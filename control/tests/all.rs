@@ -27,6 +27,7 @@ mod peer;
 mod replay;
 mod resilient;
 mod resize;
+mod resync;
 mod returns;
 mod router;
 mod streams;
