@@ -330,6 +330,22 @@ impl<L: LpmWrite> Control<L> {
         self.feed(&changes);
         self.report_commit(&changes);
         self.tell_left();
+        self.short_of_adjacencies(now);
+    }
+
+    /// Whoever found no room among the adjacencies is looked at again when there is some, which it is
+    /// after a commit that took some back.
+    fn short_of_adjacencies(&mut self, now: Instant) {
+        let short = self.plan.take_short();
+        if short.is_empty() {
+            return;
+        }
+        let repair = self.plan.refresh(short, now);
+        if repair.gained > 0 {
+            let noticed = self.wall(now);
+            let what = format!("{} have found room", repair.gained);
+            self.repaired("nexthops".into(), what, &repair, noticed, now);
+        }
     }
 
     fn link(&mut self, link: Link, noticed: Noticed, now: Instant) {

@@ -221,6 +221,12 @@ impl<L: LpmWrite> Dplane<L> {
         Ok(id)
     }
 
+    /// How many more adjacencies there is room for.
+    pub fn adjacency_room(&self) -> usize {
+        let fresh = self.adjacencies.end.saturating_sub(self.adjacencies.next);
+        fresh as usize + self.adjacencies.back.len()
+    }
+
     /// Nothing names this adjacency any more.
     pub fn retire_adjacency(&mut self, id: AdjacencyId) {
         self.retired_adjacencies.push(id);

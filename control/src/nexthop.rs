@@ -89,6 +89,8 @@ pub enum State {
     Failed,
     /// It wants an encapsulation.
     Encap,
+    /// It could be used, but the adjacencies are all taken.
+    NoRoom,
 }
 
 impl State {
@@ -101,6 +103,7 @@ impl State {
             State::Unresolved => "unresolved",
             State::Failed => "failed",
             State::Encap => "encap-unsupported",
+            State::NoRoom => "no-room",
         }
     }
 }
@@ -116,6 +119,13 @@ pub struct Outlook {
     pub mac: Option<Mac>,
     /// What is done with its packets, when it can be used.
     pub adjacency: Option<Adjacency>,
+}
+
+impl Outlook {
+    /// It could be used, and finds no room.
+    pub(crate) fn no_room(&mut self) {
+        (self.state, self.adjacency) = (State::NoRoom, None);
+    }
 }
 
 /// What ports and neighbors say of `key` now.

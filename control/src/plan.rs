@@ -66,6 +66,8 @@ pub struct Plan<L: LpmWrite> {
     pub(crate) spared: Vec<Spared>,
     /// Next hops that were to wait before the start: gateway, port, until when.
     pub(crate) held_before: Vec<(IpAddr, PortId, Instant)>,
+    /// Next hops that could be used but for the room that an adjacency takes.
+    short: BTreeSet<Member>,
     /// The latest report of each port's death that we have heard of.
     heard: [u32; MAX_PORTS],
     /// A next hop can no longer be used since somebody last looked here.
@@ -90,6 +92,7 @@ impl<L: LpmWrite> Plan<L> {
             held: BTreeSet::new(),
             spared: Vec::new(),
             held_before: Vec::new(),
+            short: BTreeSet::new(),
             heard: [0; MAX_PORTS],
             lost_some: false,
             room_changed: Vec::new(),
@@ -230,7 +233,12 @@ impl<L: LpmWrite> Plan<L> {
             if let Some(adjacency) = &outlook.adjacency {
                 match self.dplane.adjacency(adjacency) {
                     Ok(id) => nexthop.adjacency = Some(id),
-                    Err(full) => log::error!("nexthop {:?}: {full}", nexthop.key),
+                    Err(full) => {
+                        let gateway = nexthop.key.gateway.map(|g| g.to_string());
+                        log::error!("nexthop {}: {full}", gateway.unwrap_or_default());
+                        nexthop.outlook.no_room();
+                        self.short.insert(member);
+                    }
                 }
             }
             let returned = old.is_none() && nexthop.adjacency.is_some();
@@ -267,6 +275,14 @@ impl<L: LpmWrite> Plan<L> {
         self.groups.reconsider();
         self.lost_some |= repair.lost > 0;
         repair
+    }
+
+    /// Next hops that found no room among the adjacencies, as many as there is room for now.
+    pub(crate) fn take_short(&mut self) -> Vec<Member> {
+        let room = self.dplane.adjacency_room();
+        std::iter::from_fn(|| self.short.pop_first())
+            .take(room)
+            .collect()
     }
 
     /// Whoever saw first that `port` is dead has set a bit, and has told us all about it by now: what
