@@ -41,12 +41,23 @@ impl Spared {
     fn is(&self, key: &Key, port: Option<PortId>) -> bool {
         key.gateway == Some(self.via) && !key.host && (self.port.is_none() || self.port == port)
     }
+
+    /// What is said of `via` on `port`, or on all ports, says the same and more.
+    pub(crate) fn is_within(&self, via: IpAddr, port: Option<PortId>) -> bool {
+        self.via == via && (port.is_none() || self.port == port)
+    }
+}
+
+/// What spares the next hop `key` on `port`: what was said of that port counts before what was said
+/// of all.
+fn find<'s>(spared: &'s [Spared], key: &Key, port: Option<PortId>) -> Option<&'s Spared> {
+    let all = spared.iter().filter(|s| s.is(key, port));
+    all.max_by_key(|s| s.port.is_some())
 }
 
 /// What the operator wants of the next hop `key` on `port`, if something.
 pub(crate) fn wish(spared: &[Spared], key: &Key, port: Option<PortId>) -> Option<Hold> {
-    let spared = spared.iter().find(|s| s.is(key, port))?;
-    Some(match spared.done {
+    Some(match find(spared, key, port)?.done {
         true => Hold::Drained,
         false => Hold::Draining,
     })
@@ -60,10 +71,9 @@ pub(crate) fn patience(
     ports: &Ports,
     active: Duration,
 ) -> Duration {
-    let drain = owner.filter(|n| n.hold == Hold::Draining).and_then(|n| {
-        let port = ports.of(n.key.ifindex);
-        spared.iter().find(|s| s.is(&n.key, port))
-    });
+    let drain = owner
+        .filter(|n| n.hold == Hold::Draining)
+        .and_then(|n| find(spared, &n.key, ports.of(n.key.ifindex)));
     drain.map_or(active, |d| active.min(d.over / PART_OF_DRAIN))
 }
 
@@ -79,8 +89,7 @@ impl<L: LpmWrite> Plan<L> {
             Hold::Down(until) => until,
             Hold::Draining => {
                 let port = self.ports.of(nexthop.key.ifindex);
-                let spared = self.spared.iter().find(|s| s.is(&nexthop.key, port));
-                spared?.until
+                find(&self.spared, &nexthop.key, port)?.until
             }
             Hold::Free | Hold::Drained => return None,
         };
@@ -184,11 +193,13 @@ impl<L: LpmWrite> Control<L> {
         let port = wanted.port.as_deref();
         let port = port.map(|p| self.port_named(p)).transpose()?;
         let members = self.spared(wanted.nexthop, port);
-        let known = self
-            .plan
-            .spared
-            .iter()
-            .any(|s| s.via == wanted.nexthop && s.port == port);
+        let spared = &self.plan.spared;
+        let known = spared.iter().any(|s| s.is_within(wanted.nexthop, port));
+        let everywhere = |s: &Spared| s.via == wanted.nexthop && s.port.is_none();
+        if wanted.back && port.is_some() && spared.iter().any(everywhere) {
+            let remedy = "undrain it without a port, then drain it on those where it is to be";
+            return Err(fail("it is drained on all ports", remedy));
+        }
         if members.is_empty() && !(wanted.back && known) {
             let remedy = "`evenpath show nexthop` lists those that routes have";
             return Err(fail("no route has such a next hop", remedy));
@@ -225,7 +236,7 @@ impl<L: LpmWrite> Control<L> {
         if !wanted.dry_run {
             self.plan
                 .spared
-                .retain(|s| !(s.via == wanted.nexthop && s.port == port));
+                .retain(|s| !s.is_within(wanted.nexthop, port));
             let hold = if wanted.back {
                 self.plan.groups.unpark(&members);
                 Hold::Free

@@ -162,7 +162,8 @@ impl<L: LpmWrite> Plan<L> {
         Ok(())
     }
 
-    /// What holds a next hop whose port has just become known.
+    /// What holds a next hop that no group has had, or whose port has just become known. A drain that
+    /// ended while no group had it does so no longer.
     fn hold_as_wished(&mut self, member: Member, now: Instant) {
         let Some(nexthop) = self.nexthops.get(member) else {
             return;
@@ -174,11 +175,16 @@ impl<L: LpmWrite> Plan<L> {
         let before = self.held_before.iter().find(was_held);
         let before = before.map(|&(_, _, until)| Hold::Down(until));
         let hold = self.wish_for(&key).or(before);
-        if let (Some(hold), Some(nexthop)) = (hold, self.nexthops.get_mut(member)) {
-            nexthop.hold = hold;
-            if matches!(hold, Hold::Down(_)) {
-                self.held.insert(member);
-            }
+        let Some(nexthop) = self.nexthops.get_mut(member) else {
+            return;
+        };
+        match hold {
+            Some(hold) => nexthop.hold = hold,
+            None if matches!(nexthop.hold, Hold::Down(_)) => {}
+            None => nexthop.hold = Hold::Free,
+        }
+        if matches!(nexthop.hold, Hold::Down(_)) {
+            self.held.insert(member);
         }
     }
 

@@ -7,6 +7,7 @@ mod beginning;
 mod bridge;
 mod churn;
 mod down;
+mod drained;
 mod events;
 mod exposition;
 mod failover;

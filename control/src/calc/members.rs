@@ -99,7 +99,11 @@ impl World<'_> {
             },
             adjacency: is_up.then_some(THOUGHT),
             title: rendezvous::name(key.gateway, ports.name(port)),
-            hold: wish(&self.spared, &key, Some(port)).unwrap_or(hold),
+            hold: wish(&self.spared, &key, Some(port)).unwrap_or(match hold {
+                Hold::Down(_) => hold,
+                // Whoever drained it has let it back in meanwhile.
+                Hold::Free | Hold::Draining | Hold::Drained => Hold::Free,
+            }),
             lost,
             ..Nexthop::new(key)
         }

@@ -63,7 +63,7 @@ impl World<'_> {
         let Some((id, group, members)) = &mut self.group else {
             return Ok(());
         };
-        self.spared.retain(|s| !(s.via == via && s.port == port));
+        self.spared.retain(|s| !s.is_within(via, port));
         let hold = match over {
             None => Hold::Free,
             Some(Duration::ZERO) => Hold::Drained,
