@@ -85,7 +85,8 @@ impl std::error::Error for BindError {}
 /// Answers one request; called by several threads.
 pub type Handler = Arc<dyn Fn(Request) -> Reply + Send + Sync>;
 
-/// A handler that has control answer, but for counters, which `counters` gives.
+/// A handler that has control answer, but for the workers' counters, which `counters` gives whether or
+/// not control answers.
 pub fn ask_control(
     events: Sender<Event>,
     limits: Limits,
@@ -104,7 +105,14 @@ pub fn ask_control(
         }
     };
     Arc::new(move |request| match request {
-        Request::ShowCounters => Reply::Ok(Response::Counters(counters())),
+        Request::ShowCounters => {
+            let answer = control(Request::ShowCounters);
+            let mut all = counters();
+            if let Reply::Ok(Response::Counters(own)) = answer {
+                (all.failover, all.fpm_answers) = (own.failover, own.fpm_answers);
+            }
+            Reply::Ok(Response::Counters(all))
+        }
         request => match prepare::ask(request, &control, &drawing) {
             Reply::Ok(Response::Metrics(mut metrics)) => {
                 metrics.counters = counters();

@@ -235,13 +235,45 @@ fn control_answers_or_is_said_not_to() {
         Reply::Ok(Response::Released(7))
     );
     let control = thread.join().expect("thread");
-    let counters = handler(Request::ShowCounters);
-    assert_eq!(counters, Reply::Ok(Response::Counters(Counters::default())));
-    assert!(control.is_empty(), "counters are not control's");
     let silent = error("control", "answer", "no answer; it is busy or ends", None);
     assert_eq!(handler(Request::ShowPort), silent);
     drop(control);
     assert_eq!(handler(Request::ShowPort), silent);
+}
+
+#[test]
+fn counters_are_the_workers_and_in_part_controls() {
+    let workers = || Counters {
+        punted: 7,
+        ..Counters::default()
+    };
+    let (events, control) = crossbeam::channel::unbounded();
+    let handler = ask_control(events, limits(), workers);
+    let own = Counters {
+        failover: Some(Box::default()),
+        fpm_answers: Some(Box::default()),
+        ..Counters::default()
+    };
+    let all = Counters {
+        punted: 7,
+        ..own.clone()
+    };
+    let thread = std::thread::spawn(move || {
+        let Ok(Event::Request(Request::ShowCounters, reply)) = control.recv() else {
+            panic!("a request");
+        };
+        let answer = Reply::Ok(Response::Counters(own));
+        reply.send(answer).expect("send");
+    });
+    let counters = handler(Request::ShowCounters);
+    assert_eq!(counters, Reply::Ok(Response::Counters(all)));
+    thread.join().expect("thread");
+    let counters = handler(Request::ShowCounters);
+    assert_eq!(
+        counters,
+        Reply::Ok(Response::Counters(workers())),
+        "it ends"
+    );
 }
 
 #[test]
