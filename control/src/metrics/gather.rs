@@ -5,6 +5,7 @@ use crate::control::Control;
 use crate::nexthop::State;
 use fastpath::table::{GroupId, LpmWrite};
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::time::Instant;
 
 /// Next hops of gateways that have series of their own; those with the lowest numbers: the oldest.
@@ -12,6 +13,25 @@ pub const NEXTHOPS: usize = 4096;
 
 /// Members of groups that have series of their own.
 pub const MEMBERS: usize = 4096;
+
+/// What tells next hops apart in series: the gateway and the port.
+type Labels = (Option<IpAddr>, String);
+
+/// The one of `all` with these labels, made if there is none. A static route and zebra's through one
+/// gateway are two next hops to us, and one series.
+fn series<'a, T>(
+    all: &'a mut Vec<T>,
+    known: &mut HashMap<Labels, usize>,
+    labels: Labels,
+    new: impl FnOnce(Labels) -> T,
+) -> &'a mut T {
+    let end = all.len();
+    let at = *known.entry(labels.clone()).or_insert(end);
+    if at == end {
+        all.push(new(labels));
+    }
+    &mut all[at]
+}
 
 impl<L: LpmWrite> Control<L> {
     /// All figures but the counters of packets, which their reader fills in.
@@ -48,16 +68,21 @@ impl<L: LpmWrite> Control<L> {
         };
         let through = plan.nexthops.iter();
         let through = through.filter(|(_, n)| n.key.gateway.is_some() && !n.key.host);
+        let mut known = HashMap::new();
         for (number, nexthop) in through.take(NEXTHOPS) {
             let traffic = self.activity.total(number);
-            metrics.nexthops.push(NexthopMetrics {
-                via: nexthop.key.gateway,
-                port: ports.interface(nexthop.key.ifindex),
-                up: nexthop.outlook.state == State::Up && !nexthop.groups.is_empty(),
-                buckets: plan.buckets_of(&[number]).0 as u64,
-                packets: traffic.packets,
-                bytes: traffic.bytes,
+            let labels = (nexthop.key.gateway, ports.interface(nexthop.key.ifindex));
+            let one = series(&mut metrics.nexthops, &mut known, labels, |(via, port)| {
+                NexthopMetrics {
+                    via,
+                    port,
+                    ..NexthopMetrics::default()
+                }
             });
+            one.up |= nexthop.outlook.state == State::Up && !nexthop.groups.is_empty();
+            one.buckets += plan.buckets_of(&[number]).0 as u64;
+            one.packets += traffic.packets;
+            one.bytes += traffic.bytes;
         }
         let several = plan.groups.iter().filter(|(_, g)| g.word.size() > 1);
         let mut ids: Vec<GroupId> = several.map(|(id, _)| id).collect();
@@ -75,6 +100,7 @@ impl<L: LpmWrite> Control<L> {
                 continue;
             }
             let mut shares = HashMap::<_, u64>::new();
+            let mut known = HashMap::new();
             for owner in group.effective.iter().filter(|_| group.alive) {
                 *shares.entry(*owner).or_default() += 1;
             }
@@ -83,14 +109,18 @@ impl<L: LpmWrite> Control<L> {
                     continue;
                 };
                 let traffic = self.activity.member(id, *number);
-                metrics.members.push(MemberMetrics {
-                    group: id.0,
-                    via: nexthop.key.gateway,
-                    port: ports.interface(nexthop.key.ifindex),
-                    buckets: shares.get(number).copied().unwrap_or(0),
-                    packets: traffic.packets,
-                    bytes: traffic.bytes,
+                let labels = (nexthop.key.gateway, ports.interface(nexthop.key.ifindex));
+                let one = series(&mut metrics.members, &mut known, labels, |(via, port)| {
+                    MemberMetrics {
+                        group: id.0,
+                        via,
+                        port,
+                        ..MemberMetrics::default()
+                    }
                 });
+                one.buckets += shares.get(number).copied().unwrap_or(0);
+                one.packets += traffic.packets;
+                one.bytes += traffic.bytes;
             }
         }
         metrics

@@ -6,10 +6,12 @@ use crate::lab;
 use crate::lab::bench::Bench;
 use crate::lab::{Lab, P0, P1, stream};
 use control::activity::INTERVAL;
+use control::api;
 use control::api::message::{
     Counters, Failover, Fpm, HashChange, Metrics, Resilient, SetHash, Times,
 };
 use control::api::{Request, Response};
+use control::config::{Config, Nexthop, Route, Target};
 use control::metrics::{MEMBERS, exposition};
 use fastpath::table::stats::WorkerStats;
 use fastpath::table::{DropReason, PortId, Tables};
@@ -276,4 +278,35 @@ fn the_reader_is_strict() {
     };
     assert!(read(&buckets(1, 2, 2)).is_ok());
     assert!(read(&buckets(3, 2, 2)).is_err() && read(&buckets(1, 2, 3)).is_err());
+}
+
+#[test]
+fn a_static_route_and_zebras_through_one_gateway_are_one_series() {
+    let leaf = |leaf: u8, port| Nexthop {
+        via: Some(lab::ip(&format!("169.254.0.{leaf}"))),
+        port,
+        weight: 1,
+    };
+    let own = vec![leaf(0, PortId(0)), leaf(2, PortId(1))];
+    let config = Config {
+        routes: vec![Route {
+            prefix: lab::prefix("192.0.2.0/24"),
+            target: Target::Nexthops(own),
+        }],
+        ..lab::config()
+    };
+    let mut lab = Lab::dpu_of(&config);
+    lab.connect();
+    lab.feed(&stream("10.3-02-initial-sync"));
+    let all = families(&mut lab);
+    let leaf1 = [("nexthop", "169.254.0.0"), ("port", "up1")];
+    let Response::Nexthop(nexthops) = lab.ask(&Request::ShowNexthop) else {
+        panic!("next hops");
+    };
+    // But for its own host route, which goes by one bucket.
+    let leaf = |n: &&api::message::Nexthop| n.via == Some(lab::ip("169.254.0.0")) && n.buckets > 1;
+    let both: u64 = nexthops.iter().filter(leaf).map(|n| n.buckets).sum();
+    assert!(both > 64, "{both}: of both");
+    assert_eq!(value(&all, "evenpath_nexthop_buckets", &leaf1), both as f64);
+    assert_eq!(value(&all, "evenpath_nexthop_up", &leaf1), 1.0);
 }
