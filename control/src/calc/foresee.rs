@@ -3,7 +3,7 @@
 
 use super::refuse::{no_group_of, only_alone, unknown};
 use super::what_if::Change;
-use super::world::World;
+use super::world::{World, named};
 use super::{SLICE, fail, read};
 use crate::activity;
 use crate::answer_group::LATELY;
@@ -22,6 +22,9 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Instant;
+
+/// A next hop, on that port or on whatever port.
+type Whose = (IpAddr, Option<PortId>);
 
 /// From whom to whom; none: nobody, packets are dropped.
 type Step = (Option<Member>, Option<Member>);
@@ -45,8 +48,10 @@ impl<L: LpmWrite> Control<L> {
             _ => None,
         };
         let only = self.asked_about(query)?;
+        let whose = changes.iter().map(|c| self.whose(c));
+        let whose: Vec<Option<Whose>> = whose.collect::<Result<_, _>>()?;
         if only.is_none() {
-            self.any_has(&changes)?;
+            self.any_has(&changes, &whose)?;
         }
         // As of now, not of the last reading.
         self.activity.read(&self.plan.groups, now);
@@ -68,7 +73,7 @@ impl<L: LpmWrite> Control<L> {
         for (id, group) in control.candidates(only, query.after) {
             world.begin(control, id);
             let note = match rules {
-                None => control.change(&mut world, &changes, only.is_none())?,
+                None => control.change(&mut world, (&changes, &whose), only.is_none())?,
                 Some(_) => None,
             };
             let next = match &adoption {
@@ -156,25 +161,42 @@ impl<L: LpmWrite> Control<L> {
         all
     }
 
+    /// Whom a change is about, if it is about one member.
+    fn whose(&self, change: &Change) -> Result<Option<Whose>, Error> {
+        let (via, port) = match change {
+            Change::Add { via, port, .. } => (*via, Some(port)),
+            Change::Remove { via, port }
+            | Change::Drain { via, port, .. }
+            | Change::Undrain { via, port } => (*via, port.as_ref()),
+            // A name that is wrong is wrong for whatever group.
+            Change::Port { port, .. } => return named(self, port).map(|_| None),
+            Change::Nexthop { port, .. } => {
+                return port
+                    .as_ref()
+                    .map_or(Ok(None), |p| named(self, p).map(|_| None));
+            }
+            Change::Hash(_) | Change::Rules(_) => return Ok(None),
+        };
+        let port = port.map(|name| named(self, name)).transpose()?;
+        Ok(Some((via, port)))
+    }
+
     /// Refuses changes of members that no group has.
-    fn any_has(&self, changes: &[Change]) -> Result<(), Error> {
-        for change in changes {
-            let (via, is_add) = match change {
-                Change::Add { via, .. } => (*via, true),
-                Change::Remove { via, .. }
-                | Change::Drain { via, .. }
-                | Change::Undrain { via, .. } => (*via, false),
-                _ => continue,
+    fn any_has(&self, changes: &[Change], whose: &[Option<Whose>]) -> Result<(), Error> {
+        for (change, whose) in changes.iter().zip(whose) {
+            let Some((via, port)) = *whose else { continue };
+            let ports = &self.plan.ports;
+            let is_it = |n: &crate::nexthop::Nexthop| {
+                let here = port.is_none() || ports.of(n.key.ifindex) == port;
+                n.key.gateway == Some(via) && !n.groups.is_empty() && here
             };
-            let is_it =
-                |n: &crate::nexthop::Nexthop| n.key.gateway == Some(via) && !n.groups.is_empty();
             if !self.plan.nexthops.iter().any(|(_, n)| is_it(n)) {
-                return Err(match is_add {
-                    false => unknown(via),
-                    true => {
+                return Err(match change {
+                    Change::Add { .. } => {
                         let remedy = Some("name the one that is to get it: --group ID");
                         fail(&format!("nexthop {via}"), "no group has it", remedy)
                     }
+                    _ => unknown(via),
                 });
             }
         }
@@ -186,30 +208,16 @@ impl<L: LpmWrite> Control<L> {
     fn change<'a>(
         &'a self,
         world: &mut World<'a>,
-        changes: &[Change],
+        (changes, whose): (&[Change], &[Option<Whose>]),
         all: bool,
     ) -> Result<Option<String>, Error> {
-        let port = |name: &Option<String>| -> Option<PortId> {
-            name.as_deref().and_then(|n| self.plan.ports.named(n))
-        };
-        for change in changes {
-            let whose = match change {
-                Change::Add {
-                    via, port: name, ..
-                } => Some((*via, port(&Some(name.clone())))),
-                Change::Remove { via, port: name }
-                | Change::Drain {
-                    via, port: name, ..
-                }
-                | Change::Undrain { via, port: name } => Some((*via, port(name))),
-                _ => None,
-            };
+        for (change, whose) in changes.iter().zip(whose) {
             if all && whose.is_some_and(|whose| !world.has(self, whose)) {
                 continue;
             }
             match world.make(self, change) {
                 Ok(()) => {}
-                // The one thing that can be wrong with a group that has the member.
+                // The one thing that can be wrong with a group that has the member: it is the only one.
                 Err(error) if all && matches!(change, Change::Remove { .. }) => {
                     if let Some((_, group, _)) = &mut world.group {
                         group.alive = false;

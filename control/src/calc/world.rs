@@ -110,10 +110,7 @@ impl<'a> World<'a> {
         change: &Change,
     ) -> Result<(), Error> {
         let ports = &control.plan.ports;
-        let named = |name: &str| {
-            let port = ports.named(name).or_else(|| netdev(control, name));
-            port.ok_or_else(|| no_port(control, name))
-        };
+        let named = |name: &str| named(control, name);
         match change {
             Change::Port { port, up } => {
                 let port = named(port)?;
@@ -216,7 +213,7 @@ impl<'a> World<'a> {
         which: &dyn Fn(&Nexthop) -> bool,
         up: bool,
     ) {
-        let Some((_, group, members)) = &mut self.group else {
+        let Some((_, _, members)) = &self.group else {
             return;
         };
         let mut turned = Vec::new();
@@ -224,10 +221,16 @@ impl<'a> World<'a> {
             let Some(nexthop) = self.nexthops.known(number).filter(|n| which(n)) else {
                 continue;
             };
-            if nexthop.adjacency.is_some() != up && nexthop.outlook.state != State::NoPort {
+            let port = control.plan.ports.of(nexthop.key.ifindex);
+            let can = !up || port.is_some_and(|p| self.is_up(control, p));
+            let is_ours = nexthop.outlook.state != State::NoPort;
+            if nexthop.adjacency.is_some() != up && is_ours && can {
                 turned.push((number, nexthop.clone()));
             }
         }
+        let Some((_, group, members)) = &mut self.group else {
+            return;
+        };
         let all = turned.len();
         let hold_down = control.plan.groups.rules().hold_down;
         for (i, (number, mut nexthop)) in turned.into_iter().enumerate() {
@@ -294,6 +297,13 @@ impl<'a> World<'a> {
             via: nexthop.and_then(|n| n.key.gateway),
         })
     }
+}
+
+/// The port `name`, or whose netdev is called so.
+pub(super) fn named<L: LpmWrite>(control: &Control<L>, name: &str) -> Result<PortId, Error> {
+    let port = control.plan.ports.named(name);
+    port.or_else(|| netdev(control, name))
+        .ok_or_else(|| no_port(control, name))
 }
 
 /// The port whose netdev is called `name`.

@@ -206,6 +206,14 @@ fn a_link_that_goes_and_comes() {
         bench.neighbor(gateway, true);
     }
     check(&down, &back, &bench);
+    // Behind a dead port nobody returns.
+    bench.on.lab.carrier(P0, false);
+    let (none, _) = bench.ask(&all(&["up:192.0.2.10"]));
+    assert_eq!((none.groups_changed, none.sums.buckets_moved), (0, 0));
+    bench.on.lab.carrier(P0, true);
+    for gateway in GATEWAYS {
+        bench.neighbor(gateway, true);
+    }
     // There and back again is no change, and is not listed.
     let (none, _) = bench.ask(&all(&["down:192.0.2.10", "up:192.0.2.10"]));
     assert_eq!((none.groups_changed, none.sums.buckets_moved), (0, 0));
@@ -239,6 +247,13 @@ fn one_answer_is_of_few_groups_and_what_is_wrong_is_refused() {
         (&["down:192.0.2.99"], None, "no route has such a next hop"),
         (&["drain:192.0.2.99"], None, "no route has such a next hop"),
         (
+            &["drain:192.0.2.10@up2"],
+            None,
+            "no route has such a next hop",
+        ),
+        (&["remove:192.0.2.10@typo"], None, "ports are up1"),
+        (&["remove:192.0.2.10@typo"], Some(id), "ports are up1"),
+        (
             &["add:192.0.2.99@up1"],
             None,
             "name the one that is to get it",
@@ -252,6 +267,9 @@ fn one_answer_is_of_few_groups_and_what_is_wrong_is_refused() {
             other => panic!("{changes:?}: {other:?}"),
         }
     }
+    // By the name of its netdev, too, and in no group but those that have it there.
+    let by_netdev = bench.ask(&ask(&["remove:192.0.2.10@p0"], None)).0;
+    assert_eq!(by_netdev.sums, all.sums);
     let gone = bench.ask(&ask(&two, None)).0;
     let note = gone
         .each
