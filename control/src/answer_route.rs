@@ -1,16 +1,16 @@
 //! Answers about routes and flows.
 
 use crate::answer::error;
-use crate::api::message::{Calc, Error, Flow, ROUTES_PER_ANSWER, Route, RouteQuery, Routes};
+use crate::api::message::{Calc, Error, Flow, ROUTES_PER_ANSWER, Route, RouteQuery, Routes, Trace};
 use crate::bridge::Origin;
 use crate::control::Control;
 use crate::dplane::Fixed;
 use crate::fpm::decode::RouteKind;
 use crate::prefix::Prefix;
 use crate::rib::{Entry, Source, Target};
-use fastpath::hash::{Field, FlowKey, Settings, Tuple};
-use fastpath::table::{AdjacencyId, Disposition, GroupId, LpmWrite, PortId};
-use std::collections::{BTreeMap, BinaryHeap};
+use fastpath::hash::{FlowKey, Tuple};
+use fastpath::table::{AdjacencyId, DropReason, GroupId, LpmWrite, PortId};
+use std::collections::BinaryHeap;
 use std::net::IpAddr;
 
 /// The name of `rtm_protocol`, as zebra uses the numbers.
@@ -160,78 +160,24 @@ impl<L: LpmWrite> Control<L> {
         }
     }
 
-    /// Which way a flow takes, by the very tables that workers read.
+    /// Which way a flow takes: the short answer of [`Control::trace`].
     pub(crate) fn calc(&self, flow: &Flow) -> Result<Calc, Error> {
-        let ports = &self.plan.ports;
-        let by_netdev = || {
-            ports
-                .all()
-                .find(|p| ports.netdev_name(*p) == Some(&flow.ingress))
+        let query = Trace {
+            flow: Some(flow.clone()),
+            ..Trace::default()
         };
-        let Some(ingress) = ports.named(&flow.ingress).or_else(by_netdev) else {
-            let names: Vec<&str> = ports.all().map(|p| ports.name(p)).collect();
-            let remedy = format!("ports are {}", names.join(", "));
-            let object = format!("port {}", flow.ingress);
-            return Err(error(object, "calc", "no such port".into(), Some(&remedy)));
-        };
-        let fail = |cause: String| {
-            let object = format!("flow to {}", flow.destination);
-            error(object, "calc", cause, None)
-        };
-        if flow.source.is_ipv4() != flow.destination.is_ipv4() {
-            return Err(fail(
-                "source and destination are of different families".into(),
-            ));
-        }
-        let found = self
-            .rib
-            .longest(flow.destination, |e| e.group != GroupId::NONE);
-        let Some((prefix, entry)) = found else {
-            return Err(fail("no route".into()));
-        };
-        let tables = self.plan.dplane.tables();
-        let key = key_of(flow, ingress);
-        let settings = self.settings_for(flow.destination);
-        let hash = settings.hash(&key);
-        let word = tables.groups.word(entry.group);
-        let port_of = |id| self.plan.dplane.port_of(id);
-        let adjacency = tables.groups.living(word, hash, &tables.down, port_of);
-        let facts = tables.adjacencies.slot(adjacency).facts();
-        match facts.disposition() {
-            Disposition::Forward => {}
-            Disposition::Punt => return Err(fail(format!("{prefix}: it is the kernel's"))),
-            Disposition::Glean => {
-                let port = ports.name(facts.port());
-                return Err(fail(format!(
-                    "{prefix}: its neighbor on {port} is not resolved"
-                )));
-            }
-            Disposition::Drop(reason) => {
-                return Err(fail(format!("{prefix}: dropped: {}", reason.name())));
-            }
-        }
-        Ok(Calc {
-            port: ports.name(facts.port()).into(),
-            nexthop: self
-                .gateway_of(entry.group, adjacency)
-                .unwrap_or(flow.destination),
-            prefix,
-            group: entry.group.0,
-            bucket: word.bucket(hash),
-            buckets: word.size(),
-            hash: format!("{hash:#010x}"),
-            algorithm: settings.choice().algorithm.name().into(),
-            fields: self.fields(flow),
-            plane: "software".into(),
+        let way = self.trace(&query)?.now;
+        way.calc.ok_or_else(|| {
+            let cause = match (way.outcome.as_str(), way.reason) {
+                ("punted", _) => "it is the kernel's".into(),
+                ("dropped", Some(reason)) if reason == DropReason::NoRoute.name() => {
+                    "no route".into()
+                }
+                ("dropped", Some(reason)) => format!("dropped: {reason}"),
+                (outcome, reason) => reason.unwrap_or_else(|| outcome.into()),
+            };
+            error(format!("flow to {}", flow.destination), "calc", cause, None)
         })
-    }
-
-    fn settings_for(&self, destination: IpAddr) -> &Settings {
-        let policy = &self.plan.dplane.view().hash;
-        match destination {
-            IpAddr::V4(a) => policy.settings4(a.to_bits()),
-            IpAddr::V6(a) => policy.settings6(a.to_bits()),
-        }
     }
 
     pub(crate) fn gateway_of(&self, group: GroupId, adjacency: AdjacencyId) -> Option<IpAddr> {
@@ -242,25 +188,6 @@ impl<L: LpmWrite> Control<L> {
             .find(|n| n.adjacency == Some(adjacency))?
             .key
             .gateway
-    }
-
-    fn fields(&self, flow: &Flow) -> BTreeMap<String, String> {
-        let hash = self.settings_for(flow.destination);
-        let on = Field::ALL.into_iter().filter(|f| hash.fields().has(*f));
-        let shown = on.filter_map(|field| {
-            let value = match field {
-                Field::IpProtocol => flow.protocol.to_string(),
-                Field::SourceIp => flow.source.to_string(),
-                Field::DestinationIp => flow.destination.to_string(),
-                Field::SourcePort => flow.source_port.to_string(),
-                Field::DestinationPort => flow.destination_port.to_string(),
-                Field::Ipv6Label if flow.source.is_ipv6() => flow.flow_label.to_string(),
-                Field::IngressInterface => flow.ingress.clone(),
-                _ => return None,
-            };
-            Some((field.name().to_string(), value))
-        });
-        shown.collect()
     }
 }
 

@@ -3,13 +3,13 @@
 
 use crate::lab;
 use crate::lab::{Lab, P0, P1, ip, prefix};
-use control::api::message::{Packet, Trace, Traced, Traces};
+use control::api::message::{Flow, HashChange, Packet, SetHash, Trace, Traced, Traces};
 use control::api::{Reply, Request, Response};
 use control::event::NeighborState;
 use control::fpm::Batch;
 use control::fpm::decode::{Hop, Message, Route, RouteKind, Via};
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Eight next hops, four on each uplink.
 const GATEWAYS: [u8; 8] = [10, 11, 12, 13, 20, 21, 22, 23];
@@ -168,6 +168,66 @@ fn what_was_said_is_what_happens() {
         moved.len() == 4 && moved.values().all(|m| *m > 0),
         "{moved:?}"
     );
+}
+
+/// Scripts may ask the short question, and get what the long one says.
+#[test]
+fn the_short_question_is_answered_as_the_long_one() {
+    let mut lab = Lab::dpu();
+    lab.connect();
+    for gateway in GATEWAYS {
+        neighbor(&mut lab, gateway, true);
+    }
+    route(&mut lab, &GATEWAYS.map(|g| (g, 1)).into());
+    let flow = |to: &str, sport| Flow {
+        ingress: "host0".into(),
+        source: ip("10.244.1.7"),
+        destination: ip(to),
+        protocol: 17,
+        source_port: sport,
+        destination_port: 2152,
+        flow_label: 0,
+    };
+    let both = |lab: &mut Lab, flow: Flow| {
+        let long = Trace {
+            flow: Some(flow.clone()),
+            ..Trace::default()
+        };
+        let now = lab.now;
+        let mut answer = |request| lab.control.answer(&request, now);
+        let short = answer(Request::Calc(flow));
+        (short, answer(Request::Trace(Box::new(long))))
+    };
+    for sport in 0..20 {
+        let (short, long) = both(&mut lab, flow("10.9.1.2", sport));
+        let (Reply::Ok(Response::Calc(short)), Reply::Ok(Response::Trace(long))) = (short, long)
+        else {
+            panic!("{sport}: answers");
+        };
+        assert_eq!(Some(short), long.now.calc);
+    }
+    let refused = |lab: &mut Lab, flow: Flow| match both(lab, flow).0 {
+        Reply::Error(error) => error.to_string(),
+        other => panic!("{other:?}"),
+    };
+    let why = refused(&mut lab, flow("192.0.2.200", 1));
+    assert_eq!(why, "flow to 192.0.2.200: calc: no route");
+    let why = refused(&mut lab, flow("10.244.1.1", 1));
+    assert_eq!(why, "flow to 10.244.1.1: calc: it is the kernel's");
+    // With the TEID in the hash a flow of GTP-U is none without it.
+    let mut change = HashChange::default();
+    change.fields.insert("gtp-teid".into(), true);
+    let wanted = Request::SetHash(SetHash {
+        change,
+        ..SetHash::default()
+    });
+    let (control, now) = (&mut lab.control, lab.now);
+    let done = lab.view.offline(|| control.answer(&wanted, now));
+    assert!(matches!(done, Reply::Ok(_)), "{done:?}");
+    lab.pass(Duration::ZERO);
+    let (short, long) = both(&mut lab, flow("10.9.1.2", 1));
+    assert!(matches!(short, Reply::Error(_)), "{short:?}");
+    assert_eq!(short, long);
 }
 
 /// A link takes all its next hops at once and gives them back one by one.
