@@ -20,7 +20,10 @@ struct es_op *es_admit(struct rte_eth_dev *dev, uint32_t queue, enum es_op_kind 
 		return NULL;
 	}
 	if (port->queues[queue].used == port->queues[queue].size) {
-		REFUSE(-EBUSY, STATE, "operation: the queue is full");
+		/* Of indirect actions mlx5 says so (flow_hw_action_job_init). */
+		bool shared = kind >= ES_SHARE;
+
+		REFUSE(shared ? -ENOMEM : -EBUSY, STATE, "operation: the queue is full");
 		return NULL;
 	}
 	op = calloc(1, sizeof(*op));
