@@ -4,7 +4,7 @@
 use crate::oracle::judge;
 use crate::traffic::Random;
 use crate::world::{Setting, World, group};
-use fastpath::hardware::compile::{Design, State};
+use fastpath::hardware::compile::{Design, Reason, State};
 use fastpath::hardware::plan::{Change as Planned, Lead, NexthopId};
 use fastpath::hardware::sim::{Faults, Profile};
 use fastpath::hash::{Algorithm, Choice, Field, Policy, Settings};
@@ -293,5 +293,55 @@ fn any_operation_of_the_first_program_may_fail() {
     for (setting, profile) in EACH {
         let faults = try_all(setting, &profile(), "all of it", plan, 1);
         assert!(faults > 50, "{setting:?}: {faults}");
+    }
+}
+
+/// Whatever comes first, nothing is left half done when nothing is under way.
+#[test]
+fn what_is_begun_is_ended() {
+    for (setting, profile) in EACH {
+        let mut random = Random(0x656e_6465);
+        for nth in 0..40 {
+            let mut world = World::with_nics(setting, &profile(), 1);
+            // Groups may come before next hops, and both before those are resolved.
+            if random.one_in(2) {
+                for n in 0..3 {
+                    world.set_group(n, Some(vec![n, n + 1]));
+                    let net = ["10.0.0.0/8", "10.1.0.0/16", "2001:db8::/32"][n as usize];
+                    lead(&mut world, net, Some(n));
+                }
+                if random.one_in(2) {
+                    world.settle();
+                }
+            }
+            plan(&mut world);
+            for n in 0..4 {
+                if random.one_in(2) {
+                    world.set_nexthop(n, None);
+                }
+            }
+            if random.one_in(2) {
+                world.settle();
+            }
+            for _ in 0..random.below(12) {
+                let n = random.below(4) as u32;
+                match random.below(3) {
+                    0 => world.set_nexthop(n, None),
+                    1 => world
+                        .set_nexthop(n, Some(World::adjacency(n, [1, 2, 4, 1][n as usize], 1500))),
+                    _ => world.set_group(n % 3, Some((0..8).map(|b| (b + n) % 4).collect())),
+                }
+                if random.one_in(2) {
+                    world.settle();
+                }
+            }
+            world.settle();
+            let compiler = world.nics[0].compiler();
+            for group in (0..3).map(group) {
+                let standing = compiler.group(group);
+                let building = standing.reasons.contains(&Reason::Building);
+                assert!(!building, "{setting:?}, {nth}: {group:?}: {standing:?}");
+            }
+        }
     }
 }

@@ -370,6 +370,11 @@ impl Compiler {
         }
         for id in waiting {
             self.assign_hairpin(id);
+            // A group that gave it up and took it again at once waits for the new rule, which could
+            // not be asked for beside the old one.
+            for family in Family::ALL {
+                self.refresh_side(id, family);
+            }
             self.consider_all(id);
         }
     }
