@@ -18,7 +18,7 @@ pub const AT_ONCE: usize = 64;
 /// A neighbor: interface and address.
 type Wanted = (u32, IpAddr);
 
-/// Who was asked for within [`INTERVAL`].
+/// Who was asked for within `INTERVAL`.
 #[derive(Debug, Default)]
 pub struct Lately {
     all: HashSet<Wanted>,
