@@ -180,6 +180,7 @@ fn groups(groups: &[Group]) -> String {
     let mut text = table.text("no groups");
     for group in groups {
         text += &balance(group);
+        text += &offload::sent(group);
     }
     for group in groups.iter().filter(|g| !g.each.is_empty()) {
         text.push('\n');
@@ -237,6 +238,7 @@ fn buckets(each: &[Bucket]) -> String {
 }
 
 fn nexthops(nexthops: &[Nexthop]) -> String {
+    let by_hardware = nexthops.iter().any(|n| n.hardware_packets.is_some());
     let mut table = Table::new([
         "NEXTHOP",
         "PORT",
@@ -245,8 +247,9 @@ fn nexthops(nexthops: &[Nexthop]) -> String {
         "ADJACENCY",
         "GROUPS",
         "BUCKETS",
+        if by_hardware { "HW-PACKETS" } else { "" },
     ]);
-    table.right([4, 5, 6]);
+    table.right([4, 5, 6, 7]);
     for n in nexthops {
         table.row([
             n.via
@@ -260,6 +263,8 @@ fn nexthops(nexthops: &[Nexthop]) -> String {
             or_dash(n.adjacency),
             n.groups.to_string(),
             n.buckets.to_string(),
+            n.hardware_packets
+                .map_or_else(String::new, |p| p.to_string()),
         ]);
     }
     table.text("no next hops")

@@ -11,6 +11,8 @@ fn member(via: &str, port: &str, weight: u32, state: &str, buckets: Option<u32>)
         buckets,
         packets: buckets.map(u64::from),
         bytes: buckets.map(|b| 100 * u64::from(b)),
+        hardware_packets: None,
+        hardware_bytes: None,
     }
 }
 
@@ -262,6 +264,8 @@ NEIGHBOR     PORT  MAC  STATE       SOURCE  WANTED
         buckets: 21,
         hold: Some("draining".into()),
         hold_seconds_left: Some(9.5),
+        hardware_packets: None,
+        hardware_bytes: None,
     };
     assert_eq!(
         words(&Response::Nexthop(vec![nexthop])),

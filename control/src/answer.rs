@@ -93,9 +93,12 @@ impl<L: LpmWrite> Control<L> {
                 false => nexthop.outlook.state,
             };
             let traffic = id.map(|id| self.activity.member(id, number));
+            let hardware = group.and(self.offloaded()).map(|o| o.sent_to(number));
             Some(Member {
                 packets: traffic.map(|t| t.packets),
                 bytes: traffic.map(|t| t.bytes),
+                hardware_packets: hardware.map(|c| c.packets),
+                hardware_bytes: hardware.map(|c| c.bytes),
                 via: nexthop.key.gateway,
                 port: plan.ports.interface(nexthop.key.ifindex),
                 weight,
@@ -120,6 +123,8 @@ impl<L: LpmWrite> Control<L> {
             buckets: self.plan.buckets_of(&[number]).0 as u64,
             hold: n.hold.name().map(Into::into),
             hold_seconds_left: self.plan.hold_left(n, now).map(|t| t.as_secs_f64()),
+            hardware_packets: self.offloaded().map(|o| o.sent_to(number).packets),
+            hardware_bytes: self.offloaded().map(|o| o.sent_to(number).bytes),
         });
         shown.collect()
     }

@@ -6,6 +6,7 @@ use crate::api::message::{Bucket, Error, Group, GroupQuery};
 use crate::control::Control;
 use crate::group;
 use crate::nexthop::SetId;
+use fastpath::hardware::compile::State;
 use fastpath::table::{GroupId, LpmWrite};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -44,7 +45,7 @@ impl<L: LpmWrite> Control<L> {
                     buckets: group.word.size(),
                     active_buckets: self.activity.is_watching().then(active),
                     routes: group.routes,
-                    plane: "software".into(),
+                    plane: self.plane(g).into(),
                     members: self.members(group.set, Some(g)),
                     dealt: self.dealt(group, now),
                     fpm_ids,
@@ -60,6 +61,15 @@ impl<L: LpmWrite> Control<L> {
             .collect();
         groups.sort_unstable_by_key(|g| g.id);
         Ok(groups)
+    }
+
+    /// Who forwards a group.
+    fn plane(&self, id: GroupId) -> &'static str {
+        let state = self.offloaded().map(|offload| offload.group(id));
+        match state.unwrap_or(State::Software) {
+            State::Software => "software",
+            other => other.name(),
+        }
     }
 
     /// The buckets of a group one by one.

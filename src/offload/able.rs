@@ -7,9 +7,11 @@ use control::offload::Setting;
 use fastpath::dpdk::{Flow, FlowOptions, Port};
 use fastpath::hardware::Capabilities;
 use fastpath::hardware::agent::Agent;
+use fastpath::hardware::choose::{Place, choose};
 use fastpath::hardware::compile::{Config as ProgramConfig, Design, Role};
 use fastpath::hardware::engine::Engine;
 use fastpath::hardware::sim::Profile;
+use fastpath::hash::Settings;
 use fastpath::table::PortId;
 
 /// How ports are to be opened.
@@ -47,17 +49,17 @@ pub struct Plane<'p> {
     pub setting: Setting,
 }
 
-/// Makes the programs of `ports`, which were opened as `wish` says and are started. Why there is no
+/// Makes the programs of `ports`, which were opened as `wish` says and are started; `hash` is in force. Why there is no
 /// hardware plane, if there is none and `wish` allows that.
 ///
 /// # Errors
 /// There is none, and there must be.
 pub fn open<'p>(
     wish: &Wish,
-    config: &Config,
+    (config, hash): (&Config, &Settings),
     ports: &[(PortId, &'p Port<'p>)],
 ) -> Result<Result<Plane<'p>, String>, Failure> {
-    match make(wish, config, ports) {
+    match make(wish, (config, hash), ports) {
         Err(why) if !wish.is_optional() => {
             let remedy = "set [offload] mode = \"auto\" to go on in software";
             Err(Failure::run("offload", "start", why, Some(remedy)))
@@ -68,7 +70,7 @@ pub fn open<'p>(
 
 fn make<'p>(
     wish: &Wish,
-    config: &Config,
+    (config, hash): (&Config, &Settings),
     ports: &[(PortId, &'p Port<'p>)],
 ) -> Result<Plane<'p>, String> {
     let able = ports.iter().filter(|(_, port)| port.flow().is_some());
@@ -82,19 +84,22 @@ fn make<'p>(
         true => WishedRole::Dpu,
         false => WishedRole::Transit,
     });
+    let place = match role {
+        WishedRole::Dpu => Place::Dpu,
+        WishedRole::Transit => Place::Transit,
+    };
+    let wished = config.offload.design.map(|design| match design {
+        WishedDesign::Rows => Design::Rows,
+        WishedDesign::Rss => Design::Rss,
+    });
+    let choice = choose(&capabilities, place, hash, wished);
+    let Some(design) = choice.design else {
+        return Err(choice.why);
+    };
     if role == WishedRole::Transit {
-        return Err("role = \"transit\" needs hairpin queues, which no port has".into());
-    }
-    if config.offload.design == Some(WishedDesign::Rss) {
         return Err(
-            "design = \"rss\" needs hairpin queues, which an e-switch does not have".into(),
+            "role = \"transit\" needs hairpin queues, which no port was opened with".into(),
         );
-    }
-    if !capabilities.transfer {
-        let nic = &capabilities.name;
-        return Err(format!(
-            "role = \"dpu\" needs an e-switch in switchdev mode, and {nic} is not"
-        ));
     }
     let on = |side: Side| {
         let here = able.iter().filter(move |(id, _)| wanted(*id).side == side);
@@ -109,22 +114,20 @@ fn make<'p>(
     };
     let smallest = able.iter().map(|(_, port)| port.mtu()).min();
     let mtu = config.offload.mtu.or(smallest).unwrap_or(1500);
-    let design_reason = match config.offload.design {
-        Some(_) => "as configured",
-        None => "an e-switch has no hairpin queues",
-    };
+    let role_name = role.name();
     let role = Role::Dpu {
         proxy,
         uplinks,
         functions,
     };
     let flow = Flow::new(&able, capabilities).map_err(|error| error.to_string())?;
-    let engine = Engine::new(flow, ProgramConfig::new(role, Design::Rows, mtu));
+    let engine = Engine::new(flow, ProgramConfig::new(role, design, mtu));
     Ok(Plane {
         agent: Agent::new(vec![engine]),
         setting: Setting {
             mode: wish.mode.name(),
-            design_reason: design_reason.into(),
+            what: format!("role {}, {} ports", role_name, able.len()),
+            design_reason: choice.why,
             ports: config.ports.iter().map(|port| port.name.clone()).collect(),
         },
     })

@@ -103,7 +103,7 @@ pub fn run(arguments: &Run) -> Done {
     let sides = ports.take_sides();
     let network = sides.iter().filter(|side| side.1 == Role::Network);
     let network: Vec<_> = network.map(|(id, _, port)| (*id, port)).collect();
-    let hardware = wish.map(|wish| offload::open(&wish, &config, &network));
+    let hardware = wish.map(|wish| offload::open(&wish, (&config, &hash), &network));
     let hardware = match hardware.transpose()? {
         Some(Ok(plane)) => {
             control.offload();
@@ -140,7 +140,7 @@ pub fn run(arguments: &Run) -> Done {
             log::info!("worker {number}: stopped: {received} packets received");
         });
         let hardware = hardware.map(|Plane { agent, setting }| {
-            log::info!("offload: {}", setting.design_reason);
+            log::info!("offload: {}", setting.summary());
             let thread = Builder::new().name("offload".into());
             let news = &news;
             thread.spawn_scoped(scope, move || {

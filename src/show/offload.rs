@@ -1,7 +1,7 @@
 //! `evenpath show offload`.
 
 use crate::table::Table;
-use control::api::message::{Offload, OffloadShares};
+use control::api::message::{Group, Offload, OffloadShares};
 use std::fmt::Write;
 
 /// The hardware plane for people.
@@ -64,6 +64,27 @@ pub fn offload(view: &Offload) -> String {
         let _ = writeln!(text, "\n{}{to}: {state}", of.object);
     }
     text
+}
+
+/// What hardware has sent to the members of a group.
+pub fn sent(group: &Group) -> String {
+    let members = group.members.iter().filter_map(|m| {
+        let (packets, bytes) = (m.hardware_packets?, m.hardware_bytes.unwrap_or(0));
+        let via = m.via.map_or("on link".into(), |via| via.to_string());
+        Some(format!(
+            "{via} on {}: {packets} packets, {bytes} bytes",
+            m.port
+        ))
+    });
+    let members: Vec<String> = members.collect();
+    if members.is_empty() {
+        return String::new();
+    }
+    let id = group.id;
+    format!(
+        "group {id}: hardware has sent beside, in all groups, to {}\n",
+        members.join("; ")
+    )
 }
 
 fn because(state: &str, reasons: &[String]) -> String {

@@ -1,6 +1,6 @@
 //! Figures for monitoring, as `show metrics --json` prints them and the exposition is made of.
 
-use super::message::{Counters, Failover};
+use super::message::{Counters, Failover, OffloadStatus};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -45,6 +45,13 @@ pub struct Metrics {
     pub fpm: FpmMetrics,
     /// Repairs.
     pub failover: Failover,
+    /// The hardware plane, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offload: Option<OffloadStatus>,
+    /// Packets that hardware has sent.
+    pub hardware_packets: u64,
+    /// Their bytes.
+    pub hardware_bytes: u64,
 }
 
 /// The FPM session.
@@ -82,10 +89,17 @@ pub struct NexthopMetrics {
     pub up: bool,
     /// Buckets that it has.
     pub buckets: u64,
-    /// Packets that its buckets forwarded; never less than before, whatever becomes of groups.
+    /// Packets that its buckets forwarded, hardware's among them; never less than before, whatever
+    /// becomes of groups.
     pub packets: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Those of the packets that hardware sent.
+    #[serde(default)]
+    pub hardware_packets: u64,
+    /// Their bytes.
+    #[serde(default)]
+    pub hardware_bytes: u64,
 }
 
 /// A member of a group.

@@ -70,6 +70,13 @@ pub struct Member {
     /// Their bytes, as they came in: Ethernet header included, no frame check sequence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
+    /// Packets that hardware sent to it in addition, whatever group they were for: hardware counts by
+    /// next hop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hardware_packets: Option<u64>,
+    /// Their bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hardware_bytes: Option<u64>,
 }
 
 /// A group of the fast path.
@@ -85,7 +92,7 @@ pub struct Group {
     pub active_buckets: Option<u32>,
     /// Routes that use it.
     pub routes: u64,
-    /// Where it forwards: `software`, later `hw`, `partial`.
+    /// Where it forwards: `software`, `partial` or `hw`.
     pub plane: String,
     /// Its members.
     pub members: Vec<Member>,
@@ -223,6 +230,12 @@ pub struct Nexthop {
     /// Seconds until that ends; for `draining`, until what is left is moved by force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold_seconds_left: Option<f64>,
+    /// Packets that hardware sent to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hardware_packets: Option<u64>,
+    /// Their bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hardware_bytes: Option<u64>,
 }
 
 /// A neighbor.

@@ -64,6 +64,9 @@ impl<L: LpmWrite> Control<L> {
                 messages: fpm.messages,
                 malformed: fpm.malformed,
             },
+            offload: self.offloaded().and_then(|o| o.status()).cloned(),
+            hardware_packets: self.offloaded().map_or(0, |o| o.total().packets),
+            hardware_bytes: self.offloaded().map_or(0, |o| o.total().bytes),
             ..Metrics::default()
         };
         let through = plan.nexthops.iter();
@@ -81,8 +84,12 @@ impl<L: LpmWrite> Control<L> {
             });
             one.up |= nexthop.outlook.state == State::Up && !nexthop.groups.is_empty();
             one.buckets += plan.buckets_of(&[number]).0 as u64;
-            one.packets += traffic.packets;
-            one.bytes += traffic.bytes;
+            let hardware = self.offloaded().map(|o| o.sent_to(number));
+            let hardware = hardware.unwrap_or_default();
+            one.packets += traffic.packets + hardware.packets;
+            one.bytes += traffic.bytes + hardware.bytes;
+            one.hardware_packets += hardware.packets;
+            one.hardware_bytes += hardware.bytes;
         }
         let several = plan.groups.iter().filter(|(_, g)| g.word.size() > 1);
         let mut ids: Vec<GroupId> = several.map(|(id, _)| id).collect();

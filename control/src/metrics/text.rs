@@ -4,7 +4,7 @@
 //! bounded: ports and reasons by what they are, next hops and members of groups by
 //! [`NEXTHOPS`](super::NEXTHOPS) and [`MEMBERS`](super::MEMBERS).
 
-use crate::api::message::{Metrics, Times};
+use crate::api::message::{Metrics, OffloadStatus, Times};
 use fastpath::table::DropReason;
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -100,7 +100,71 @@ pub fn exposition(metrics: &Metrics) -> String {
     packets(&mut page, metrics);
     groups(&mut page, metrics);
     control(&mut page, metrics);
+    if let Some(status) = &metrics.offload {
+        offload(&mut page, metrics, status);
+    }
     page.0
+}
+
+/// The hardware plane.
+fn offload(page: &mut Page, m: &Metrics, status: &OffloadStatus) {
+    let name = "evenpath_nexthop_hardware_packets_total";
+    let help = "Those of a next hop's packets that hardware sent.";
+    page.each((name, COUNTER, help), &m.nexthops, |n| {
+        (hop(n.via, &n.port), n.hardware_packets)
+    });
+    let name = "evenpath_nexthop_hardware_bytes_total";
+    page.each((name, COUNTER, "Their bytes."), &m.nexthops, |n| {
+        (hop(n.via, &n.port), n.hardware_bytes)
+    });
+    for (name, help, shares) in [
+        (
+            "evenpath_offload_prefixes",
+            "Prefixes by who forwards.",
+            &status.prefixes,
+        ),
+        (
+            "evenpath_offload_groups",
+            "Groups by who forwards.",
+            &status.groups,
+        ),
+    ] {
+        let states = [
+            ("hw", shares.hw),
+            ("partial", shares.partial),
+            ("sw", shares.sw),
+        ];
+        page.each((name, GAUGE, help), states, |(state, n)| {
+            (vec![("state", state.to_owned())], n)
+        });
+    }
+    let family = ("evenpath_offload_rules", GAUGE, "Rules in the NIC.");
+    page.each(family, &status.tables, |t| {
+        (vec![("table", t.kind.clone())], t.rules)
+    });
+    let help = "What failed in the NIC and was not made good.";
+    page.one("evenpath_offload_failures", GAUGE, help, status.failures);
+    let o = &status.operations;
+    for (part, help, value) in [
+        (
+            "hardware_packets",
+            "Packets that hardware sent.",
+            m.hardware_packets,
+        ),
+        ("hardware_bytes", "Their bytes.", m.hardware_bytes),
+        (
+            "offload_operations",
+            "Operations that the NIC has completed.",
+            o.done,
+        ),
+        (
+            "offload_failed_operations",
+            "Operations that failed.",
+            o.failed,
+        ),
+    ] {
+        page.one(&format!("evenpath_{part}_total"), COUNTER, help, value);
+    }
 }
 
 fn packets(page: &mut Page, m: &Metrics) {

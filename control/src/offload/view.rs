@@ -17,6 +17,8 @@ use std::collections::BTreeMap;
 pub struct Setting {
     /// `[offload] mode`.
     pub mode: &'static str,
+    /// The role and the design, for the log.
+    pub what: String,
     /// Why this design.
     pub design_reason: String,
     /// The ports' names.
@@ -48,6 +50,11 @@ impl Naming<'_> {
 }
 
 impl Setting {
+    /// In one line.
+    pub fn summary(&self) -> String {
+        format!("{}: {}", self.what, self.design_reason)
+    }
+
     /// The figures of `agent`; `per_second` operations have completed in the last second.
     pub fn status<S: Steering>(&self, agent: &Agent<S>, per_second: f64) -> OffloadStatus {
         let none = BTreeMap::new();
