@@ -43,8 +43,9 @@ fn world(answer: Answer) -> World {
 }
 
 impl World {
-    /// What zebra and hardware are told.
-    fn answers(&mut self) -> Answers {
+    /// What zebra is told, added to `said`, and what hardware is.
+    fn both(&mut self, said: &mut Answers) -> Vec<(u64, Vec<Change>)> {
+        let mut plans = Vec::new();
         let mut bytes = Vec::new();
         loop {
             let actions: Vec<Action> = self.lab.control.actions().collect();
@@ -57,7 +58,8 @@ impl World {
                     }
                     Action::Offload(number, changes) => {
                         self.number = number;
-                        self.told.take(changes);
+                        self.told.take(changes.clone());
+                        plans.push((number, changes));
                     }
                     _ => {}
                 }
@@ -69,7 +71,15 @@ impl World {
         }
         let mut frames = control::fpm::frame::Frames::default();
         frames.push(&bytes);
-        crate::lab::answers::read(&mut frames)
+        said.extend(crate::lab::answers::read(&mut frames));
+        plans
+    }
+
+    /// What zebra is told.
+    fn answers(&mut self) -> Answers {
+        let mut said = Answers::new();
+        self.both(&mut said);
+        said
     }
 }
 

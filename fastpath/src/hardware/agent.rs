@@ -143,6 +143,11 @@ impl<S: Steering> Agent<S> {
         &self.engines
     }
 
+    /// The same, to receive packets by a simulated NIC.
+    pub fn engines_mut(&mut self) -> &mut [Engine<S>] {
+        &mut self.engines
+    }
+
     /// The NICs back, with what was programmed still in them.
     pub fn into_steerings(self) -> Vec<S> {
         self.engines
