@@ -4,13 +4,13 @@ use crate::output::Failure;
 use control::config::offload::{Design as WishedDesign, Mode, Role as WishedRole, Side};
 use control::config::{Config, Device, Port as Wanted};
 use control::offload::Setting;
-use fastpath::dpdk::{Flow, FlowOptions, Port};
+use fastpath::dpdk::{Flow, FlowOptions, Port, probe};
 use fastpath::hardware::Capabilities;
 use fastpath::hardware::agent::Agent;
 use fastpath::hardware::choose::{Place, choose};
 use fastpath::hardware::compile::{Config as ProgramConfig, Design, Role};
 use fastpath::hardware::engine::Engine;
-use fastpath::hardware::sim::Profile;
+use fastpath::hardware::probe::Probed;
 use fastpath::hash::Settings;
 use fastpath::table::PortId;
 
@@ -79,7 +79,7 @@ fn make<'p>(
         return Err("no port's device has a flow engine that is asked for by templates".into());
     }
     let wanted = |id: PortId| &config.ports[usize::from(id.0)];
-    let capabilities = capabilities(able.iter().map(|(id, _)| wanted(*id)))?;
+    let capabilities = capabilities(&able, config)?;
     let role = config.offload.role.unwrap_or(match capabilities.transfer {
         true => WishedRole::Dpu,
         false => WishedRole::Transit,
@@ -133,25 +133,32 @@ fn make<'p>(
     })
 }
 
-/// What the NIC of these ports can do.
-fn capabilities<'c>(mut ports: impl Iterator<Item = &'c Wanted>) -> Result<Capabilities, String> {
-    let Some(port) = ports.next() else {
-        return Err("no port takes part".into());
-    };
-    let Some(Device::Devargs(args)) = &port.device else {
+/// What the NIC of these ports can do: asked of a port on a wire, which has the e-switch's rules, and
+/// tried there.
+fn capabilities(able: &[(PortId, &Port<'_>)], config: &Config) -> Result<Capabilities, String> {
+    let is_wire = |(id, _): &&(PortId, &Port<'_>)| config.ports[usize::from(id.0)].side == Side::Wire;
+    let first = able.iter().find(is_wire).or(able.first());
+    let (_, port) = first.ok_or("no port takes part")?;
+    let driver = &port.caps().driver;
+    if let Some((_, other)) = able.iter().find(|(_, p)| p.caps().driver != *driver) {
         return Err(format!(
-            "port {}: what its NIC can do is not known",
-            port.name
-        ));
-    };
-    if !args.starts_with("net_evenpath_sim") {
-        return Err(format!(
-            "port {}: what its NIC can do is not known",
-            port.name
+            "ports {} and {} are of different NICs: {driver} and {}",
+            port.name(),
+            other.name(),
+            other.caps().driver
         ));
     }
-    let profile = args.split(',').find_map(|a| a.strip_prefix("profile="));
-    let profile = Profile::named(profile.unwrap_or("bf3"));
-    let profile = profile.ok_or_else(|| format!("port {}: no such profile", port.name))?;
-    Ok(profile.switchdev().capabilities)
+    let Probed {
+        capabilities,
+        lacks,
+    } = probe(port);
+    for lack in &lacks {
+        log::info!("offload: {driver}: no {}: {}", lack.what, lack.why);
+    }
+    match lacks.first() {
+        Some(lack) if capabilities.queues == 0 => {
+            Err(format!("port {}: {}", port.name(), lack.why))
+        }
+        _ => Ok(capabilities),
+    }
 }
