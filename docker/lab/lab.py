@@ -28,6 +28,7 @@ import sandbox
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BINARY = os.environ.get("EVENPATH_BINARY", os.path.join(TOP, "target/release/evenpath"))
 # the driver of the simulated e-switch: `cargo build -p driver`
+OWN_DEVICES = ("exclusive", "sim", "transit")
 PLUGIN = os.environ.get("EVENPATH_DRIVER", os.path.join(TOP, "target/debug/libnet_evenpath_sim.so"))
 
 NODES = ("host", "dpu", "leaf1", "leaf2", "server")
@@ -77,7 +78,7 @@ class Lab:
     """The namespaces, links, FRR and evenpath. Everything ends with the process (`sandbox`).
 
     `plane`: "xdp" or "tap" run evenpath on ports of that kind; "exclusive" on devices that it has to itself, with taps of
-    the ports' names for the kernel; "sim" likewise on the simulated e-switch, as a DPU; "kernel" lets the dpu's kernel forward, for comparison. `cores`: as in `[eal]`. `hash`:
+    the ports' names for the kernel; "sim" likewise on the simulated e-switch, as a DPU; "transit" in NIC mode, between wires; "kernel" lets the dpu's kernel forward, for comparison. `cores`: as in `[eal]`. `hash`:
     the lines of `[hash]` and the tables behind it. `tables`: more lines of `[tables]`. `bgp`: {node: lines of its
     `router bgp`}; `bfd`: BFD between the dpu and its leaves.
     """
@@ -123,7 +124,7 @@ class Lab:
 
     def _wire(self, node, device):
         """The veth end that stands for a device's wire: on exclusive ports the device itself is a tap, made later."""
-        return f"{device}-wire" if self.plane in ("exclusive", "sim") and node == "dpu" else device
+        return f"{device}-wire" if self.plane in OWN_DEVICES and node == "dpu" else device
 
     def _links(self, fabric_mtu):
         for index, (node, device, peer, peer_device, _, _) in enumerate(LINKS, 1):
@@ -254,17 +255,18 @@ class Lab:
         with open(path, "w") as file:
             for number, port in enumerate(("host0", *UPLINKS)):
                 device, kernel = f"{self.plane}:{port}", port
-                if self.plane == "sim":
-                    function = ",function=1" if port == "host0" else ""
-                    device, kernel = f"net_evenpath_sim{number},profile=bf3,iface={self._wire('dpu', port)}{function}", "tap"
+                if self.plane in ("sim", "transit"):
+                    mode = ",mode=nic" if self.plane == "transit" else ",function=1" if port == "host0" else ""
+                    device, kernel = f"net_evenpath_sim{number},profile=bf3,iface={self._wire('dpu', port)}{mode}", "tap"
                 if self.plane == "exclusive":
                     device, kernel = f"net_af_xdp{number},iface={self._wire('dpu', port)},busy_budget=0", "tap"
                 side = '"host"' if port == "host0" else '"wire"'
                 file.write(f'[[port]]\nname = "{port}"\ndevice = "{device}"\nkernel = "{kernel}"\nside = {side}\n\n')
             plugins = ""
-            if self.plane == "sim":
+            if self.plane in ("sim", "transit"):
                 plugins = f'plugins = ["{PLUGIN}"]\n'
-                file.write('[offload]\nmode = "required"\n\n')
+                role = 'role = "transit"\n' if self.plane == "transit" else ""
+                file.write(f'[offload]\nmode = "required"\n{role}\n')
             # small tables and no huge pages leave those to others; a fixed seed makes a restart keep every flow's way
             file.write(f'[eal]\ncores = "{self.cores}"\nhugepages = "never"\n{plugins}\n'
                        f'[tables]\nroutes-ipv4 = 10000\nroutes-ipv6 = 10000\n{self.tables}\n'
@@ -282,7 +284,7 @@ class Lab:
                 return self.show("port") is not None
 
         wait_for("evenpath: ready", ready, every=0.05)
-        if self.plane in ("exclusive", "sim"):
+        if self.plane in OWN_DEVICES:
             lines = [f"addr add {each} dev {device}" for node, device, _, _, addresses, _ in LINKS if node == "dpu"
                      for each in addresses.split() if not (self.unnumbered and device in UPLINKS)]
             run("ip", "-n", "dpu", "-batch", "-", input="\n".join(lines))

@@ -103,7 +103,16 @@ pub fn run(arguments: &Run) -> Done {
     let sides = ports.take_sides();
     let network = sides.iter().filter(|side| side.1 == Role::Network);
     let network: Vec<_> = network.map(|(id, _, port)| (*id, port)).collect();
-    let hardware = wish.map(|wish| offload::open(&wish, (&config, &hash), &network));
+    let hairpins = ports.hairpins.take();
+    let able = network.iter().filter(|(_, port)| port.flow().is_some());
+    let able: Vec<_> = able.copied().collect();
+    // Until the ports stop.
+    let _bound = match &hairpins {
+        Some(hairpins) => Some(hairpins.bind(&able)?),
+        None => None,
+    };
+    let settings = (&config, &hash);
+    let hardware = wish.map(|wish| offload::open(&wish, settings, &network, hairpins.as_ref()));
     let hardware = match hardware.transpose()? {
         Some(Ok(plane)) => {
             control.offload();

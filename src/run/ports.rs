@@ -8,7 +8,7 @@ use control::config::{Config, Kernel};
 use control::event::{Event, Link, Mac, Noticed};
 use control::port::Device;
 use crossbeam::channel::Sender;
-use fastpath::dpdk::{LinkChanged, Pool, Port};
+use fastpath::dpdk::{Hairpins, LinkChanged, Pool, Port};
 use fastpath::hash::{Rss, Settings};
 use fastpath::software::push::Role;
 use fastpath::steal::{KernelTap, OwnAddresses};
@@ -38,6 +38,8 @@ pub struct Ports<'p> {
     taps: Vec<(PortId, KernelTap)>,
     /// Ports whose link is asked for, besides what the device reports, and what it was then.
     polled: Vec<(PortId, bool)>,
+    /// By which packets leave another port without a worker.
+    pub hairpins: Option<Hairpins>,
     links: Links,
 }
 
@@ -67,12 +69,14 @@ impl<'p> Ports<'p> {
             shared: Vec::new(),
             taps: Vec::new(),
             polled: Vec::new(),
+            hairpins: None,
             links: Links {
                 tables: Arc::clone(tables),
                 events: events.clone(),
                 orders: orders.cloned(),
             },
         };
+        let mut opened = Vec::new();
         for plan in planned {
             let wanted = &config.ports[usize::from(plan.port.0)];
             let flow = wish.as_ref().and_then(|wish| wish.flow(wanted));
@@ -80,7 +84,7 @@ impl<'p> Ports<'p> {
                 let changed = all.links.changed(plan.port);
                 plane::open(pool, config, plan, workers, hash, (flow, Some(changed)))
             };
-            let mut port = match (open(flow), &wish) {
+            let port = match (open(flow), &wish) {
                 (Err(why), Some(wish)) if flow.is_some() && wish.is_optional() => {
                     log::warn!("{why}; the port is opened without hardware forwarding");
                     open(None)?
@@ -99,6 +103,15 @@ impl<'p> Ports<'p> {
                 // Even where the device promises to report: net_tap does, and never calls.
                 all.polled.push((plan.port, true));
             }
+            opened.push((plan.port, port));
+        }
+        if let Some(each) = wish.as_ref().and_then(Wish::hairpins) {
+            let able = opened.iter().filter(|(_, port)| port.flow().is_some());
+            let able: Vec<_> = able.map(|(id, port)| (*id, port)).collect();
+            all.hairpins = Some(Hairpins::set_up(&able, each)?);
+        }
+        for (id, mut port) in opened {
+            let wanted = &config.ports[usize::from(id.0)];
             port.start()?;
             let nic = nic::opened(&port, hash);
             if let (Err(reason), Some(_)) = (&nic, hash.rss()) {
@@ -112,12 +125,11 @@ impl<'p> Ports<'p> {
                 ..Device::default()
             });
             if wanted.kernel == Kernel::Tap {
-                let (tap, kernel) =
-                    plane::open_kernel_tap(pool, &wanted.name, plan.port, &port, workers)?;
-                all.taps.push((plan.port, tap));
-                all.sides.push((plan.port, Role::Kernel, kernel));
+                let (tap, kernel) = plane::open_kernel_tap(pool, &wanted.name, id, &port, workers)?;
+                all.taps.push((id, tap));
+                all.sides.push((id, Role::Kernel, kernel));
             }
-            all.sides.push((plan.port, Role::Network, port));
+            all.sides.push((id, Role::Network, port));
         }
         Ok(all)
     }

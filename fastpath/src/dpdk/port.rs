@@ -386,6 +386,11 @@ impl<'p> Port<'p> {
         &self.flow_given
     }
 
+    /// Receive queues of software, numbered from 0.
+    pub fn rx_queues(&self) -> u16 {
+        self.queues.0
+    }
+
     /// Queues of software, each way; those of hairpins are behind them.
     pub(super) fn software_queues(&self) -> (u16, u16) {
         self.queues
