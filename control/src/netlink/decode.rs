@@ -26,8 +26,13 @@ const IFF_LOWER_UP: u32 = 1 << 16;
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_INFO_KIND: u16 = 1;
+const IFLA_INFO_SLAVE_KIND: u16 = 4;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
+const IFA_FLAGS: u16 = 8;
+const IFA_F_NOPREFIXROUTE: u32 = 0x200;
 const NDA_DST: u16 = 1;
 const NDA_LLADDR: u16 = 2;
 const NDA_PROTOCOL: u16 = 12;
@@ -41,11 +46,12 @@ const AF_INET6: u8 = 10;
 /// What one message says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
-    /// A netdev appeared or changed.
-    Link(Link),
+    /// A netdev appeared or changed; true: it is a VRF or in one, so its addresses and prefixes are in
+    /// another table than the main one.
+    Link(Link, bool),
     /// A netdev, by index, is gone.
     LinkGone(u32),
-    /// An address of ours: interface, address, length of the connected prefix.
+    /// An address of ours: interface, address, length of the connected prefix in the kernel's table.
     Address(u32, IpAddr, u8),
     /// The same, gone.
     AddressGone(u32, IpAddr, u8),
@@ -128,6 +134,7 @@ fn link(kind: u16, payload: &[u8]) -> Result<Message, DecodeError> {
         admin_up: flags & IFF_UP != 0,
         carrier: flags & IFF_LOWER_UP != 0,
     };
+    let mut in_vrf = false;
     for attribute in NlasIterator::new(attributes) {
         let attribute = attribute?;
         let value = attribute.value();
@@ -138,10 +145,26 @@ fn link(kind: u16, payload: &[u8]) -> Result<Message, DecodeError> {
                 link.name = String::from_utf8_lossy(name).into_owned();
             }
             IFLA_MTU => link.mtu = u32::from_ne_bytes(split::<4>(value, "mtu")?.0),
+            IFLA_LINKINFO => in_vrf = is_of_vrf(value)?,
             _ => {}
         }
     }
-    Ok(Message::Link(link))
+    Ok(Message::Link(link, in_vrf))
+}
+
+/// Whether `IFLA_LINKINFO` is that of a VRF, or of a port of one.
+fn is_of_vrf(info: &[u8]) -> Result<bool, DecodeError> {
+    for attribute in NlasIterator::new(info) {
+        let attribute = attribute?;
+        let is_kind = matches!(
+            attribute.kind() & !NESTED,
+            IFLA_INFO_KIND | IFLA_INFO_SLAVE_KIND
+        );
+        if is_kind && attribute.value().strip_suffix(b"\0") == Some(b"vrf") {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// `struct ifaddrmsg`, then attributes.
@@ -149,18 +172,25 @@ fn address(kind: u16, payload: &[u8]) -> Result<Message, DecodeError> {
     let (header, attributes) = split::<8>(payload, "address")?;
     let [family, prefix_len, _, _, i0, i1, i2, i3] = header;
     let ifindex = u32::from_ne_bytes([i0, i1, i2, i3]);
-    let (mut local, mut address) = (None, None);
+    let (mut local, mut address, mut flags) = (None, None, 0);
     for attribute in NlasIterator::new(attributes) {
         let attribute = attribute?;
         match attribute.kind() & !NESTED {
             IFA_LOCAL => local = ip(family, attribute.value()),
             IFA_ADDRESS => address = ip(family, attribute.value()),
+            IFA_FLAGS => {
+                flags = u32::from_ne_bytes(split::<4>(attribute.value(), "address flags")?.0);
+            }
             _ => {}
         }
     }
     let (own, prefix_len) = match (local, address) {
         // With a peer, the connected prefix is the peer's and not ours.
         (Some(local), Some(peer)) if local != peer => (local, crate::prefix::width(local)),
+        // The kernel has made no route to the prefix; whoever wants one does.
+        (Some(own), _) | (None, Some(own)) if flags & IFA_F_NOPREFIXROUTE != 0 => {
+            (own, crate::prefix::width(own))
+        }
         (Some(own), _) | (None, Some(own)) => (own, prefix_len),
         (None, None) => return Ok(Message::Other),
     };

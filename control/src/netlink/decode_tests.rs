@@ -28,7 +28,7 @@ fn address(text: &str) -> IpAddr {
 
 #[test]
 fn links_say_name_mac_mtu_admin_and_carrier() {
-    let Message::Link(up) = only(recording!("link-up")) else {
+    let Message::Link(up, false) = only(recording!("link-up")) else {
         panic!("a link");
     };
     let expected = Link {
@@ -46,9 +46,9 @@ fn links_say_name_mac_mtu_admin_and_carrier() {
     };
     assert_eq!(
         only(recording!("link-no-carrier")),
-        Message::Link(no_carrier)
+        Message::Link(no_carrier, false)
     );
-    let Message::Link(down) = only(recording!("link-admin-down")) else {
+    let Message::Link(down, false) = only(recording!("link-admin-down")) else {
         panic!("a link");
     };
     assert!(!down.admin_up && !down.carrier);
@@ -70,6 +70,40 @@ fn addresses_are_ours_and_not_the_peers() {
     );
     let ours = address("2001:db8::1");
     assert_eq!(only(recording!("address6")), Message::Address(3, ours, 64));
+}
+
+/// A recording with an attribute more.
+fn with(recording: &[u8], kind: u16, value: &[u8]) -> Vec<u8> {
+    let mut bytes = recording.to_vec();
+    bytes.extend((4 + value.len() as u16).to_ne_bytes());
+    bytes.extend(kind.to_ne_bytes());
+    bytes.extend(value);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    let length = (bytes.len() as u32).to_ne_bytes();
+    bytes[..4].copy_from_slice(&length);
+    bytes
+}
+
+#[test]
+fn what_is_not_in_the_main_table_is_told_apart() {
+    let info = |kind: u16, name: &[u8]| {
+        let nested = with(&[0; 4], kind, name);
+        let link = with(recording!("link-up"), IFLA_LINKINFO, &nested[4..]);
+        matches!(only(&link), Message::Link(_, true))
+    };
+    assert!(info(IFLA_INFO_KIND, b"vrf\0") && info(IFLA_INFO_SLAVE_KIND, b"vrf\0"));
+    assert!(!info(IFLA_INFO_KIND, b"veth\0") && !info(IFLA_INFO_SLAVE_KIND, b"bridge\0"));
+    let flags = (0x80 | IFA_F_NOPREFIXROUTE).to_ne_bytes();
+    let ours = address("169.254.0.0");
+    for (recording, told) in [
+        (&recording!("address4")[..], Message::Address(3, ours, 32)),
+        (
+            recording!("address4-gone"),
+            Message::AddressGone(3, ours, 32),
+        ),
+    ] {
+        assert_eq!(only(&with(recording, IFA_FLAGS, &flags)), told);
+    }
 }
 
 #[test]

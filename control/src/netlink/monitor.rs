@@ -95,6 +95,8 @@ pub struct Monitor {
     netdevs: BTreeMap<String, Netdev>,
     /// Their indexes, and whether they were up last.
     ports: BTreeMap<u32, (Netdev, bool)>,
+    /// All netdevs, and whether their addresses are in a VRF's table.
+    in_vrf: BTreeMap<u32, bool>,
     dump: Option<Dump>,
     sequence: u32,
     malformed: u64,
@@ -130,6 +132,7 @@ impl Monitor {
                 .map(|(name, port)| (name, Netdev { port, wire: false }))
                 .collect(),
             ports: BTreeMap::new(),
+            in_vrf: BTreeMap::new(),
             dump: None,
             sequence: 0,
             malformed: 0,
@@ -196,6 +199,11 @@ impl Monitor {
             "rtnetlink: receive: news were lost ({} times so far); asking for everything again",
             self.overruns
         );
+        self.again()
+    }
+
+    /// Has everything dumped, once more if that is going on.
+    fn again(&mut self) -> Result<(), Gone> {
         match &mut self.dump {
             // The kernel refuses a second dump beside one in progress, and always ends that one.
             Some(dump) => dump.overrun = true,
@@ -230,16 +238,24 @@ impl Monitor {
             dump.interrupted |= heard.interrupted && heard.sequence == dump.sequence;
         }
         match heard.message {
-            Message::Link(link) => {
+            Message::Link(link, in_vrf) => {
+                let before = self.in_vrf.insert(link.ifindex, in_vrf);
                 let reported = self.note_link(&link, noticed)?;
                 self.events.send(Event::Link(link, noticed))?;
                 self.all_told(reported)?;
+                if before.is_some_and(|before| before != in_vrf) {
+                    // Its addresses are another table's from now on, and the kernel does not say so.
+                    self.again()?;
+                }
             }
             Message::LinkGone(ifindex) => {
+                self.in_vrf.remove(&ifindex);
                 let reported = self.note_gone(ifindex, noticed)?;
                 self.events.send(Event::LinkGone { ifindex, noticed })?;
                 self.all_told(reported)?;
             }
+            // Nobody reaches it through the main table.
+            Message::Address(ifindex, ..) if self.in_vrf.get(&ifindex) == Some(&true) => {}
             Message::Address(ifindex, address, prefix_len) => self.events.send(Event::Address {
                 ifindex,
                 address,
