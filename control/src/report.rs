@@ -190,7 +190,7 @@ impl<L: LpmWrite> Control<L> {
     pub(crate) fn report_commit(&mut self, changes: &Changes) {
         let ids = changes.dealt.iter().chain(&changes.gone);
         for id in ids {
-            let usable = self.plan.groups.get(*id).is_none_or(|g| g.alive);
+            let usable = self.forwards(*id);
             if let Some(all) = self.reports.unusable.remove(id) {
                 if usable {
                     self.reports
@@ -228,7 +228,13 @@ impl<L: LpmWrite> Control<L> {
         if entry.group == GroupId::NONE {
             return None;
         }
-        let usable = match self.plan.groups.get(entry.group) {
+        self.forwards(entry.group)
+            .then(|| self.programmed_by(prefix))
+    }
+
+    /// Packets to a group go on from here.
+    fn forwards(&self, id: GroupId) -> bool {
+        match self.plan.groups.get(id) {
             None => true, // one of the fixed groups
             Some(group) if group.alive => true,
             Some(group) => {
@@ -236,8 +242,7 @@ impl<L: LpmWrite> Control<L> {
                 let groups = &self.plan.dplane.tables().groups;
                 groups.bucket(group.word.base()).first == AdjacencyId::PUNT
             }
-        };
-        usable.then(|| self.programmed_by(prefix))
+        }
     }
 
     /// Gives the writer a load, if it is done with the one before.

@@ -122,6 +122,17 @@ fn hardware_is_told_when_it_takes_over_and_when_it_gives_up() {
 }
 
 #[test]
+fn a_route_that_waits_for_a_neighbor_is_told_when_it_becomes_the_kernels() {
+    let mut lab = dpu(Answer::Offload);
+    lab.leaf(P0, false);
+    bgp(&mut lab, "10.9.0.0/16", leaf1());
+    assert_eq!(lab.told(), [], "nobody knows the way yet");
+    // Its netdev is no port of ours any more.
+    lab.link(P0, "elsewhere", true);
+    assert_eq!(lab.told(), one("10.9.0.0/16", "offload"));
+}
+
+#[test]
 fn routes_that_drop_are_told_and_those_of_the_kernel_are_not() {
     let mut lab = dpu(Answer::Offload);
     for (kind, to) in [
