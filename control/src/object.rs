@@ -85,9 +85,12 @@ impl Objects {
         }
     }
 
-    /// True when a route uses `id`.
+    /// True when a route goes by what `id` means: those that wait for it do not yet, and are known.
     pub fn is_used(&self, id: u32) -> bool {
-        self.users.contains_key(&id)
+        let waiting = self.waiting.get(&id).map_or(0, HashSet::len);
+        self.users
+            .get(&id)
+            .is_some_and(|&count| count as usize > waiting)
     }
 
     /// `prefix` waits for `id`.
@@ -111,7 +114,7 @@ impl Objects {
     }
 
     /// Puts changes in, and says for which ids the meaning changed: those of which routes are to
-    /// be looked at again, and the routes that waited for one of them.
+    /// be looked at again, and the routes that wait for one of them, until [`Objects::stop_waiting`].
     pub fn apply(
         &mut self,
         changes: Vec<(u32, Option<Object>)>,
@@ -164,7 +167,7 @@ impl Objects {
         let mut woken = Vec::new();
         for id in &touched {
             if !matches!(self.resolved(*id), Resolved::Unknown(_)) {
-                woken.extend(self.waiting.remove(id).into_iter().flatten());
+                woken.extend(self.waiting.get(id).into_iter().flatten());
             }
         }
         woken.sort_unstable();
@@ -252,6 +255,22 @@ mod tests {
         assert_eq!(sets.members(both).len(), 2);
         assert_eq!(objects.parked(), 0);
         assert!(objects.sets().any(|s| s == (36, both)));
+    }
+
+    #[test]
+    fn who_waits_for_an_id_does_not_go_by_it() {
+        let mut objects = Objects::default();
+        let prefix: Prefix = "10.0.0.0/8".parse().expect("prefix");
+        objects.used(36);
+        objects.wait(36, prefix);
+        assert!(!objects.is_used(36) && !objects.is_used(37));
+        let (mut nexthops, mut sets) = (Nexthops::default(), Sets::default());
+        let (changed, woken) = objects.apply(vec![(36, hop(1))], &mut nexthops, &mut sets);
+        assert_eq!((changed, woken), (BTreeSet::from([36]), vec![prefix]));
+        assert!(!objects.is_used(36), "nobody is to be searched for");
+        objects.stop_waiting(36, prefix);
+        assert!(objects.is_used(36));
+        assert_eq!(objects.waiting(), 0);
     }
 
     #[test]
