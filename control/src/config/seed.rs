@@ -3,27 +3,43 @@
 use super::{Config, Seed};
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-/// A random seed that will not be the same after a restart, and why.
+/// A random seed that is not that of before, or will not be the same after a restart, and why.
 #[derive(Debug)]
-pub struct SeedWarning {
-    /// The file that should hold it.
-    pub path: PathBuf,
-    /// Why it does not.
-    pub cause: std::io::Error,
+pub enum SeedWarning {
+    /// It is not kept.
+    Unkept {
+        /// The file that should hold it.
+        path: PathBuf,
+        /// Why it does not.
+        cause: std::io::Error,
+    },
+    /// There was one, which could not be read.
+    Lost {
+        /// The file that holds another one now.
+        path: PathBuf,
+        /// Why not.
+        cause: std::io::Error,
+    },
 }
 
 impl fmt::Display for SeedWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}: keep the hash seed: {}; flows will move at the next restart: make the directory \
-             writable, or set [state] directory or a number as [hash] seed",
-            self.path.display(),
-            self.cause
-        )
+        match self {
+            SeedWarning::Unkept { path, cause } => write!(
+                f,
+                "{}: keep the hash seed: {cause}; flows will move at the next restart: make the \
+                 directory writable, or set [state] directory or a number as [hash] seed",
+                path.display()
+            ),
+            SeedWarning::Lost { path, cause } => write!(
+                f,
+                "{}: read the hash seed: {cause}; a new one is drawn, and flows move",
+                path.display()
+            ),
+        }
     }
 }
 
@@ -38,13 +54,18 @@ pub fn draw_seed(
         return (seed, None);
     }
     let path = seed_file(config, profile);
-    if let Some(kept) = kept_seed(&path) {
-        return (kept, None);
-    }
+    let was_lost = match read_seed(&path) {
+        Ok(Some(kept)) => return (kept, None),
+        Ok(None) => None,
+        Err(cause) => Some(SeedWarning::Lost {
+            path: path.clone(),
+            cause,
+        }),
+    };
     let drawn = new_seed();
     match Beside::new(&path, drawn).and_then(Beside::put) {
-        Ok(()) => (drawn, None),
-        Err(cause) => (drawn, Some(SeedWarning { path, cause })),
+        Ok(()) => (drawn, was_lost),
+        Err(cause) => (drawn, Some(SeedWarning::Unkept { path, cause })),
     }
 }
 
@@ -63,7 +84,18 @@ pub fn new_seed() -> u32 {
 
 /// The seed that `path` holds.
 pub fn kept_seed(path: &Path) -> Option<u32> {
-    std::fs::read_to_string(path).ok()?.trim().parse().ok()
+    read_seed(path).ok().flatten()
+}
+
+/// The same; none: there is no such file.
+fn read_seed(path: &Path) -> std::io::Result<Option<u32>> {
+    let text = match std::fs::read_to_string(path) {
+        Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(None),
+        text => text?,
+    };
+    let seed = text.trim().parse();
+    seed.map(Some)
+        .map_err(|_| std::io::Error::new(ErrorKind::InvalidData, "it is no number below 2^32"))
 }
 
 /// A seed written beside the file that is to keep it: put there whole, or not at all.
@@ -135,7 +167,12 @@ mod tests {
         assert!(warning.is_none());
         assert_eq!(draw(&config).0, first);
         std::fs::write(directory.join("deep/seed"), "rubbish").expect("write");
-        let (second, _) = draw(&config);
+        let (second, warning) = draw(&config);
+        let lost = warning.expect("a warning").to_string();
+        assert!(
+            lost.ends_with("/deep/seed: read the hash seed: it is no number below 2^32; a new one is drawn, and flows move"),
+            "{lost}"
+        );
         assert_eq!(draw(&config).0, second, "rubbish is replaced");
         std::fs::remove_dir_all(&directory).expect("remove");
         let (third, _) = draw(&config);
