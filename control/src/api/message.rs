@@ -68,6 +68,19 @@ pub enum Request {
     FpmRelease,
 }
 
+impl Request {
+    /// It changes what packets meet, and does so even if nobody waits for the answer.
+    pub(crate) fn is_change(&self) -> bool {
+        match self {
+            Request::SetHash(wanted) => !wanted.dry_run,
+            Request::SetResilient(wanted) => !wanted.dry_run,
+            Request::Drain(wanted) => !wanted.dry_run,
+            Request::FpmRelease => true,
+            _ => false,
+        }
+    }
+}
+
 /// Which routes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]

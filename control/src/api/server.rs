@@ -93,13 +93,16 @@ pub fn ask_control(
     counters: impl Fn() -> Counters + Send + Sync + 'static,
 ) -> Handler {
     let drawing = Drawing::default();
-    let control = move |request| {
+    let control = move |request: Request| {
         let (reply, answer) = bounded(1);
+        // What changes something is carried out whether or not somebody waits: who asked hears of it.
+        let is_change = request.is_change();
         let sent = events.send(Event::Request(request, reply));
-        match sent
-            .ok()
-            .and_then(|()| answer.recv_timeout(limits.answer).ok())
-        {
+        let wait = |()| match is_change {
+            true => answer.recv().ok(),
+            false => answer.recv_timeout(limits.answer).ok(),
+        };
+        match sent.ok().and_then(wait) {
             Some(reply) => reply,
             None => error("control", "answer", "no answer; it is busy or ends", None),
         }

@@ -242,6 +242,28 @@ fn control_answers_or_is_said_not_to() {
 }
 
 #[test]
+fn a_change_that_takes_long_is_waited_for() {
+    let (events, control) = crossbeam::channel::unbounded();
+    let handler = ask_control(events, limits(), Counters::default);
+    let busy = std::thread::spawn(move || {
+        let Ok(Event::Request(Request::FpmRelease, reply)) = control.recv() else {
+            panic!("a request");
+        };
+        std::thread::sleep(limits().answer * 2);
+        reply.send(Reply::Ok(Response::Released(7))).expect("heard");
+        let Ok(ended) = control.recv() else {
+            panic!("a request");
+        };
+        drop(ended);
+    });
+    let released = handler(Request::FpmRelease);
+    assert_eq!(released, Reply::Ok(Response::Released(7)));
+    let silent = error("control", "answer", "no answer; it is busy or ends", None);
+    assert_eq!(handler(Request::FpmRelease), silent, "it ends");
+    busy.join().expect("thread");
+}
+
+#[test]
 fn counters_are_the_workers_and_in_part_controls() {
     let workers = || Counters {
         punted: 7,
