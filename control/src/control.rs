@@ -471,9 +471,8 @@ impl<L: LpmWrite> Control<L> {
         }
         match Prefix::containing(address, length) {
             Ok(prefix) if prefix != host && !is_link_local(address) => {
-                let same =
-                    |a: (u32, IpAddr, u8)| a.0 == ifindex && a.2 == length && prefix.contains(a.1);
-                let any = self.plan.ports.addresses().any(same);
+                let same = |a: (IpAddr, u8)| a.1 == length && prefix.contains(a.0);
+                let any = self.plan.ports.addresses_on(ifindex).any(same);
                 let connected = &mut self.rib.entry(prefix).others().connected;
                 if any {
                     connected.insert(ifindex);

@@ -422,7 +422,9 @@ impl<L: LpmWrite> Plan<L> {
                 }
             }
         }
-        self.dplane.set_facts(self.ports.facts());
+        if let Some(facts) = self.ports.new_facts() {
+            self.dplane.set_facts(facts);
+        }
         let refused = self.dplane.commit();
         (refused, self.wanted())
     }

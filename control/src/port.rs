@@ -65,9 +65,17 @@ pub struct Ports {
     ports: Vec<Port>,
     links: BTreeMap<u32, Link>,
     by_ifindex: HashMap<u32, PortId>,
-    /// Own addresses: interface and address, to length.
+    /// Own addresses: address, interface, length; and by interface, there may be thousands.
     addresses: BTreeSet<(IpAddr, u32, u8)>,
+    by_interface: BTreeSet<(u32, IpAddr, u8)>,
+    /// Their directed broadcasts: those, interface, address, length.
+    broadcasts: BTreeSet<(IpAddr, u32, IpAddr, u8)>,
+    /// Something that [`Ports::facts`] says may have changed.
+    is_news: bool,
 }
+
+const FIRST4: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+const FIRST6: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 
 /// Why a port is down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +124,9 @@ impl Ports {
             links: BTreeMap::new(),
             by_ifindex: HashMap::new(),
             addresses: BTreeSet::new(),
+            by_interface: BTreeSet::new(),
+            broadcasts: BTreeSet::new(),
+            is_news: true,
         }
     }
 
@@ -235,6 +246,7 @@ impl Ports {
     /// A netdev appeared or changed.
     pub fn link(&mut self, link: Link) {
         let ifindex = link.ifindex;
+        self.is_news = true;
         self.unbind(ifindex);
         for (i, p) in self.ports.iter_mut().enumerate() {
             if p.netdev.as_deref() == Some(link.name.as_str()) {
@@ -249,6 +261,7 @@ impl Ports {
 
     /// A netdev is gone, and its addresses with it.
     pub fn link_gone(&mut self, ifindex: u32) {
+        self.is_news = true;
         self.unbind(ifindex);
         self.links.remove(&ifindex);
     }
@@ -271,6 +284,7 @@ impl Ports {
     /// Whose hash is taken on a port, and whose is compared ([`crate::nic::Nics::facts`]).
     pub fn set_nic(&mut self, port: PortId, nic: (u64, u64)) {
         if let Some(p) = self.ports.get_mut(usize::from(port.0)) {
+            self.is_news |= p.nic != nic;
             p.nic = nic;
         }
     }
@@ -282,12 +296,26 @@ impl Ports {
 
     /// An own address; false when it is known.
     pub fn address(&mut self, ifindex: u32, address: IpAddr, prefix_len: u8) -> bool {
-        self.addresses.insert((address, ifindex, prefix_len))
+        if let Some(broadcast) = directed_broadcast(address, prefix_len) {
+            let entry = (broadcast, ifindex, address, prefix_len);
+            self.broadcasts.insert(entry);
+        }
+        self.by_interface.insert((ifindex, address, prefix_len));
+        let is_news = self.addresses.insert((address, ifindex, prefix_len));
+        self.is_news |= is_news;
+        is_news
     }
 
     /// An own address is gone; false when it was not known.
     pub fn address_gone(&mut self, ifindex: u32, address: IpAddr, prefix_len: u8) -> bool {
-        self.addresses.remove(&(address, ifindex, prefix_len))
+        if let Some(broadcast) = directed_broadcast(address, prefix_len) {
+            let entry = (broadcast, ifindex, address, prefix_len);
+            self.broadcasts.remove(&entry);
+        }
+        self.by_interface.remove(&(ifindex, address, prefix_len));
+        let is_news = self.addresses.remove(&(address, ifindex, prefix_len));
+        self.is_news |= is_news;
+        is_news
     }
 
     /// All own addresses: interface, address, length.
@@ -298,27 +326,47 @@ impl Ports {
     /// The interfaces on whose account packets to `address` are the kernel's: it is an address of
     /// theirs, or a directed broadcast, which is not forwarded by default (RFC 2644).
     pub fn kernels(&self, address: IpAddr) -> BTreeSet<u32> {
-        let is_theirs = |&(_, own, length): &(u32, IpAddr, u8)| {
-            own == address || directed_broadcast(own, length) == Some(address)
-        };
-        self.addresses().filter(is_theirs).map(|a| a.0).collect()
+        let own = self.addresses.range((address, 0, 0)..);
+        let own = own.take_while(|a| a.0 == address).map(|a| a.1);
+        let broadcasts = self.broadcasts.range((address, 0, FIRST4, 0)..);
+        let broadcasts = broadcasts.take_while(|b| b.0 == address).map(|b| b.1);
+        own.chain(broadcasts).collect()
+    }
+
+    /// The own addresses on an interface, and their lengths.
+    pub fn addresses_on(&self, ifindex: u32) -> impl Iterator<Item = (IpAddr, u8)> + '_ {
+        let here = self.by_interface.range((ifindex, FIRST4, 0)..);
+        here.take_while(move |a| a.0 == ifindex)
+            .map(|&(_, a, l)| (a, l))
     }
 
     /// True when `address` is on the link of `ifindex` by the addresses there.
     pub fn is_on_link(&self, ifindex: u32, address: IpAddr) -> bool {
-        let aliases: Vec<u32> = self.aliases(ifindex).collect();
-        self.addresses().any(|(i, own, length)| {
-            aliases.contains(&i)
-                && Prefix::containing(own, length).is_ok_and(|p| p.contains(address))
-        })
+        let mut here = self
+            .aliases(ifindex)
+            .flat_map(|ifindex| self.addresses_on(ifindex));
+        here.any(|(own, length)| Prefix::containing(own, length).is_ok_and(|p| p.contains(address)))
+    }
+
+    /// [`Ports::facts`], if they may be others than before.
+    pub fn new_facts(&mut self) -> Option<[PortFacts; MAX_PORTS]> {
+        std::mem::take(&mut self.is_news).then(|| self.facts())
     }
 
     /// What workers must know of every port.
     pub fn facts(&self) -> [PortFacts; MAX_PORTS] {
         let mut facts = [PortFacts::default(); MAX_PORTS];
-        let (router4, router6) = self.sources(|_| true);
+        let own = |first| self.addresses.range((first, 0, 0)..).map(|a| a.0);
+        let (router4, router6) = (source(own(FIRST4)), source(own(FIRST6)));
         for (port, fact) in self.all().zip(&mut facts) {
-            let (own4, own6) = self.sources(|ifindex| self.of(ifindex) == Some(port));
+            let interfaces = [self.netdev(port), Some(event::configured(port))];
+            let lowest = |first| {
+                let all = interfaces.iter().flatten().filter_map(|&ifindex| {
+                    let here = self.by_interface.range((ifindex, first, 0)..);
+                    source(here.take_while(|a| a.0 == ifindex).map(|a| a.1))
+                });
+                all.filter(|a| a.is_ipv4() == first.is_ipv4()).min()
+            };
             let nic = self.get(port).map_or((0, 0), |p| p.nic);
             *fact = PortFacts {
                 present: true,
@@ -329,27 +377,32 @@ impl Ports {
                 kernel: self
                     .get(port)
                     .is_some_and(|p| p.config.kernel == Kernel::Tap),
-                source4: own4.or(router4),
-                source6: own6.or(router6),
+                source4: lowest(FIRST4).or(router4).and_then(ipv4),
+                source6: lowest(FIRST6).or(router6).and_then(ipv6),
                 nic_hash: nic.0,
                 nic_compare: nic.1,
             };
         }
         facts
     }
+}
 
-    /// The lowest addresses, fit to be the source of an ICMP error, on interfaces that `on` takes.
-    fn sources(&self, on: impl Fn(u32) -> bool) -> (Option<Ipv4Addr>, Option<Ipv6Addr>) {
-        let fit = |a: &IpAddr| !a.is_loopback() && !is_link_local(*a);
-        let here = self.addresses().filter(|&(ifindex, ..)| on(ifindex));
-        let (mut v4, mut v6) = (None, None);
-        for (_, address, _) in here.filter(|(_, a, _)| fit(a)) {
-            match address {
-                IpAddr::V4(a) => _ = v4.get_or_insert(a),
-                IpAddr::V6(a) => _ = v6.get_or_insert(a),
-            }
-        }
-        (v4, v6)
+/// The first of these addresses that is fit to be the source of an ICMP error.
+fn source(mut all: impl Iterator<Item = IpAddr>) -> Option<IpAddr> {
+    all.find(|a| !a.is_loopback() && !is_link_local(*a))
+}
+
+fn ipv4(address: IpAddr) -> Option<Ipv4Addr> {
+    match address {
+        IpAddr::V4(a) => Some(a),
+        IpAddr::V6(_) => None,
+    }
+}
+
+fn ipv6(address: IpAddr) -> Option<Ipv6Addr> {
+    match address {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(a) => Some(a),
     }
 }
 

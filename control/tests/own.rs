@@ -1,8 +1,12 @@
 //! What the kernel keeps: own addresses and directed broadcasts.
 
-use crate::lab::{Lab, PODS, ip};
-use control::event::Action;
+use crate::lab::{Lab, P0, P1, PODS, ip};
+use control::event::{Action, Link};
+use control::port::{Ports, directed_broadcast, is_link_local};
+use control::prefix::Prefix;
 use fastpath::table::Disposition;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 fn disposition(lab: &Lab, destination: &str) -> Disposition {
     let id = lab.flows(destination)[0];
@@ -81,4 +85,94 @@ fn an_own_address_that_is_a_broadcast_elsewhere_stays_own() {
         [said("10.7.0.1", true)],
         "still the kernel's"
     );
+}
+
+/// What [`Ports`] says, by looking at all addresses.
+fn naive(ports: &Ports, all: &BTreeSet<(u32, IpAddr, u8)>, address: IpAddr) -> BTreeSet<u32> {
+    let is_theirs =
+        |a: &&(u32, IpAddr, u8)| a.1 == address || directed_broadcast(a.1, a.2) == Some(address);
+    let said: BTreeSet<_> = ports.addresses().collect();
+    assert_eq!(said, *all);
+    all.iter().filter(is_theirs).map(|a| a.0).collect()
+}
+
+/// The lowest of `all`, fit to answer from, on `ifindex` or else on any.
+fn source(all: &BTreeSet<(u32, IpAddr, u8)>, ifindex: u32, v4: bool) -> Option<IpAddr> {
+    let fit =
+        |a: &&(u32, IpAddr, u8)| a.1.is_ipv4() == v4 && !a.1.is_loopback() && !is_link_local(a.1);
+    let lowest = |on: &dyn Fn(u32) -> bool| {
+        let here = all.iter().filter(fit).filter(|a| on(a.0));
+        here.map(|a| a.1).min()
+    };
+    lowest(&|i| i == ifindex).or_else(|| lowest(&|_| true))
+}
+
+#[test]
+fn indexes_of_addresses_say_what_a_search_of_all_does() {
+    let config = crate::lab::config();
+    let mut ports = Ports::new(&config.ports, &[]);
+    for (ifindex, name) in [(P0, "p0"), (P1, "p1")] {
+        ports.link(Link {
+            ifindex,
+            name: name.into(),
+            mac: None,
+            mtu: 1500,
+            admin_up: true,
+            carrier: true,
+        });
+    }
+    assert!(ports.new_facts().is_some() && ports.new_facts().is_none());
+    let mut state = 5_u64;
+    let mut below = move |n: u64| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (state >> 33) % n
+    };
+    let mut all = BTreeSet::new();
+    for _ in 0..3000 {
+        let (ifindex, last) = ([1, P0, P1][below(3) as usize], below(8));
+        let address = match below(5) {
+            0 => format!("10.0.0.{last}"),
+            1 => format!("127.0.0.{last}"),
+            2 => format!("fd00::{last}"),
+            3 => format!("fe80::{last}"),
+            _ => format!("::{last}"),
+        };
+        let address = ip(&address);
+        let length = match address.is_ipv4() {
+            true => [8, 29, 30, 31, 32][below(5) as usize],
+            false => 64,
+        };
+        let entry = (ifindex, address, length);
+        let (said, is_news) = match below(2) {
+            0 => (ports.address(ifindex, address, length), all.insert(entry)),
+            _ => (
+                ports.address_gone(ifindex, address, length),
+                all.remove(&entry),
+            ),
+        };
+        assert_eq!(said, is_news);
+        assert_eq!(ports.new_facts().is_some(), is_news);
+        for asked in [
+            address,
+            ip("10.0.0.3"),
+            ip("10.0.0.7"),
+            ip("10.255.255.255"),
+        ] {
+            assert_eq!(ports.kernels(asked), naive(&ports, &all, asked));
+        }
+        for (port, ifindex) in [(0, P0), (1, P1), (2, 0)] {
+            let fact = ports.facts()[port];
+            let v4 = source(&all, ifindex, true);
+            let v6 = source(&all, ifindex, false);
+            assert_eq!(fact.source4.map(IpAddr::from), v4, "{all:?}");
+            assert_eq!(fact.source6.map(IpAddr::from), v6, "{all:?}");
+        }
+        let near = ip(&format!("10.0.0.{last}"));
+        let covers = |a: &(u32, IpAddr, u8)| {
+            a.0 == P0 && Prefix::containing(a.1, a.2).is_ok_and(|p| p.contains(near))
+        };
+        assert_eq!(ports.is_on_link(P0, near), all.iter().any(covers));
+    }
 }
