@@ -286,22 +286,25 @@ impl<L: LpmWrite> Control<L> {
         let Some(past) = self.plan.groups.past() else {
             return;
         };
+        let has = |p: &Prefix| {
+            let entry = self.rib.get(*p);
+            entry.is_some_and(|e| self.plan.groups.is_heir(e.group))
+        };
+        let mut exceptions = HashMap::<usize, Vec<Prefix>>::new();
+        for (prefix, index) in past.exceptions.iter().filter(|e| !has(e.0)) {
+            exceptions.entry(*index).or_default().push(*prefix);
+        }
         for (i, old) in past.tables.iter().enumerate() {
             let taken = past.is_taken_up(i);
-            let has = |p: &Prefix| {
-                let entry = self.rib.get(*p);
-                entry.is_some_and(|e| self.plan.groups.is_heir(e.group))
-            };
             let is_default = past.defaults.get(&old.name) == Some(&i);
-            let own = past.exceptions.iter().filter(|(_, index)| **index == i);
-            let mut own = own.filter(|(prefix, _)| !has(prefix)).peekable();
-            if taken && own.peek().is_none() {
+            let own = exceptions.remove(&i).unwrap_or_default();
+            if taken && own.is_empty() {
                 continue;
             }
             all.entry(old.name.clone()).or_default().push(Kept {
                 old: old.clone(),
                 groups: Vec::new(),
-                prefixes: own.map(|(prefix, _)| *prefix).collect(),
+                prefixes: own,
                 routes: if is_default && !taken { u64::MAX } else { 0 },
             });
         }
