@@ -84,7 +84,8 @@ pub struct Control<L: LpmWrite> {
     pub(crate) collect_at: usize,
     /// When buckets are looked at that may have to move.
     pub(crate) ease_at: Option<Instant>,
-    pub(crate) started: Noticed,
+    /// What the clock for people said last.
+    pub(crate) clock: Noticed,
     snapshot: Option<Box<dyn Fn() -> fastpath::table::stats::Snapshot + Send>>,
     pub(crate) activity: Activity,
     pub(crate) samples: Samples,
@@ -145,7 +146,7 @@ impl<L: LpmWrite> Control<L> {
             offload: None,
             no_offload: None,
             audits: Default::default(),
-            started: now,
+            clock: now,
         };
         // Whoever made the view may have left the profiles to us.
         control.plan.dplane.set_policy(control.hashing.policy());

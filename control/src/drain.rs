@@ -254,6 +254,8 @@ impl<L: LpmWrite> Control<L> {
                 }
             };
             let repair = self.plan.hold(&members, hold, now);
+            // Also where no group has it, and nothing changes but this.
+            self.keeping.touch(now);
             moved = repair.moved + self.ease(now);
             let what = match hold {
                 Hold::Free => "undrained",

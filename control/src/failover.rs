@@ -21,6 +21,8 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+/// The clock for people has been set when it is off by so much.
+const STEP: Duration = Duration::from_secs(1);
 /// How many events are remembered for `show events`.
 const EVENTS: usize = 1000;
 /// So long after FRR's latest update for a repair nothing more is expected.
@@ -311,12 +313,28 @@ impl<L: LpmWrite> Control<L> {
         }
     }
 
-    /// `now` as a time for people: reckoned from the start, for no clock is read here.
+    /// What the clock for people says; told now and then, since it may be set: by NTP after the start.
+    pub fn set_clock(&mut self, noticed: Noticed) {
+        let before = self.wall(noticed.at).time;
+        let step = before.duration_since(noticed.time);
+        let step = step.unwrap_or_else(|later| later.duration());
+        self.clock = noticed;
+        if step >= STEP {
+            // What is kept names times by that clock.
+            self.keeping.touch(noticed.at);
+        }
+    }
+
+    /// `now` as a time for people, by what [`Control::set_clock`] was told last.
     pub(crate) fn wall(&self, now: Instant) -> Noticed {
-        let since = now.saturating_duration_since(self.started.at);
+        let Noticed { at, time } = self.clock;
+        let time = match now.checked_duration_since(at) {
+            Some(since) => time.checked_add(since),
+            None => time.checked_sub(at.saturating_duration_since(now)),
+        };
         Noticed {
             at: now,
-            time: self.started.time + since,
+            time: time.unwrap_or(self.clock.time),
         }
     }
 

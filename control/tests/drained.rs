@@ -4,9 +4,10 @@ use crate::lab::zebra::{hop, route, say};
 use crate::lab::{Lab, P0, P1, ip, prefix};
 use control::api::message::{Drain, Nexthop};
 use control::api::{Reply, Request, Response};
-use control::event::NeighborState;
+use control::event::{Action, NeighborState, Noticed};
 use control::fpm::decode::{Message, Via};
 use fastpath::table::{AdjacencyId, Tables};
+use std::time::{Duration, SystemTime};
 
 const TO: &str = "203.0.113.1";
 const LEAF1: &str = "169.254.0.0";
@@ -123,4 +124,78 @@ fn a_next_hop_without_room_says_so_and_comes_in_when_there_is_some() {
     lab.neighbor(P1, LEAF2, NeighborState::Failed, 2);
     assert_eq!(state(&mut lab, other), "up");
     assert_eq!(used(&lab), [Some(0)]);
+}
+
+/// What is kept of the drain, in milliseconds since 1970.
+fn kept_until(lab: &Lab) -> Vec<u64> {
+    let drains = lab.control.image(lab.now).drains;
+    drains.iter().map(|d| d.until_ms).collect()
+}
+
+#[test]
+fn what_is_said_of_a_next_hop_without_routes_is_kept_as_well() {
+    let mut lab = Lab::dpu();
+    both(&mut lab);
+    lab.control.keep_tables();
+    ask(&mut lab, leaf1(None, false)).expect("drained");
+    default_route(&mut lab, &[(LEAF2, P1)]);
+    lab.pass(Duration::from_secs(10));
+    let keeps = |lab: &mut Lab| {
+        let all = lab.control.actions();
+        all.filter(|a| matches!(a, Action::Keep(_))).count()
+    };
+    assert_eq!((keeps(&mut lab), kept_until(&lab).len()), (1, 1));
+    ask(&mut lab, leaf1(None, true)).expect("undrained");
+    lab.pass(Duration::from_secs(10));
+    assert_eq!((keeps(&mut lab), kept_until(&lab).len()), (1, 0));
+}
+
+/// When what happened happened, in seconds since 1970.
+fn events(lab: &mut Lab) -> Vec<u64> {
+    match lab.ask(&Request::ShowEvents) {
+        Response::Events(all) => all.iter().map(|e| e.time_ns / 1_000_000_000).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_drain_has_its_time_whenever_the_clock_is_set() {
+    let mut lab = Lab::dpu();
+    both(&mut lab);
+    lab.control.keep_tables();
+    let hour = || Drain {
+        over: 3600,
+        ..leaf1(None, false)
+    };
+    ask(&mut lab, hour()).expect("draining");
+    lab.pass(Duration::from_secs(10));
+    let keeps = |lab: &mut Lab| {
+        let all = lab.control.actions();
+        all.filter(|a| matches!(a, Action::Keep(_))).count()
+    };
+    assert_eq!((keeps(&mut lab), kept_until(&lab)), (1, vec![3_600_000]));
+    // NTP comes late, and it has not been 1970 for long.
+    let right = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+    let clock = |lab: &mut Lab, time| {
+        let at = lab.now;
+        lab.control.set_clock(Noticed { at, time });
+    };
+    clock(&mut lab, right);
+    lab.pass(Duration::from_secs(10));
+    assert_eq!(keeps(&mut lab), 1, "by the right clock");
+    let until = 1_800_000_000_000 + 3_590_000;
+    assert_eq!(kept_until(&lab), [until]);
+    let before = events(&mut lab);
+    ask(&mut lab, leaf1(None, true)).expect("undrained");
+    ask(&mut lab, hour()).expect("draining");
+    let all = events(&mut lab);
+    assert!(before.iter().all(|s| *s < 100), "{before:?}");
+    assert_eq!(all[before.len()..], [1_800_000_010; 2]);
+    // The next evenpath, a minute later.
+    let image = lab.control.image(lab.now);
+    let mut next = Lab::dpu();
+    clock(&mut next, right + Duration::from_secs(70));
+    let now = next.now;
+    next.control.resume(&image, now);
+    assert_eq!(kept_until(&next), [until + 20_000]);
 }

@@ -5,7 +5,7 @@ use super::keeper::Keeper;
 use super::ports::{self, Ports, Side};
 use crate::offload::Order;
 use control::control::Control;
-use control::event::{Action, Event, KernelSync};
+use control::event::{Action, Event, KernelSync, Noticed};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 use fastpath::software::push::Gleans;
 use fastpath::table::LpmWrite;
@@ -67,7 +67,9 @@ impl<'d, 'p> Desk<'d, 'p> {
             let gleans = std::iter::from_fn(|| self.gleans.pop());
             let more = control.glean(gleans, Instant::now());
             patience = if more { Duration::ZERO } else { PATIENCE };
-            let now = Instant::now();
+            let noticed = Noticed::now();
+            let now = noticed.at;
+            control.set_clock(noticed);
             control.tick(now);
             let mut answers = Vec::new();
             for action in control.actions() {
