@@ -27,6 +27,8 @@ struct Shared {
     /// What its frames to us carry.
     mac: Mac,
     own: OwnAddresses,
+    /// It is gone, and that was said.
+    is_lost: bool,
 }
 
 /// All ports of a run.
@@ -98,6 +100,7 @@ impl<'p> Ports<'p> {
                     ifindex: steal.ifindex(),
                     mac: steal.mac(),
                     own: steal.attach()?,
+                    is_lost: false,
                 });
             } else {
                 // Even where the device promises to report: net_tap does, and never calls.
@@ -177,10 +180,12 @@ impl<'p> Ports<'p> {
         let named = |shared: &&mut Shared| shared.own.netdev() == link.name;
         let shared = self.shared.iter_mut().find(named)?;
         if link.ifindex != shared.ifindex {
-            log::error!(
-                "port {}: its netdev was removed and made again; restart evenpath to use it",
-                link.name
-            );
+            if !std::mem::replace(&mut shared.is_lost, true) {
+                log::error!(
+                    "port {}: its netdev was removed and made again; restart evenpath to use it",
+                    link.name
+                );
+            }
             return Some(shared.port);
         }
         if let Some(mac) = link.mac.filter(|&mac| mac != shared.mac) {
