@@ -201,7 +201,7 @@ fn virtual_kind(name: &str) -> Option<&'static str> {
 /// Control that knows the configuration and nothing else: all ports are up, and the neighbors are
 /// those written down. It learns this in the steps of a replay, since buckets remember how their
 /// group grew.
-fn offline(file: &Path) -> Result<Control<NaiveLpm>, Failure> {
+pub fn offline(file: &Path) -> Result<Control<NaiveLpm>, Failure> {
     let config = learn::with_netdevs(Config::load(file)?);
     let (_tables, writer, _registry) = plane::tables(&config, || Ok(NaiveLpm::default()))?;
     let devices: Vec<Device> = config

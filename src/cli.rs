@@ -2,12 +2,14 @@
 
 pub mod bench;
 mod calc;
+pub mod export;
 mod groups;
 mod offload;
 mod protocol;
 
 pub use bench::Bench;
 pub use calc::{Calc, arguments, is_ecmpcalc, wrong as calc_error};
+pub use export::{Export, Testpmd};
 
 use offload::OffloadOf;
 
@@ -85,6 +87,9 @@ pub enum Command {
     Bench(Box<Bench>),
     /// Say which port and next hop a flow takes.
     Calc(Box<Calc>),
+    /// Write programs of the hardware plane out for others.
+    #[command(subcommand)]
+    Export(Export),
     /// Compare a running evenpath's tables with what is planned.
     #[command(
         after_help = "Packets go on meanwhile. Exit code: 0 as planned, 1 differences, which are listed, or failed.\n\nExamples:

@@ -6,6 +6,7 @@ mod calc;
 mod cli;
 mod config;
 mod drain;
+mod export;
 mod failover;
 mod nic;
 mod offload;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         Command::Calc(flow) => calc::calc(flow, &cli.socket, cli.json),
         Command::Drain(what) => drain::drain(what, &cli.socket, cli.json),
         Command::Undrain(what) => drain::undrain(what, &cli.socket, cli.json),
+        Command::Export(what) => export::export(what, &cli.socket, cli.json),
         Command::Verify => verify::verify(&cli.socket, cli.json),
         Command::Fpm(cli::Fpm::Release) => show::release(&cli.socket, cli.json),
     };

@@ -51,6 +51,7 @@ pub fn print(response: &Response, as_json: bool) -> Done {
         Response::Drain(drained) => output::json(drained),
         Response::WhatIf(foreseen) => output::json(foreseen),
         Response::Verify(verified) => output::json(verified),
+        Response::Export(exported) => output::json(exported),
         Response::Released(routes) => output::json(&serde_json::json!({ "swept": routes })),
     }
 }
@@ -78,6 +79,7 @@ pub fn words(response: &Response) -> String {
         Response::WhatIf(foreseen) => crate::calc::foreseen(foreseen),
         Response::Trace(traced) => format!("{}\n", traced.now.outcome),
         Response::Traces(all) => format!("{} packets\n", all.len()),
+        Response::Export(exported) => exported.text.clone(),
         Response::Verify(verified) => crate::verify::words(verified, None),
         Response::Released(routes) => format!("{routes} routes swept\n"),
     }

@@ -1,7 +1,7 @@
 //! `evenpath verify`: whether the tables are as planned.
 
 use crate::output::{self, Done, Failure};
-use control::api::client::Client;
+use control::api::client::{Client, ClientError};
 use control::api::message::{Difference, Verified, VerifyQuery};
 use control::api::{Request, Response};
 use std::fmt::Write;
@@ -14,6 +14,8 @@ const LISTED: usize = 1000;
 /// What is marked dead is looked at again after this time: whoever sees a link go marks it at once, and
 /// control's repair ends that.
 const AGAIN: Duration = Duration::from_secs(1);
+/// So long operations may be under way in the NIC.
+const SETTLED: Duration = Duration::from_secs(30);
 
 /// `evenpath verify`.
 pub fn verify(socket: &Path, as_json: bool) -> Done {
@@ -25,6 +27,7 @@ pub fn verify(socket: &Path, as_json: bool) -> Done {
         let still = first(&mut client)?.differences;
         all.differences.retain(|d| !is_down(d) || still.contains(d));
     }
+    all.add(hardware(&mut client)?, LISTED);
     let took = begin.elapsed();
     if as_json {
         output::json(&all)?;
@@ -50,6 +53,24 @@ fn piece(client: &mut Client, query: VerifyQuery) -> Result<Verified, Failure> {
             "it is to another question",
             None,
         )),
+    }
+}
+
+/// The programs of the hardware plane, once nothing is under way there.
+fn hardware(client: &mut Client) -> Result<Verified, Failure> {
+    let end = Instant::now() + SETTLED;
+    loop {
+        match client.ask(&Request::VerifyOffload) {
+            Ok(Response::Verify(verified)) => return Ok(verified),
+            Err(ClientError::Refused(why)) if Instant::now() < end && why.object == "hardware" => {
+                std::thread::sleep(AGAIN / 5);
+            }
+            Err(error) => return Err(error.into()),
+            Ok(_) => {
+                let cause = "it is to another question";
+                return Err(Failure::run("answer", "read", cause, None));
+            }
+        }
     }
 }
 
@@ -91,11 +112,15 @@ pub fn words(all: &Verified, took: Option<Duration>) -> String {
         0 => String::new(),
         n => format!(", {n} of them not listed"),
     };
+    let rules = match checked.rules {
+        0 => String::new(),
+        n => format!(", {n} rules in hardware"),
+    };
     let took = took.map_or(String::new(), |t| format!("; {:.1} s", t.as_secs_f64()));
     let _ = writeln!(
         text,
         "{verdict}{listed}: {} prefixes ({} addresses), {} groups, {} buckets, {} nexthops, {} \
-         ports{took}",
+         ports{rules}{took}",
         checked.prefixes,
         checked.addresses,
         checked.groups,
@@ -122,6 +147,7 @@ mod tests {
                 prefixes: 7,
                 addresses: 20,
                 covered: 0,
+                rules: 0,
             },
             ..Verified::default()
         };
@@ -136,6 +162,8 @@ mod tests {
         });
         let line = "software: prefix 10.0.0.0/8 at 10.0.0.0: planned group 7, found no route\n";
         assert_eq!(words(&all, took), format!("{line}1 difference: {sum}"));
+        all.checked.rules = 9;
+        assert!(words(&all, took).contains("3 ports, 9 rules in hardware; 0.1 s"));
         all.omitted = 3;
         let text = words(&all, took);
         assert!(

@@ -1,7 +1,7 @@
 //! Answers to the api: views of the control thread's state, as the messages of the socket.
 
 use crate::api::message::{
-    Answers, Counters, Error, Fpm, KeptRoutes, Member, Metrics, Neighbor, Nexthop, Port,
+    Answers, Counters, Error, Fpm, KeptRoutes, Member, Metrics, Neighbor, Nexthop, Port, Verified,
 };
 use crate::api::{Reply, Request, Response};
 use crate::bucket;
@@ -71,6 +71,13 @@ impl<L: LpmWrite> Control<L> {
                 foreseen.map(|f| Response::WhatIf(Box::new(f)))
             }
             Request::Drain(wanted) => self.drain(wanted, now).map(Response::Drain),
+            Request::VerifyOffload => Ok(Response::Verify(Verified::default())),
+            Request::Export => Err(error(
+                "hardware".into(),
+                "export",
+                "there is no hardware plane".into(),
+                Some("give -c FILE, or set [offload] mode"),
+            )),
             Request::Verify(query) => self.verify(query, now).map(Response::Verify),
             Request::FpmRelease => Ok(Response::Released(self.release(now))),
         };

@@ -1,7 +1,6 @@
 //! The control thread's state: every event goes in here, and nothing else changes the tables.
 
 use crate::activity::Activity;
-use crate::api::Request;
 use crate::backlog::Backlog;
 use crate::bridge::Bridges;
 use crate::bucket::Member;
@@ -258,8 +257,7 @@ impl<L: LpmWrite> Control<L> {
                 self.hash_steps(step, now);
             }
             Event::Offload(update) => self.offload_update(*update),
-            Event::Request(Request::ShowOffload(query), reply)
-                if self.ask_offload(&query, &reply) => {}
+            Event::Request(request, reply) if self.ask_offload(&request, &reply) => {}
             Event::Request(request, reply) => return self.serve(&request, &reply, now),
         }
         self.commit(now);

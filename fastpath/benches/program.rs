@@ -2,7 +2,7 @@
 //!
 //! 100,000 prefixes over 1,000 groups of 64 buckets. Pure compile: every operation completes at once.
 
-use fastpath::hardware::compile::{Config, Design, Hairpin, Role};
+use fastpath::hardware::compile::{Config, Design, Hairpin, Role, State};
 use fastpath::hardware::crc::Input;
 use fastpath::hardware::engine::Engine;
 use fastpath::hardware::plan::{Change, Entry, Lead, NexthopId};
@@ -11,7 +11,7 @@ use fastpath::hardware::program::{
 };
 use fastpath::hardware::sim::{Kind, Profile, Sim};
 use fastpath::hardware::{Capabilities, Completion, Count, Error, Steering};
-use fastpath::hash::{Algorithm, Choice, Settings};
+use fastpath::hash::{Algorithm, Choice, Field, Fields, Settings};
 use fastpath::table::{Adjacency, GroupId, PortId};
 use std::net::Ipv4Addr;
 use std::time::Instant;
@@ -90,20 +90,12 @@ fn buckets(group: u32, shift: u32) -> Change {
     Change::Group(GroupId(group), Some((0..BUCKETS).map(member).collect()))
 }
 
-fn run<S: Steering>(name: &str, steering: S) {
-    let mut engine = Engine::new(steering, config());
-    let mac = [2, 0, 0, 0, 0, 1];
-    let entry = Entry {
-        mac,
-        untagged: true,
-    };
-    engine.apply(&Change::Port(PortId(0), Some(entry)));
-    let settings = Settings::new(Choice {
-        algorithm: Algorithm::Crc32,
-        ..Choice::default()
-    });
-    engine.apply(&Change::Hash(Box::new(settings.into())));
-    let mut step = |what: &str, changes: &mut dyn Iterator<Item = Change>| {
+/// Carries changes out, and says how long that took.
+fn step_of<S: Steering>(
+    name: &str,
+    engine: &mut Engine<S>,
+) -> impl FnMut(&str, &mut dyn Iterator<Item = Change>) {
+    move |what, changes| {
         let (before, begin) = (engine.operations(), Instant::now());
         for change in changes {
             engine.apply(&change);
@@ -114,7 +106,26 @@ fn run<S: Steering>(name: &str, steering: S) {
         let rate = done as f64 / took.as_secs_f64();
         let took = took.as_secs_f64() * 1e3;
         println!("{name:8} {what:28} {done:7} operations {took:9.2} ms {rate:10.0} /s");
+    }
+}
+
+fn run<S: Steering>(name: &str, steering: S) {
+    let mut engine = Engine::new(steering, config());
+    let mac = [2, 0, 0, 0, 0, 1];
+    let entry = Entry {
+        mac,
+        untagged: true,
     };
+    engine.apply(&Change::Port(PortId(0), Some(entry)));
+    // What the NIC computes: with the defaults groups would be software's, and cost nothing.
+    let settings = Settings::new(Choice {
+        algorithm: Algorithm::Crc32,
+        fields: Fields::default().with(Field::Ipv6Label, false),
+        symmetric: false,
+        ..Choice::default()
+    });
+    engine.apply(&Change::Hash(Box::new(settings.into())));
+    let mut step = step_of(name, &mut engine);
     let adjacency = |n: u8| Adjacency::forward(PortId(1), 1500, [2, 0, 0, 0, 1, n], mac, 0);
     let nexthop = |n: u32, up: bool| Change::Nexthop(NexthopId(n), up.then(|| adjacency(n as u8)));
     let prefix = |n: u32| {
@@ -127,6 +138,12 @@ fn run<S: Steering>(name: &str, steering: S) {
         .chain((0..GROUPS).map(|g| buckets(g, 0)));
     step("next hops and groups", &mut groups.into_iter());
     step("prefixes", &mut (0..PREFIXES).map(prefix));
+    drop(step);
+    for group in (0..GROUPS).map(GroupId) {
+        let state = engine.compiler().group(group).state;
+        assert_eq!(state, State::Hardware, "{name}: {group:?}");
+    }
+    let mut step = step_of(name, &mut engine);
     step("one prefix", &mut std::iter::once(prefix(PREFIXES)));
     step("a dead next hop", &mut std::iter::once(nexthop(3, false)));
     step("it returns", &mut std::iter::once(nexthop(3, true)));

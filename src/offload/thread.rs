@@ -1,12 +1,13 @@
 //! The thread that owns the programs: orders in, what became of them out.
 
 use control::event::Event;
-use control::offload::{Ask, Setting, Update, look};
+use control::offload::{Ask, Audit, Setting, Update, What, look, script};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 use fastpath::hardware::Steering;
 use fastpath::hardware::agent::Agent;
 use fastpath::hardware::plan::Change;
 use fastpath::table::PortId;
+use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 /// How long to wait for completions before asking for them again.
@@ -37,6 +38,27 @@ struct Pace {
     since: Instant,
     done: u64,
     per_second: f64,
+}
+
+/// Answers a question; an audit in a thread of its own, on copies.
+fn answer<S: Steering>(agent: &mut Agent<S>, about: (&Setting, f64), ask: Ask) {
+    let reply = ask.reply.clone();
+    let answer = match ask.what {
+        What::Show => look(agent, about, &ask),
+        What::Export => script(agent, about.0),
+        What::Verify(_) => {
+            let Some(audit) = Audit::of(agent, ask) else {
+                return;
+            };
+            let made = Builder::new().name("audit".into()).spawn(|| audit.make());
+            if let Err(cause) = made {
+                log::error!("offload: start the thread of an audit: {cause}");
+            }
+            return;
+        }
+    };
+    // Who asked may have gone away meanwhile.
+    let _ = reply.send(answer);
 }
 
 /// Keeps `agent` at what it is told until [`Order::Stop`]. The NICs, with what is in them.
@@ -70,11 +92,7 @@ pub fn serve<S: Steering>(
                         Order::Plan(number, changes) => agent.apply(number, changes),
                         Order::Link(port, true) => agent.port_up(port),
                         Order::Link(port, false) => agent.port_down(port),
-                        Order::Ask(ask) => {
-                            let answer = look(&agent, (setting, pace.per_second), &ask);
-                            // Who asked may have gone away meanwhile.
-                            let _ = ask.reply.send(answer);
-                        }
+                        Order::Ask(ask) => answer(&mut agent, (setting, pace.per_second), ask),
                         Order::Stop => return agent.into_steerings(),
                     }
                 }

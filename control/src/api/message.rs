@@ -64,6 +64,10 @@ pub enum Request {
     Drain(Drain),
     /// Where the tables are not what is planned, piece by piece.
     Verify(VerifyQuery),
+    /// Where the hardware plane's programs are not what is planned.
+    VerifyOffload,
+    /// The hardware plane's programs as a script for testpmd.
+    Export,
     /// Sweep now what a held FPM resync did not bring.
     FpmRelease,
 }
@@ -185,7 +189,9 @@ pub enum Response {
     WhatIf(Box<Foreseen>),
     /// To [`Request::Drain`].
     Drain(Drained),
-    /// To [`Request::Verify`].
+    /// To [`Request::Export`].
+    Export(Box<Exported>),
+    /// To [`Request::Verify`] and [`Request::VerifyOffload`].
     Verify(Verified),
     /// To [`Request::FpmRelease`]: how many routes were swept.
     Released(u64),

@@ -54,6 +54,24 @@ pub struct Checked {
     pub addresses: u64,
     /// Prefixes of which longer ones left no address that was found.
     pub covered: u64,
+    /// Rules in the NIC.
+    pub rules: u64,
+}
+
+/// Programs of the hardware plane as a script for testpmd.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Exported {
+    /// Tables that are made.
+    pub tables: u64,
+    /// Rules.
+    pub rules: u64,
+    /// Indirect actions.
+    pub indirect_actions: u64,
+    /// What testpmd cannot say.
+    pub not_said: Vec<String>,
+    /// The script.
+    pub text: String,
 }
 
 /// Something that is not as planned.
@@ -82,6 +100,7 @@ impl Verified {
             (&mut sum.prefixes, more.prefixes),
             (&mut sum.addresses, more.addresses),
             (&mut sum.covered, more.covered),
+            (&mut sum.rules, more.rules),
         ] {
             *sum += more;
         }

@@ -13,12 +13,14 @@
 //! be told the same.
 
 mod feed;
+mod verify;
 mod view;
 
+pub use verify::{Audit, script};
 pub use view::{Naming, Setting, look};
 
-use crate::api::Reply;
 use crate::api::message::{Offload as View, OffloadQuery, OffloadStatus};
+use crate::api::{Reply, Request};
 use crate::bucket::Member;
 use crate::control::Control;
 use crate::event::Action;
@@ -44,9 +46,22 @@ pub struct Update {
     pub status: Option<Box<OffloadStatus>>,
 }
 
+/// What is asked for.
+#[derive(Clone)]
+pub enum What {
+    /// Who forwards what.
+    Show,
+    /// Whether the programs are those of this plan.
+    Verify(Vec<Change>),
+    /// The programs, as a script.
+    Export,
+}
+
 /// A question that the owner of the programs answers by itself.
 #[derive(Clone)]
 pub struct Ask {
+    /// What.
+    pub what: What,
     /// About what.
     pub query: OffloadQuery,
     /// What people call next hops.
@@ -275,9 +290,16 @@ impl<L: LpmWrite> Control<L> {
     }
 
     /// Passes a question on to the owner of the programs; false: there is none.
-    pub(crate) fn ask_offload(&mut self, query: &OffloadQuery, reply: &Sender<Reply>) -> bool {
+    pub(crate) fn ask_offload(&mut self, request: &Request, reply: &Sender<Reply>) -> bool {
         let Some(offload) = &self.offload else {
             return false;
+        };
+        let none = OffloadQuery::default();
+        let (what, query) = match request {
+            Request::ShowOffload(query) => (What::Show, query),
+            Request::VerifyOffload => (What::Verify(self.plan_as_told()), &none),
+            Request::Export => (What::Export, &none),
+            _ => return false,
         };
         let named = offload.feed.members().filter_map(|(id, member)| {
             let key = self.plan.nexthops.get(member)?.key;
@@ -291,6 +313,7 @@ impl<L: LpmWrite> Control<L> {
         let nobody = (NOBODY, "(all of the group)".to_owned());
         let names = named.chain([nobody]).collect();
         self.actions.push_back(Action::AskOffload(Ask {
+            what,
             query: query.clone(),
             names,
             reply: reply.clone(),

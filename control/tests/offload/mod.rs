@@ -1,6 +1,7 @@
 //! What hardware is told adds up to the plan, and the plan is what workers' tables say.
 
 mod told;
+mod verify;
 
 use crate::lab;
 use crate::lab::{Lab, P0, P1, ip, prefix};

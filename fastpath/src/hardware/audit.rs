@@ -21,6 +21,28 @@ use super::{Capabilities, Steering};
 use crate::table::PortId;
 use std::collections::HashMap;
 
+impl Compiler {
+    /// The program of a plan, in a NIC that refuses nothing.
+    pub fn anew<'a>(
+        config: Config,
+        can: Capabilities,
+        plan: impl IntoIterator<Item = &'a Change>,
+    ) -> Compiler {
+        let mut compiler = Compiler::new(config, can);
+        for change in plan {
+            compiler.apply(change);
+        }
+        while let Some(step) = compiler.step() {
+            match step {
+                Step::Create(table) => compiler.created(table.id, Ok(())),
+                Step::Destroy(_) => {}
+                Step::Operate(cookie, _) => compiler.completed(cookie, true),
+            }
+        }
+        compiler
+    }
+}
+
 /// Something that is not as planned.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Difference {
@@ -84,18 +106,8 @@ impl Snapshot {
     /// The program that a NIC that refuses nothing would have with this plan.
     #[must_use]
     pub fn anew<'a>(&self, plan: impl IntoIterator<Item = &'a Change>) -> Snapshot {
-        let mut compiler = Compiler::new(self.config.clone(), self.can.clone());
-        for change in plan {
-            compiler.apply(change);
-        }
-        while let Some(step) = compiler.step() {
-            match step {
-                Step::Create(table) => compiler.created(table.id, Ok(())),
-                Step::Destroy(_) => {}
-                Step::Operate(cookie, _) => compiler.completed(cookie, true),
-            }
-        }
-        Snapshot::of(&compiler)
+        let (config, can) = (self.config.clone(), self.can.clone());
+        Snapshot::of(&Compiler::anew(config, can, plan))
     }
 
     /// Where the program is not as `planned`; in order.
