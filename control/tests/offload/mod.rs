@@ -2,6 +2,7 @@
 
 mod told;
 mod verify;
+mod whole;
 
 use crate::lab;
 use crate::lab::{Lab, P0, P1, ip, prefix};

@@ -44,7 +44,7 @@ fn world(answer: Answer) -> World {
 
 impl World {
     /// What zebra is told, added to `said`, and what hardware is.
-    fn both(&mut self, said: &mut Answers) -> Vec<(u64, Vec<Change>)> {
+    pub fn both(&mut self, said: &mut Answers) -> Vec<(u64, Vec<Change>)> {
         let mut plans = Vec::new();
         let mut bytes = Vec::new();
         loop {
@@ -111,7 +111,7 @@ fn software_first_then_hardware() {
     assert_eq!(newest(world.answers()), one(IT, "offload"));
 }
 
-fn newest(answers: Answers) -> Answers {
+pub fn newest(answers: Answers) -> Answers {
     let newest = crate::lab::answers::newest(answers);
     newest.into_iter().collect()
 }
