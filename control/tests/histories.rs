@@ -57,6 +57,7 @@ fn history(seed: u64, steps: usize) -> [usize; 4] {
         belongs: BTreeMap::new(),
         used: BTreeMap::new(),
         last: BTreeMap::new(),
+        grain: BTreeMap::new(),
         uneven: BTreeMap::new(),
         withdrawn: BTreeMap::new(),
         unknown: BTreeMap::new(),

@@ -161,3 +161,25 @@ fn a_last_resort_does_not_change_with_the_next_news() {
     bench.up(11, false);
     assert_eq!(with(&bench), [10], "rather than nobody");
 }
+
+/// Shares change while a next hop is away, and one that is away as well is named no longer: when the
+/// first is back, everybody has its share.
+#[test]
+fn who_returns_to_other_weights_leaves_shares_even() {
+    let rules = Resilient {
+        buckets: 256,
+        ..coarse(false)
+    };
+    let mut bench = Bench::new(rules);
+    bench.route(&[(10, 1), (11, 3), (12, 1), (13, 44), (14, 3)]);
+    bench.up(11, false);
+    bench.up(12, false);
+    bench.route(&[(10, 12), (11, 2), (12, 73), (13, 31_133), (14, 1)]);
+    bench.route(&[(10, 12), (11, 2), (12, 73), (13, 1), (14, 1)]);
+    bench.route(&[(10, 12), (11, 2), (13, 1), (14, 1)]);
+    let size = bench.table().len();
+    bench.up(11, true);
+    let part = |weight: usize| size / 16 * weight;
+    let expected = [(10, part(12)), (11, part(2)), (13, part(1)), (14, part(1))];
+    assert_eq!(bench.shares(), expected.into());
+}

@@ -4,8 +4,10 @@
 //! `cargo test -p control --test all surviving -- --nocapture` prints the table.
 
 use crate::lab;
+use crate::lab::bench::Bench;
 use crate::lab::{Flows, Lab, P0, STREAMS, stream};
 use control::config::Resilient;
+use control::deal::Recovery;
 use fastpath::table::PortId;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -140,5 +142,52 @@ fn no_flow_of_a_next_hop_that_stays_moves() {
         // There was something to see; to who comes nothing moves at once when resilient.
         assert!(total.flows > 4_000_000 && total.dead > 100_000);
         assert_eq!(total.came == 0, resilient, "{}", total.came);
+    }
+}
+
+/// FRR names another next hop that cannot be used, with a weight that takes a larger table.
+#[test]
+fn a_next_hop_that_cannot_be_used_moves_nothing() {
+    for recovery in Recovery::ALL {
+        let mut bench = Bench::new(Resilient {
+            recovery: Some(recovery),
+            weight_error: 20_000,
+            start_timer: Duration::ZERO,
+            ..Resilient::default()
+        });
+        let equal = [(10, 1), (11, 1), (12, 1)];
+        bench.route(&equal);
+        let before = bench.table();
+        bench.up(13, false);
+        bench.route(&[&equal[..], &[(13, 12_266)]].concat());
+        let after = bench.table();
+        assert_eq!((before.len(), after.len()), (128, 8192));
+        assert!(after == before.repeat(64), "{recovery:?}");
+        bench.route(&equal);
+        assert!(bench.table() == after, "{recovery:?}");
+    }
+}
+
+/// FRR no longer names a next hop that has no buckets while others wait for theirs.
+#[test]
+fn a_withdrawal_gives_nothing_to_those_who_wait() {
+    for recovery in [Recovery::Idle, Recovery::Never] {
+        let mut bench = Bench::new(Resilient {
+            recovery: Some(recovery),
+            weight_error: 1_000_000,
+            start_timer: Duration::ZERO,
+            ..Resilient::default()
+        });
+        let all = [(10, 1), (11, 1), (12, 1), (13, 1)];
+        for n in [11, 12, 13] {
+            bench.up(n, false);
+        }
+        bench.route(&all);
+        bench.up(11, true);
+        bench.up(12, true);
+        let before = bench.table();
+        assert!(before.iter().all(|n| *n == 10), "{recovery:?}");
+        bench.route(&all[..3]);
+        assert!(bench.table() == before, "{recovery:?}");
     }
 }

@@ -8,7 +8,7 @@ use crate::deal::{Party, Recovery};
 use crate::dplane::{Dplane, Full};
 use crate::nexthop::{Known, Members, Nexthops, SetId, Sets};
 use crate::prefix::Prefix;
-use crate::quota::Rounding;
+use crate::quota::{Rounding, quotas};
 use fastpath::table::{GroupId, LpmWrite};
 use std::time::Instant;
 
@@ -210,11 +210,15 @@ impl Surroundings<'_> {
             .map(|&(m, weight)| (same_place.get(&m).copied().unwrap_or(m), weight))
             .collect();
         let came = |m: Member| !stayed.iter().any(|s| s.0 == m);
-        let rounding = match is_reweighed(&stayed, members) {
-            true => Rounding::Exact,
-            false if members.iter().any(|m| came(m.0)) => Rounding::Even,
-            false => Rounding::Kept,
+        let reweighed = is_reweighed(&stayed, members);
+        let rounding = |grows: bool| match (reweighed, grows) {
+            (true, _) => Rounding::Exact,
+            (_, true) => Rounding::Even,
+            _ => Rounding::Kept,
         };
+        let grows = members.iter().any(|m| came(m.0));
+        // Flows of those who stay move for others' weights, or for who can take them.
+        let gains = party.due.iter().any(|m| came(m.0));
         let wish = remembered.as_deref().unwrap_or(fresh);
         // Who returns is to have again what it had.
         let mut start = flows.clone();
@@ -227,8 +231,8 @@ impl Surroundings<'_> {
         let leaves = |m: Member| party.leaving.binary_search(&m).is_ok();
         let at_once = !patient && !rules.resilient;
         let mut effective = match alive {
-            true => deal(&start, &party, (Some(wish), rounding), |b| {
-                at_once && !leaves(start[b])
+            true => deal(&start, &party, (Some(wish), rounding(gains)), |b| {
+                at_once && (reweighed || gains) && !leaves(start[b])
             }),
             false => start.clone(),
         };
@@ -238,17 +242,19 @@ impl Surroundings<'_> {
             let mut slots = start.iter().zip(wish);
             let spares = slots.all(|(b, w)| b == w || came(*w) || !is_in(members, *b));
             let is_least = bucket::moved(&start, wish) <= bucket::moved(&start, &effective);
-            if is_least && (spares || rounding == Rounding::Exact) {
+            if is_least && (spares || reweighed) {
                 effective = wish.to_vec();
             }
         }
         let mut home = effective.clone();
         if !party.complete {
-            // Who is away has what it had, or its share of what the others have meanwhile.
+            // Who is away has what it had, or its share of what the others have meanwhile: of each of
+            // them no more than it has beyond its own, or shares would be uneven when all are back.
             let is_away = |m: Member| is_in(members, m) && !party.is_due(m);
+            let mut room = Room::of(&effective, members);
             for (b, slot) in home.iter_mut().enumerate() {
                 let own = remembered.as_ref().map_or(present[b], |table| table[b]);
-                if is_away(own) {
+                if is_away(own) && (!at_once || room.admits(*slot, own)) {
                     *slot = own;
                 }
             }
@@ -256,7 +262,7 @@ impl Surroundings<'_> {
                 members,
                 leaving: &[],
                 preferred: Some(&effective),
-                rounding: match rounding {
+                rounding: match rounding(grows) {
                     Rounding::Kept => Rounding::Even,
                     other => other,
                 },
@@ -284,6 +290,44 @@ impl Surroundings<'_> {
             is_heir: false,
             awaited: None,
         }
+    }
+}
+
+/// How many buckets members may yet give and get until all have their shares.
+struct Room<'a> {
+    members: &'a Members,
+    held: Vec<usize>,
+    quota: Vec<usize>,
+}
+
+impl<'a> Room<'a> {
+    fn of(table: &[Member], members: &'a Members) -> Self {
+        let mut held = vec![0; members.len()];
+        for owner in table {
+            if let Ok(i) = members.binary_search_by_key(owner, |m| m.0) {
+                held[i] += 1;
+            }
+        }
+        let quota = quotas(members, table.len(), &held, Rounding::Even);
+        Room {
+            members,
+            held,
+            quota,
+        }
+    }
+
+    /// A bucket goes from one to another, if neither has less or more than its share then.
+    fn admits(&mut self, from: Member, to: Member) -> bool {
+        let place = |m: Member| self.members.binary_search_by_key(&m, |x| x.0);
+        let (Ok(from), Ok(to)) = (place(from), place(to)) else {
+            return false;
+        };
+        let admits = self.held[from] > self.quota[from] && self.held[to] < self.quota[to];
+        if admits {
+            self.held[from] -= 1;
+            self.held[to] += 1;
+        }
+        admits || from == to
     }
 }
 

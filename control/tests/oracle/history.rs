@@ -35,6 +35,8 @@ pub struct History {
     pub used: BTreeMap<u8, Vec<Instant>>,
     /// The table of when somebody could last be used.
     pub last: BTreeMap<u8, Table>,
+    /// How many buckets the table had when it was last dealt.
+    pub grain: BTreeMap<u8, usize>,
     /// Since when shares have been uneven.
     pub uneven: BTreeMap<u8, Instant>,
     /// The set that lost members by FRR's word alone, and whose bucket was whose.
@@ -209,9 +211,8 @@ impl History {
             let weights = self.some(random);
             self.router.route(random, prefix, &weights);
             let what = format!("+ {prefix} {weights:?}");
-            let away = weights.keys().copied().filter(|n| !self.truth.can(*n));
-            self.unknown.insert(prefix, away.collect());
             self.truth.routes.insert(prefix, weights);
+            self.unknown.insert(prefix, self.away(prefix));
             return what;
         };
         let mut next = old.clone();
@@ -249,17 +250,24 @@ impl History {
         } else if self.withdrawn.get(&prefix).is_none_or(|w| w.0 != next) {
             self.withdrawn.remove(&prefix);
         }
-        // Who is away has what the new set gives it, which nobody sees before it is back.
+        self.truth.routes.insert(prefix, next.clone());
+        // Who gets nothing now has what the new set gives it, which nobody sees before it is back.
         if old != next {
-            let away = next.keys().copied().filter(|n| !self.truth.can(*n));
-            let unknown: BTreeSet<u8> = away.collect();
+            let unknown = self.away(prefix);
             if !unknown.is_empty() {
                 self.belongs.remove(&prefix);
             }
             self.unknown.insert(prefix, unknown);
         }
-        self.truth.routes.insert(prefix, next);
         what
+    }
+
+    /// Who of a route gets no buckets.
+    fn away(&self, prefix: u8) -> BTreeSet<u8> {
+        let table = self.router.tables(prefix).0;
+        let due = (self.truth).due(prefix, self.last.get(&prefix).unwrap_or(&table));
+        let all = self.truth.routes[&prefix].keys().copied();
+        all.filter(|n| !due.contains_key(n)).collect()
     }
 
     pub fn weight(&self, random: &mut Random) -> u32 {
@@ -313,7 +321,7 @@ impl History {
             let leaves = self.truth.leaving(p);
             if !seen.due.is_empty() && !seen.table.iter().any(|o| leaves.contains(o)) {
                 assert!(
-                    is_even(&seen.table, &seen.due),
+                    is_even(&seen.table, &seen.due, seen.table.len()),
                     "{}: {p}: {:?}",
                     self.when,
                     held(&seen.table)

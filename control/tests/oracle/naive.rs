@@ -29,10 +29,23 @@ pub fn bounds(due: &Weights, size: usize) -> BTreeMap<u8, (usize, usize)> {
     due.iter().map(of).collect()
 }
 
+/// [`bounds()`] in a table of `size` that was last dealt when it had `grain` buckets, and has only
+/// been repeated since: what was one bucket is several now, and a share is uneven by as many.
+fn coarse(due: &Weights, size: usize, grain: usize) -> BTreeMap<u8, (usize, usize)> {
+    let times = size / grain;
+    let then = bounds(due, grain);
+    let of = |(n, (least, most)): (u8, (usize, usize))| {
+        let (fewer, more) = then[&n];
+        (n, (least.min(fewer * times), most.max(more * times)))
+    };
+    bounds(due, size).into_iter().map(of).collect()
+}
+
 /// Everybody's share is within its bounds.
-pub fn is_even(table: &[u8], due: &Weights) -> bool {
+pub fn is_even(table: &[u8], due: &Weights, grain: usize) -> bool {
     let held = held(table);
-    bounds(due, table.len()).iter().all(|(n, (least, most))| {
+    let bounds = coarse(due, table.len(), grain);
+    bounds.iter().all(|(n, (least, most))| {
         let has = held.get(n).copied().unwrap_or(0);
         (*least..=*most).contains(&has)
     })
@@ -41,11 +54,11 @@ pub fn is_even(table: &[u8], due: &Weights) -> bool {
 /// The smallest number of buckets that must change hands until those of `due` are within bounds and
 /// nobody else has any: those of others, and of those above their bounds the surplus; more only if
 /// that is not enough for those below.
-pub fn fewest(table: &[u8], due: &Weights) -> usize {
+pub fn fewest(table: &[u8], due: &Weights, grain: usize) -> usize {
     let held = held(table);
     let orphans = table.iter().filter(|o| !due.contains_key(o)).count();
     let (mut above, mut below) = (0, 0);
-    for (n, (least, most)) in bounds(due, table.len()) {
+    for (n, (least, most)) in coarse(due, table.len(), grain) {
         let has = held.get(&n).copied().unwrap_or(0);
         above += has.saturating_sub(most);
         below += least.saturating_sub(has);

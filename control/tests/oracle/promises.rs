@@ -17,6 +17,7 @@ impl History {
         for (p, after) in &all {
             self.check_owners(*p, after);
             let size = after.table.len();
+            self.note_grain(*p, before.get(p), after);
             let used = self.used.remove(p).filter(|_| before.contains_key(p));
             let used = used.unwrap_or_else(|| vec![now; size]);
             let used = (0..size).map(|b| used[b % used.len()]).collect();
@@ -29,7 +30,7 @@ impl History {
             if !is_dead {
                 self.remember(*p, after);
             }
-            if is_dead || is_even(&after.table, &after.due) {
+            if is_dead || is_even(&after.table, &after.due, size) {
                 self.uneven.remove(p);
             } else {
                 self.uneven.entry(*p).or_insert(now);
@@ -43,15 +44,36 @@ impl History {
         let routes = &self.truth.routes;
         self.belongs.retain(|p, _| routes.contains_key(p));
         self.used.retain(|p, _| routes.contains_key(p));
+        self.grain.retain(|p, _| routes.contains_key(p));
         self.last.retain(|p, _| routes.contains_key(p));
         self.uneven.retain(|p, _| routes.contains_key(p));
         self.withdrawn.retain(|p, _| routes.contains_key(p));
+    }
+
+    /// A table that gets larger for members of whom none can be used, or for such a one's weight, is
+    /// repeated: no flow moves, so shares stay as even as they were in the smaller one, until FRR
+    /// names somebody who can be used, or other weights.
+    fn note_grain(&mut self, p: u8, before: Option<&Seen>, after: &Seen) {
+        let size = after.table.len();
+        let same = before.filter(|before| {
+            let added = came(&before.weights, &after.weights);
+            let gains = added.iter().any(|n| after.due.contains_key(n));
+            let reweighed = is_reweighed(&before.weights, &after.weights);
+            before.table.len() <= size && !gains && !reweighed
+        });
+        let known = self.grain.get(&p).copied().filter(|_| same.is_some());
+        self.grain.insert(p, known.unwrap_or(size));
     }
 
     fn remember(&mut self, p: u8, after: &Seen) {
         let size = after.table.len();
         let unknown = self.unknown.entry(p).or_default();
         unknown.retain(|n| !after.due.contains_key(n));
+        if !unknown.is_empty() {
+            // What is to be whose while they are away tells nobody what is whose.
+            let away = after.weights.keys().filter(|n| !after.due.contains_key(n));
+            unknown.extend(away);
+        }
         let was = self.belongs.get(&p).filter(|t| !t.is_empty());
         let was = was.map_or_else(|| vec![0; size], |t| repeated(t, size));
         let away = |n: &u8| after.weights.contains_key(n) && !after.due.contains_key(n);
@@ -150,14 +172,14 @@ impl History {
             return;
         }
         assert!(
-            is_even(&is, &after.due),
+            is_even(&is, &after.due, self.grain[&p]),
             "{}: {p}: {:?} of {:?}",
             self.when,
             held(&is),
             after.due
         );
         let changed = |a: &[u8], b: &[u8]| a.iter().zip(b).filter(|(a, b)| a != b).count();
-        let least = changed(&was, &due) + fewest(&due, &after.due);
+        let least = changed(&was, &due) + fewest(&due, &after.due, self.grain[&p]);
         let moved = changed(&was, &is);
         let is_whole = before.weights == after.weights || after.due.len() == after.weights.len();
         if !reweighed && is_whole {
