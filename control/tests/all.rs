@@ -18,6 +18,7 @@ mod hash;
 mod histories;
 mod kernel;
 mod lab;
+mod lives;
 mod model;
 mod moves;
 mod nic;

@@ -122,7 +122,8 @@ impl Groups {
         group.young = group
             .young
             .or((begins && !self.rules.start_timer.is_zero()).then_some(now));
-        if group.young.is_some() {
+        let awaited = group.awaited.as_ref().and_then(|a| a.young);
+        if group.young.or(awaited).is_some() {
             self.young.insert(id);
         }
         if group.awaited.is_some() {

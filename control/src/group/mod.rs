@@ -60,16 +60,21 @@ pub struct Group {
     is_growing: bool,
     /// Its table is one of before the start, or follows from one.
     is_heir: bool,
-    /// That table, until all who had buckets have been usable.
+    /// Tables of before the start, until all who had buckets have been usable.
     awaited: Option<Box<Awaited>>,
 }
 
 /// What a group was before the start.
 #[derive(Clone, Debug)]
 pub(crate) struct Awaited {
-    pub home: Vec<Member>,
-    pub effective: Vec<Member>,
+    /// Who owned which bucket in each life before; the oldest first, at least one.
+    pub lives: Vec<Vec<Member>>,
+    /// Who has had buckets since.
+    pub served: BTreeSet<Member>,
     pub parked: Vec<Member>,
+    /// It has been there since, and its flows are not old enough to be spared: so long after the
+    /// start of the route, the buckets of who is away are dealt anew with each who comes back.
+    pub young: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -288,7 +293,11 @@ impl Groups {
             };
             let is_young = |since: &Instant| now.saturating_duration_since(*since) < timer;
             group.young = group.young.filter(is_young);
-            group.young.is_some()
+            let awaited = group.awaited.as_mut().and_then(|a| {
+                a.young = a.young.filter(is_young);
+                a.young
+            });
+            group.young.or(awaited).is_some()
         });
     }
 

@@ -210,6 +210,9 @@ impl Group {
         };
         (self.home, self.effective, self.seconds) =
             (of(&self.home), of(&self.effective), of(&self.seconds));
+        for life in self.awaited.iter_mut().flat_map(|a| &mut a.lives) {
+            *life = of(life);
+        }
         let party = self.party(members, nexthops);
         if let Deal::Rendezvous(seed) = rules.deal {
             self.home = by_rendezvous(members, size, seed, nexthops).0;

@@ -37,8 +37,9 @@ impl Group {
 
     /// What follows from the state of its `members` as `nexthops` know it.
     pub fn follow(&mut self, members: &Members, nexthops: &impl Known, rules: &Rules) {
-        if let Some(before) = self.awaited.clone() {
-            self.resume(&before, members, nexthops, rules);
+        if let Some(mut before) = self.awaited.take() {
+            let all_back = self.resume(&mut before, members, nexthops, rules);
+            self.awaited = (!all_back).then_some(before);
             return;
         }
         if self.alive && self.effective.iter().any(|m| is_out(nexthops, *m)) {
@@ -293,7 +294,7 @@ pub(super) fn is_out(nexthops: &impl Known, member: Member) -> bool {
 /// `home` again, all of them; orphans go to whom `wish` names. Nobody else's buckets move but those
 /// of members still away, to keep shares even where that is not left to the background. `is_first`:
 /// nobody could be used before.
-pub(super) fn regained(
+fn regained(
     table: &[Member],
     home: &[Member],
     party: &Party,

@@ -2,18 +2,23 @@
 //!
 //! For some time after a start, a route that has no table of this life yet takes the one that its
 //! set of next hops had; known by gateway addresses and ports, for numbers mean nothing any more.
-//! Next hops come back one by one: until all that had buckets have been usable, a group's table is
-//! what follows from the one of before and from who is usable now, in whatever order they came.
+//! Next hops come back one by one: until all that had buckets have been usable, who comes gets those
+//! that it had, in whatever order they come.
+//!
+//! evenpath may be started again before they are all back. Then there are several tables of before,
+//! one of each life: in the last one others had the buckets of who had been away all along, and are to
+//! have them again until that one comes.
 
-use super::table::{Draft, regained};
+use super::table::{Draft, deal};
 use super::{Awaited, Group, Groups};
 use crate::bucket::{Member, widened};
-use crate::deal::{Deal, Recovery, Rules, by_rendezvous};
+use crate::deal::{Deal, Party, Recovery, Rules, by_rendezvous};
 use crate::dplane::Dplane;
 use crate::nexthop::{Known, Members, Nexthops, SetId, Sets};
 use crate::prefix::Prefix;
+use crate::quota::Rounding;
 use fastpath::table::{GroupId, LpmWrite, PortId};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::time::Instant;
 
@@ -40,6 +45,8 @@ pub struct Old {
     pub home: Vec<u16>,
     /// Who owned which.
     pub effective: Vec<u16>,
+    /// Who had owned which in lives before that, for those who were not back in it; the oldest first.
+    pub older: Vec<Vec<u16>>,
     /// Who does not return by itself.
     pub parked: Vec<u16>,
 }
@@ -60,9 +67,9 @@ pub struct Past {
 }
 
 impl Past {
-    /// Some group has taken table `index` up.
-    pub fn is_taken_up(&self, index: usize) -> bool {
-        self.heirs.contains_key(&index)
+    /// The group that has taken table `index` up.
+    pub fn heir(&self, index: usize) -> Option<GroupId> {
+        self.heirs.get(&index).copied()
     }
 
     pub(super) fn lose(&mut self, id: GroupId) {
@@ -150,16 +157,18 @@ impl Groups {
         };
         let mut parked = here(&old.parked);
         parked.sort_unstable();
+        let lives = old.older.iter().chain([&old.effective]);
         let awaited = Awaited {
-            home: widened(&here(&old.home), size),
-            effective: widened(&here(&old.effective), size),
-            parked,
+            lives: lives.map(|life| widened(&here(life), size)).collect(),
+            served: BTreeSet::new(),
+            parked: parked.clone(),
+            young: (!self.rules.start_timer.is_zero()).then_some(now),
         };
         let draft = Draft {
             lineage: set,
-            home: awaited.home.clone(),
-            effective: awaited.effective.clone(),
-            parked: awaited.parked.clone(),
+            home: widened(&here(&old.home), size),
+            effective: widened(&here(&old.effective), size),
+            parked,
             alive: false,
             begins: false,
             young: None,
@@ -187,9 +196,8 @@ impl Groups {
             if let Some(before) = group.awaited.take() {
                 if self.rules.recovery == Recovery::Never {
                     let out = |m: &Member| super::table::is_out(nexthops, *m);
-                    group
-                        .parked
-                        .extend(before.effective.iter().filter(|m| out(m)));
+                    let had = before.lives.iter().flatten();
+                    group.parked.extend(had.filter(|m| out(m)));
                     group.parked.sort_unstable();
                     group.parked.dedup();
                 }
@@ -205,61 +213,138 @@ impl Group {
     /// Its table as it is kept; `order` are its members as `name` has them.
     pub fn as_old(&self, name: Name, order: &[Member]) -> Option<Old> {
         let place = |m: &Member| order.iter().position(|o| o == m).map(|i| i as u16);
-        let (home, effective, parked) = match &self.awaited {
-            Some(before) => (&before.home, &before.effective, &before.parked),
-            None => (&self.home, &self.effective, &self.parked),
-        };
-        let home: Vec<u16> = home.iter().map(place).collect::<Option<_>>()?;
+        let home: Vec<u16> = self.home.iter().map(place).collect::<Option<_>>()?;
         // Of the time before, while nobody was usable, some owners are no members any more.
-        let owners = effective.iter().zip(&home);
+        let here = |table: &[Member]| -> Vec<u16> {
+            let owners = table.iter().zip(&home);
+            owners.map(|(m, h)| place(m).unwrap_or(*h)).collect()
+        };
+        let awaited = self.awaited.as_deref();
+        let mut lives = Vec::new();
+        let mut settled = vec![false; self.effective.len()];
+        for life in awaited.iter().flat_map(|a| &a.lives) {
+            let mut owed = self.effective.clone();
+            for ((slot, owner), settled) in owed.iter_mut().zip(life).zip(&mut settled) {
+                // Where somebody has come who had it, those who had it after say nothing any more.
+                *settled |= awaited.is_some_and(|a| a.served.contains(owner));
+                if !*settled {
+                    *slot = *owner;
+                }
+            }
+            lives.push(owed);
+        }
+        lives.push(self.effective.clone());
+        lives.dedup();
+        lives.pop();
+        let parked = awaited.map_or(&self.parked, |a| &a.parked);
         Some(Old {
             name,
-            effective: owners.map(|(m, h)| place(m).unwrap_or(*h)).collect(),
+            effective: here(&self.effective),
+            older: lives.iter().map(|life| here(life)).collect(),
             home,
             parked: parked.iter().filter_map(place).collect(),
         })
     }
 
-    /// What follows from the table of before the start, and from who is usable now.
+    /// Follows the state of its members while some who had buckets `before` the start have yet to
+    /// return; whether they all have now.
     pub(super) fn resume(
         &mut self,
-        before: &Awaited,
+        before: &mut Awaited,
         members: &Members,
         nexthops: &impl Known,
         rules: &Rules,
-    ) {
+    ) -> bool {
         let was_alive = self.alive;
-        let now = std::mem::replace(&mut self.effective, before.effective.clone());
-        self.home.clone_from(&before.home);
+        let is_out = |m: &Member| super::table::is_out(nexthops, *m);
+        if rules.recovery == Recovery::Never && was_alive {
+            // Who was back and is lost returns by the rules.
+            let lost = before.served.iter().filter(|m| is_out(m));
+            before.parked.extend(lost);
+            before.parked.sort_unstable();
+            before.parked.dedup();
+        }
         self.parked.clone_from(&before.parked);
-        let party = self.party(members, nexthops);
+        // Who is held down and had buckets nevertheless is to have them again.
+        let oldest = before.lives.first().cloned().unwrap_or_default();
+        let is_lost = |m: &Member| before.served.contains(m) && !self.effective.contains(m);
+        let holders: Vec<Member> = oldest.iter().copied().filter(|m| !is_lost(m)).collect();
+        let party = Party::of(members, &self.parked, &holders, nexthops);
         if party.last_resort {
             self.parked.retain(|p| !party.is_due(*p));
         }
         self.alive = party.is_alive();
         if !self.alive {
-            return;
+            return false;
         }
         if let Deal::Rendezvous(seed) = rules.deal {
+            self.effective = oldest;
             self.home = by_rendezvous(members, self.home.len(), seed, nexthops).0;
             self.rank(&party, seed, |_| false, nexthops);
         } else {
-            let (effective, home) = (&self.effective, &self.home);
-            // Of those still missing, flows stay with whom they are by now.
-            let wish: Vec<Member> = (0..home.len())
-                .map(|b| match (now.get(b), self.seconds.get(b)) {
-                    (Some(&owner), Some(_)) if was_alive && party.is_due(owner) => owner,
-                    (_, Some(&second)) if was_alive => second,
-                    _ => home[b],
-                })
-                .collect();
-            self.effective = regained(effective, home, &party, (&wish, false), rules);
+            self.take_back(before, &party, was_alive, rules);
             self.choose_seconds(&party, rules, nexthops);
         }
-        let is_back = |m: &Member| !super::table::is_out(nexthops, *m);
-        if before.effective.iter().all(is_back) {
-            self.awaited = None;
+        before.served.extend(self.effective.iter().copied());
+        let all_back = !before.lives.iter().flatten().any(is_out);
+        if all_back {
             self.take_home(&party, rules);
         }
+        all_back
+    }
+
+    /// Who has come back has the buckets that it had; those of who is away go on with whom they are.
+    fn take_back(&mut self, before: &Awaited, party: &Party, was_alive: bool, rules: &Rules) {
+        let leaves = |m: Member| party.leaving.binary_search(&m).is_ok();
+        let is_here = |m: &Member| party.is_due(*m) || leaves(*m);
+        let held: BTreeSet<Member> = self
+            .effective
+            .iter()
+            .copied()
+            .filter(|_| was_alive)
+            .collect();
+        let all = party
+            .due
+            .iter()
+            .map(|m| m.0)
+            .chain(party.leaving.iter().copied());
+        let came: BTreeSet<Member> = all.filter(|m| !held.contains(m)).collect();
+        let at_once = rules.recovery == Recovery::Immediate;
+        let mut table = self.effective.clone();
+        for (b, slot) in table.iter_mut().enumerate() {
+            let own = Some(self.home[b]).filter(|m| at_once && party.is_due(*m));
+            // Who is back after it was lost has no more than the rules give it.
+            let lives = before.lives.iter().map(|life| life[b]);
+            let owed = lives.take_while(|m| held.contains(m) || !before.served.contains(m));
+            let first = own.into_iter().chain(owed).find(is_here);
+            *slot = first.filter(|m| came.contains(m)).unwrap_or(*slot);
+            if leaves(*slot) && !before.lives.iter().any(|life| life[b] == *slot) {
+                // It had it only for want of another.
+                *slot = Member::MAX;
+            }
+        }
+        let wish: Vec<Member> = (0..table.len())
+            .map(|b| match self.seconds.get(b) {
+                Some(&second) if was_alive => second,
+                _ => self.home[b],
+            })
+            .collect();
+        let rounding = match came.is_empty() {
+            true => Rounding::Kept,
+            false => Rounding::Even,
+        };
+        // What they had stays theirs, unless somebody is there who had nothing and is not to wait.
+        let had: BTreeSet<Member> = before.lives.iter().flatten().copied().collect();
+        let is_new = party.due.iter().any(|m| !had.contains(&m.0));
+        let patient = rules.is_patient();
+        let may_move = |b: usize| {
+            let is_owed = before.lives.iter().any(|life| life[b] == table[b]);
+            let spare = match is_owed {
+                true => is_new && !patient,
+                false => !patient || before.young.is_some(),
+            };
+            spare && !came.is_empty() && !party.is_due(self.home[b]) && !leaves(table[b])
+        };
+        self.effective = deal(&table, party, (Some(&wish), rounding), may_move);
     }
 }

@@ -40,6 +40,9 @@ pub struct TableRecord {
     /// Who owned which; none: the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effective: Option<Vec<u16>>,
+    /// Who had owned which in lives before that, for those who were not back in it; the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub older: Vec<Vec<u16>>,
     /// Who does not return by itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parked: Vec<u16>,
@@ -182,12 +185,13 @@ impl TableRecord {
     fn check(&self) -> Result<(), &'static str> {
         let size = self.home.len();
         let effective = self.effective.as_ref().unwrap_or(&self.home);
+        let tables = [&self.home, effective].into_iter().chain(&self.older);
         let known = |owner: &u16| usize::from(*owner) < self.members.len();
         let place = |m: &MemberRecord| (m.via, m.port.clone(), m.onlink);
         let ascending = |pair: &[MemberRecord]| place(&pair[0]) < place(&pair[1]);
         if !size.is_power_of_two() || !(2..=1 << GroupWord::MAX_LOG2).contains(&size) {
             Err("the number of buckets is no power of two from 2 to 65536")
-        } else if effective.len() != size {
+        } else if effective.len() != size || self.older.iter().any(|life| life.len() != size) {
             Err("two tables of unequal size")
         } else if self.members.len() < 2 || self.members.len() > size {
             Err("fewer than two members, or more than buckets")
@@ -195,7 +199,9 @@ impl TableRecord {
             Err("members are not in order")
         } else if self.members.iter().any(|m| m.weight == 0) {
             Err("a weight of 0")
-        } else if !self.home.iter().chain(effective).all(known) || !self.parked.iter().all(known) {
+        } else if self.older.len() > self.members.len() {
+            Err("tables of more lives than there are members")
+        } else if !tables.flatten().chain(&self.parked).all(known) {
             Err("an owner that is no member")
         } else {
             Ok(())
@@ -245,6 +251,7 @@ mod tests {
             members: vec![member(1), member(2), member(3)],
             home: vec![0, 1, 2, 0],
             effective: Some(vec![0, 1, 1, 0]),
+            older: vec![vec![2, 1, 1, 0]],
             parked: vec![2],
             prefixes: vec!["10.9.0.0/16".parse().expect("prefix")],
         };
@@ -299,10 +306,13 @@ mod tests {
 
     #[test]
     fn tables_that_make_no_sense_are_refused() {
-        let spoil: [fn(&mut TableRecord); 8] = [
+        let spoil: [fn(&mut TableRecord); 11] = [
             |t| t.home.truncate(3),
             |t| t.home = vec![],
             |t| t.effective = Some(vec![0; 8]),
+            |t| t.older = vec![vec![0; 2]],
+            |t| t.older[0][1] = 3,
+            |t| t.older = vec![vec![0; 4]; 4],
             |t| t.home[0] = 3,
             |t| t.parked = vec![9],
             |t| t.members.reverse(),

@@ -151,6 +151,7 @@ impl<L: LpmWrite> Control<L> {
             name: order.iter().map(|m| (m.0, m.1)).collect(),
             home: here(&table.home),
             effective: here(table.effective.as_ref().unwrap_or(&table.home)),
+            older: table.older.iter().map(|life| here(life)).collect(),
             parked: here(&table.parked),
         };
         Some((old, table.prefixes.clone()))
@@ -225,7 +226,7 @@ impl<L: LpmWrite> Control<L> {
 
     fn tables(&self) -> Vec<TableRecord> {
         let mut all: BTreeMap<Name, Vec<Kept>> = BTreeMap::new();
-        self.past_tables(&mut all);
+        let mut expected = self.past_tables(&mut all);
         let mut groups: Vec<_> = self.plan.groups.iter().collect();
         groups.sort_unstable_by_key(|g| g.0);
         for (id, group) in groups {
@@ -237,17 +238,20 @@ impl<L: LpmWrite> Control<L> {
             let Some(old) = group.as_old(name.clone(), &order) else {
                 continue;
             };
+            let (prefixes, is_default) = expected.remove(&id).unwrap_or_default();
+            let routes = if is_default { u64::MAX } else { group.routes };
             let same = all.entry(name).or_default();
             match same.iter_mut().find(|kept| kept.old == old) {
                 Some(kept) => {
                     kept.groups.push(id);
-                    kept.routes = kept.routes.saturating_add(group.routes);
+                    kept.prefixes.extend(prefixes);
+                    kept.routes = kept.routes.saturating_add(routes);
                 }
                 None => same.push(Kept {
                     old,
                     groups: vec![id],
-                    prefixes: Vec::new(),
-                    routes: group.routes,
+                    prefixes,
+                    routes,
                 }),
             }
         }
@@ -281,33 +285,40 @@ impl<L: LpmWrite> Control<L> {
         records
     }
 
-    /// What nobody has taken up yet is kept on: the next restart may come before the routes do.
-    fn past_tables(&self, all: &mut BTreeMap<Name, Vec<Kept>>) {
+    /// What is yet to be taken up is kept on: the next restart may come before the routes do. Tables
+    /// that no group has are put among `all`; of those of groups, the prefixes that are yet to come,
+    /// and whether it is that of all that nobody names.
+    fn past_tables(
+        &self,
+        all: &mut BTreeMap<Name, Vec<Kept>>,
+    ) -> HashMap<GroupId, (Vec<Prefix>, bool)> {
+        let mut expected = HashMap::new();
         let Some(past) = self.plan.groups.past() else {
-            return;
+            return expected;
         };
-        let has = |p: &Prefix| {
+        let is_back = |p: &Prefix| {
             let entry = self.rib.get(*p);
             entry.is_some_and(|e| self.plan.groups.is_heir(e.group))
         };
-        let mut exceptions = HashMap::<usize, Vec<Prefix>>::new();
-        for (prefix, index) in past.exceptions.iter().filter(|e| !has(e.0)) {
-            exceptions.entry(*index).or_default().push(*prefix);
+        let mut own: HashMap<usize, Vec<Prefix>> = HashMap::new();
+        for (prefix, index) in past.exceptions.iter().filter(|(p, _)| !is_back(p)) {
+            own.entry(*index).or_default().push(*prefix);
         }
         for (i, old) in past.tables.iter().enumerate() {
-            let taken = past.is_taken_up(i);
             let is_default = past.defaults.get(&old.name) == Some(&i);
-            let own = exceptions.remove(&i).unwrap_or_default();
-            if taken && own.is_empty() {
-                continue;
+            let prefixes = own.remove(&i).unwrap_or_default();
+            if let Some(heir) = past.heir(i) {
+                expected.insert(heir, (prefixes, is_default));
+            } else {
+                all.entry(old.name.clone()).or_default().push(Kept {
+                    old: old.clone(),
+                    groups: Vec::new(),
+                    prefixes,
+                    routes: if is_default { u64::MAX } else { 0 },
+                });
             }
-            all.entry(old.name.clone()).or_default().push(Kept {
-                old: old.clone(),
-                groups: Vec::new(),
-                prefixes: own,
-                routes: if is_default && !taken { u64::MAX } else { 0 },
-            });
         }
+        expected
     }
 
     fn record(&self, kept: Kept, is_default: bool) -> TableRecord {
@@ -336,6 +347,7 @@ impl<L: LpmWrite> Control<L> {
         };
         TableRecord {
             effective: (old.effective != old.home).then(|| there(&old.effective)),
+            older: old.older.iter().map(|life| there(life)).collect(),
             home: there(&old.home),
             parked: there(&old.parked),
             members: order.into_iter().map(|m| m.0).collect(),
