@@ -22,7 +22,7 @@ Examples:
   dpdk-testpmd -a 0000:03:00.0,dv_flow_en=2 -- -i --disable-device-start --cmdline-file=program.testpmd"
 )]
 pub struct Testpmd {
-    /// A configuration (ports, addresses, neighbors, routes; [offload] role, design and mtu); none:
+    /// A configuration (ports, addresses, neighbors, routes; role, design and mtu of offload); none:
     /// the running evenpath's program.
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
