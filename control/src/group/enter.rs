@@ -204,7 +204,8 @@ impl Surroundings<'_> {
         let party = Party::of(members, &parked, &flows, nexthops);
         let alive = party.is_alive();
         let immediate = rules.recovery == Recovery::Immediate;
-        let patient = if returns { !immediate } else { rules.resilient };
+        // Who is new waits like who returns, whether its neighbor is known already or not.
+        let patient = !immediate || !returns && rules.resilient;
         let is_in = |set: &[(Member, u32)], m| set.binary_search_by_key(&m, |x| x.0).is_ok();
         let stayed: Vec<(Member, u32)> = before
             .iter()
