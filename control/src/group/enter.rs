@@ -204,8 +204,12 @@ impl Surroundings<'_> {
         let party = Party::of(members, &parked, &flows, nexthops);
         let alive = party.is_alive();
         let immediate = rules.recovery == Recovery::Immediate;
-        // Who is new waits like who returns, whether its neighbor is known already or not.
-        let patient = !immediate || !returns && rules.resilient;
+        let patient = match rules.recovery {
+            Recovery::Immediate => !returns && rules.resilient,
+            // Who is new waits like who returns, whether its neighbor is known already or not.
+            Recovery::Idle => true,
+            Recovery::Never => returns || rules.resilient,
+        };
         let is_in = |set: &[(Member, u32)], m| set.binary_search_by_key(&m, |x| x.0).is_ok();
         let stayed: Vec<(Member, u32)> = before
             .iter()
