@@ -183,6 +183,11 @@ impl<L: LpmWrite> Control<L> {
             if asked || flags != route.told {
                 self.reports.due.insert(prefix, Due { flags, asked });
             }
+        } else if asked {
+            // It waits, whatever it was told of the route that this one replaces.
+            if let Some(route) = self.rib.get_mut(prefix).and_then(|e| e.fpm.as_mut()) {
+                route.told = 0;
+            }
         }
     }
 

@@ -80,14 +80,14 @@ class Lab:
     `plane`: "xdp" or "tap" run evenpath on ports of that kind; "exclusive" on devices that it has to itself, with taps of
     the ports' names for the kernel; "sim" likewise on the simulated e-switch, as a DPU; "transit" in NIC mode, between wires; "kernel" lets the dpu's kernel forward, for comparison. `cores`: as in `[eal]`. `hash`:
     the lines of `[hash]` and the tables behind it. `tables`: more lines of `[tables]`. `bgp`: {node: lines of its
-    `router bgp`}; `bfd`: BFD between the dpu and its leaves.
+    `router bgp`}; `bfd`: BFD between the dpu and its leaves. `faults`: a file that the simulated e-switch reads its faults from.
     """
 
     def __init__(self, plane="xdp", unnumbered=False, fabric_mtu=1500, nexthop_groups=True, cores="auto",
-                 hash="seed = 1\n", tables="", bgp=None, bfd=False):
+                 hash="seed = 1\n", tables="", bgp=None, bfd=False, faults=""):
         self.plane, self.unnumbered, self.nexthop_groups, self.cores = plane, unnumbered, nexthop_groups, cores
         self.hash, self.tables = hash, tables
-        self.bgp, self.bfd = bgp or {}, bfd
+        self.bgp, self.bfd, self.faults = bgp or {}, bfd, faults
         self.daemons = {}  # (node, name) -> Popen
         self.logs = "/run/lab"
         os.makedirs(self.logs)
@@ -258,6 +258,7 @@ class Lab:
                 if self.plane in ("sim", "transit"):
                     mode = ",mode=nic" if self.plane == "transit" else ",function=1" if port == "host0" else ""
                     device, kernel = f"net_evenpath_sim{number},profile=bf3,iface={self._wire('dpu', port)}{mode}", "tap"
+                    device += f",faults={self.faults}" if self.faults and number == 0 else ""
                 if self.plane == "exclusive":
                     device, kernel = f"net_af_xdp{number},iface={self._wire('dpu', port)},busy_budget=0", "tap"
                 side = '"host"' if port == "host0" else '"wire"'

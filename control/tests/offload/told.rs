@@ -111,6 +111,28 @@ fn software_first_then_hardware() {
     assert_eq!(newest(world.answers()), one(IT, "offload"));
 }
 
+/// zebra waits for an answer to each update, also where software's is none and the last one was hardware's.
+#[test]
+fn an_update_that_software_is_silent_about_is_answered_by_hardware() {
+    let mut world = world(Answer::None);
+    world.say(vec![bgp(prefix(IT), leaves())]);
+    assert_eq!(world.answers(), [], "software is silent");
+    let number = world.number;
+    world.lab.event(word(&[(IT, State::Hardware)], number));
+    assert_eq!(world.answers(), one(IT, "offload"));
+    let hop = Hop {
+        gateway: Some(ip("169.254.0.0")),
+        ifindex: P0,
+        onlink: false,
+        encap: false,
+    };
+    world.say(vec![bgp(prefix(IT), Via::Hop(hop))]);
+    assert_eq!(world.answers(), [], "software again");
+    let number = world.number;
+    world.lab.event(word(&[(IT, State::Hardware)], number));
+    assert_eq!(world.answers(), one(IT, "offload"), "of the update");
+}
+
 pub fn newest(answers: Answers) -> Answers {
     let newest = crate::lab::answers::newest(answers);
     newest.into_iter().collect()

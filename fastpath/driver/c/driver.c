@@ -262,7 +262,7 @@ static int argument(const char *key, const char *value, void *opaque)
 static int arguments(struct rte_vdev_device *dev, struct arguments *to)
 {
 	static const char *const keys[] = {"profile", "mode", "of", "iface", "function", "kernel", "late", "refuse",
-					   "busy", "table", "hash", "index-bug", "faults", NULL};
+					   "busy", "table", "hold", "hash", "index-bug", "faults", NULL};
 	struct rte_kvargs *list = rte_kvargs_parse(rte_vdev_device_args(dev), keys);
 	int rc;
 
@@ -397,6 +397,6 @@ static struct rte_vdev_driver wire = {.probe = wire_probe, .remove = remove_port
 RTE_PMD_REGISTER_VDEV(net_evenpath_sim, sim);
 RTE_PMD_REGISTER_PARAM_STRING(net_evenpath_sim,
 			      "profile=cx6dx|cx7|bf3 mode=switchdev|nic iface=<netdev> function=0|1 late=N refuse=N busy=N table=N "
-			      "hash=other index-bug=1 faults=<file>");
+			      "hold=1 hash=other index-bug=1 faults=<file>");
 RTE_PMD_REGISTER_VDEV(net_evenpath_wire, wire);
 RTE_PMD_REGISTER_PARAM_STRING(net_evenpath_wire, "of=<device> kernel=0|1");

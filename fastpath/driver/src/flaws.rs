@@ -21,7 +21,7 @@ pub struct Flaws {
 
 impl Flaws {
     /// Takes one more: `late=N`, `refuse=N`, `busy=N`, `table=N` (the Nth from now on; may be given
-    /// several times), `hash=other`, `index-bug=1`, `faults=FILE`.
+    /// several times), `hold=1`, `hash=other`, `index-bug=1`, `faults=FILE`.
     pub fn add(&mut self, key: &str, value: &str) -> Result<(), Error> {
         let wrong = || Error::new(Error::INVALID, format!("{key}={value}: not a fault"));
         let nth = || value.parse::<u64>().ok().filter(|n| *n > 0);
@@ -30,6 +30,7 @@ impl Flaws {
             "refuse" => drop(self.faults.refused.insert(nth().ok_or_else(wrong)?)),
             "busy" => drop(self.faults.busy.insert(nth().ok_or_else(wrong)?)),
             "table" => drop(self.faults.tables.insert(nth().ok_or_else(wrong)?)),
+            "hold" if value == "1" => self.faults.pace = Some(0),
             "hash" if value == "other" => self.other_hash = true,
             "index-bug" if value == "1" => self.index_update_bug = true,
             "faults" if self.file.is_none() => self.file = Some(value.into()),
@@ -83,6 +84,7 @@ mod tests {
             ("refuse", ""),
             ("hash", "ours"),
             ("index-bug", "yes"),
+            ("hold", "2"),
             ("pace", "1"),
         ] {
             assert!(flaws.add(key, value).is_err(), "{key}={value}");

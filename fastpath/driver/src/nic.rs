@@ -256,6 +256,8 @@ impl Nic {
         n: u32,
         mut put: impl FnMut(u32, Result_),
     ) -> Result<u64, Error> {
+        // What was held back may be let go.
+        self.look();
         let mut more = Vec::new();
         self.sim.pull(queue, &mut more)?;
         let done = self.done.entry(queue).or_default();
