@@ -11,7 +11,7 @@ use fastpath::hardware::program::{
 };
 use fastpath::hardware::sim::{Kind, Profile, Sim};
 use fastpath::hardware::{Capabilities, Completion, Count, Error, Steering};
-use fastpath::hash::{Algorithm, Choice, Field, Fields, Settings};
+use fastpath::hash::Settings;
 use fastpath::table::{Adjacency, GroupId, PortId};
 use std::net::Ipv4Addr;
 use std::time::Instant;
@@ -118,12 +118,7 @@ fn run<S: Steering>(name: &str, steering: S) {
     };
     engine.apply(&Change::Port(PortId(0), Some(entry)));
     // What the NIC computes: with the defaults groups would be software's, and cost nothing.
-    let settings = Settings::new(Choice {
-        algorithm: Algorithm::Crc32,
-        fields: Fields::default().with(Field::Ipv6Label, false),
-        symmetric: false,
-        ..Choice::default()
-    });
+    let settings = Settings::new(Design::Rows.hash());
     engine.apply(&Change::Hash(Box::new(settings.into())));
     let mut step = step_of(name, &mut engine);
     let adjacency = |n: u8| Adjacency::forward(PortId(1), 1500, [2, 0, 0, 0, 1, n], mac, 0);

@@ -18,7 +18,7 @@ use fastpath::hardware::program::{
     PatternTemplate, Place, Rule, RuleId, Table, TableId,
 };
 use fastpath::hardware::sim::Profile;
-use fastpath::hash::{Algorithm, Choice, Field as Hashed, Fields, Settings};
+use fastpath::hash::Settings;
 use fastpath::table::{Adjacency, GroupId, PortId};
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
@@ -46,13 +46,9 @@ fn buckets(group: u32, shift: u32) -> Change {
 
 /// Ports, the hash that the NIC computes, next hops, groups, prefixes.
 fn plan() -> Vec<Change> {
-    let choice = Choice {
-        algorithm: Algorithm::Crc32,
-        fields: Fields::default().with(Hashed::Ipv6Label, false),
-        symmetric: false,
-        ..Choice::default()
-    };
-    let mut plan = vec![Change::Hash(Box::new(Settings::new(choice).into()))];
+    let mut plan = vec![Change::Hash(Box::new(
+        Settings::new(Design::Rows.hash()).into(),
+    ))];
     let entry = Entry {
         mac: MAC,
         untagged: true,

@@ -9,7 +9,7 @@ use fastpath::hardware::engine::Engine;
 use fastpath::hardware::export::{Ethdev, Script, testpmd};
 use fastpath::hardware::plan::{Change, Entry, Lead, NexthopId};
 use fastpath::hardware::sim::{Kind, Outcome, Profile, Sim};
-use fastpath::hash::{Algorithm, Choice, Field, Fields, Settings};
+use fastpath::hash::Settings;
 use fastpath::table::{Adjacency, GroupId, PortId};
 use std::io::{BufRead, BufReader, Write};
 use std::net::Ipv6Addr;
@@ -40,13 +40,9 @@ fn program() -> Engine<Sim> {
         mac: MAC,
         untagged: true,
     };
-    let choice = Choice {
-        algorithm: Algorithm::Crc32,
-        fields: Fields::default().with(Field::Ipv6Label, false),
-        symmetric: false,
-        ..Choice::default()
-    };
-    let mut plan = vec![Change::Hash(Box::new(Settings::new(choice).into()))];
+    let mut plan = vec![Change::Hash(Box::new(
+        Settings::new(Design::Rows.hash()).into(),
+    ))];
     plan.extend(PORTS.map(|port| Change::Port(port, Some(entry))));
     plan.extend((0..4).map(|n| {
         let mac = [2, 0, 0, 0, 1, n as u8];

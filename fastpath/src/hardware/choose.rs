@@ -7,7 +7,7 @@
 use super::Capabilities;
 use super::compile::{Design, Reason, can_hash};
 use super::plan::Family;
-use crate::hash::Settings;
+use crate::hash::{Algorithm, Choice as HashChoice, Field, Settings};
 use std::fmt;
 
 /// From where to where packets go.
@@ -42,6 +42,26 @@ const fn name(design: Design) -> &'static str {
     match design {
         Design::Rows => "rows",
         Design::Rss => "rss",
+    }
+}
+
+impl Design {
+    /// The hash that silicon of this design computes for both families, with the default seed: CRC-32
+    /// of addresses, ports and IP protocol, or Toeplitz without the protocol. Neither takes the IPv6
+    /// label or both directions alike.
+    pub fn hash(self) -> HashChoice {
+        let default = HashChoice::default();
+        let fields = default.fields.with(Field::Ipv6Label, false);
+        let (algorithm, fields) = match self {
+            Design::Rows => (Algorithm::Crc32, fields),
+            Design::Rss => (Algorithm::Toeplitz, fields.with(Field::IpProtocol, false)),
+        };
+        HashChoice {
+            algorithm,
+            fields,
+            symmetric: false,
+            ..default
+        }
     }
 }
 
@@ -133,7 +153,6 @@ pub fn choose(
 mod tests {
     use super::super::sim::Profile;
     use super::*;
-    use crate::hash::{Algorithm, Choice as HashChoice, Field};
 
     fn settings(algorithm: Algorithm, off: &[Field]) -> Settings {
         let mut choice = HashChoice {
@@ -156,9 +175,8 @@ mod tests {
 
     #[test]
     fn the_hash_in_force_decides() {
-        let crc = settings(Algorithm::Crc32, &[Field::Ipv6Label]);
-        let four = [Field::Ipv6Label, Field::IpProtocol];
-        let toeplitz = settings(Algorithm::Toeplitz, &four);
+        let crc = Settings::new(Design::Rows.hash());
+        let toeplitz = Settings::new(Design::Rss.hash());
         let mix = settings(Algorithm::Mix, &[Field::Ipv6Label]);
         let all = "the NIC computes the hash in force";
         let only = "only groups of one next hop are hardware's";

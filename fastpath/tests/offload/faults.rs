@@ -7,7 +7,7 @@ use crate::world::{Setting, World, group};
 use fastpath::hardware::compile::{Design, Reason, State};
 use fastpath::hardware::plan::{Change as Planned, Lead, NexthopId};
 use fastpath::hardware::sim::{Faults, Profile};
-use fastpath::hash::{Algorithm, Choice, Field, Policy, Settings};
+use fastpath::hash::{Policy, Settings};
 use std::net::IpAddr;
 
 /// What fails, by its ordinal number.
@@ -45,18 +45,11 @@ fn lead(world: &mut World, text: &str, to: Option<u32>) {
 
 /// Small tables, nested prefixes, both families.
 fn plan(world: &mut World) {
-    let rss = world.setting == Setting::Transit(Design::Rss);
-    let fields = Choice::default().fields.with(Field::Ipv6Label, false);
-    let choice = Choice {
-        fields: fields.with(Field::IpProtocol, !rss),
-        algorithm: if rss {
-            Algorithm::Toeplitz
-        } else {
-            Algorithm::Crc32
-        },
-        ..Choice::default()
+    let design = match world.setting {
+        Setting::Dpu => Design::Rows,
+        Setting::Transit(design) => design,
     };
-    world.set_hash(&Policy::new(Settings::new(choice), Vec::new()));
+    world.set_hash(&Policy::new(Settings::new(design.hash()), Vec::new()));
     let ports = match world.setting {
         // Packets come in by port 0: a function.
         Setting::Dpu => [1, 2, 4, 1],

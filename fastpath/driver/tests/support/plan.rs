@@ -4,7 +4,7 @@ use fastpath::hardware::compile::{Config, Design, Hairpin, Role};
 use fastpath::hardware::plan::{Change, Entry, Lead, NexthopId};
 use fastpath::hardware::program::{Rss, RssFields};
 use fastpath::hardware::sim::{Kind, Outcome, Profile, Sim};
-use fastpath::hash::{Algorithm, Choice, Field, Fields, Settings};
+use fastpath::hash::Settings;
 use fastpath::table::{Adjacency, GroupId, PortId};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -24,6 +24,13 @@ impl Setting {
         match self {
             Setting::Dpu => profile.switchdev(),
             Setting::Transit(_) => profile,
+        }
+    }
+
+    pub fn design(self) -> Design {
+        match self {
+            Setting::Dpu => Design::Rows,
+            Setting::Transit(design) => design,
         }
     }
 
@@ -126,24 +133,13 @@ pub fn v6(n: u16) -> IpAddr {
 
 /// Four next hops, and groups 8 (all of them, with so many buckets) and 9 (the first alone).
 pub fn plan(setting: Setting, buckets: u32) -> Vec<Change> {
-    let rss = setting == Setting::Transit(Design::Rss);
     let entry = Entry {
         mac: MAC,
         untagged: true,
     };
-    let choice = Choice {
-        algorithm: if rss {
-            Algorithm::Toeplitz
-        } else {
-            Algorithm::Crc32
-        },
-        fields: Fields::default()
-            .with(Field::Ipv6Label, false)
-            .with(Field::IpProtocol, !rss),
-        symmetric: false,
-        ..Choice::default()
-    };
-    let mut plan = vec![Change::Hash(Box::new(Settings::new(choice).into()))];
+    let mut plan = vec![Change::Hash(Box::new(
+        Settings::new(setting.design().hash()).into(),
+    ))];
     plan.extend(PORTS.map(|port| Change::Port(port, Some(entry))));
     plan.extend((0..4).map(|n| nexthop(n, true)));
     plan.extend([group(8, 4, buckets), group(9, 1, buckets)]);

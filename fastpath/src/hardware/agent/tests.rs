@@ -6,7 +6,7 @@ use crate::hardware::plan::{Entry, Lead};
 use crate::hardware::program::{Action, IndirectId, Operation, RuleId, Table, TableId};
 use crate::hardware::sim::{Faults, Kind, Outcome, Profile, Sim};
 use crate::hardware::{Capabilities, Completion, Error};
-use crate::hash::{Algorithm, Choice, Field, Settings};
+use crate::hash::Settings;
 use standings::PATIENCE;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -96,14 +96,11 @@ fn base() -> Vec<Change> {
         mac: MAC,
         untagged: true,
     };
-    let mut choice = Choice {
-        algorithm: Algorithm::Crc32,
-        ..Choice::default()
-    };
-    choice.fields = choice.fields.with(Field::Ipv6Label, false);
     let ports = [HOST, WIRES[0], WIRES[1]];
     let mut changes: Vec<Change> = ports.map(|p| Change::Port(p, Some(entry))).into();
-    changes.push(Change::Hash(Box::new(Settings::new(choice).into())));
+    changes.push(Change::Hash(Box::new(
+        Settings::new(Design::Rows.hash()).into(),
+    )));
     changes.extend([nexthop(0), nexthop(1), group(GROUP, 2)]);
     changes
 }

@@ -5,7 +5,7 @@ use super::super::plan::{Entry, Lead, NexthopId};
 use super::super::program::{Rss, RssFields};
 use super::super::sim::{Faults, Kind, Profile, Sim};
 use super::*;
-use crate::hash::{Algorithm, Choice, Field, Fields, Settings};
+use crate::hash::{Choice, Settings};
 use crate::table::{Adjacency, GroupId};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -20,16 +20,25 @@ enum Setting {
     Rss,
 }
 
+impl Setting {
+    fn design(self) -> Design {
+        match self {
+            Setting::Dpu | Setting::Rows => Design::Rows,
+            Setting::Rss => Design::Rss,
+        }
+    }
+}
+
 fn engine(setting: Setting) -> Engine<Sim> {
     let (port, egress) = (PortId(0), [PortId(1), PortId(2)]);
-    let (mut sim, role, design) = match setting {
+    let (mut sim, role) = match setting {
         Setting::Dpu => {
             let role = Role::Dpu {
                 proxy: port,
                 uplinks: vec![port],
                 functions: egress.to_vec(),
             };
-            (Sim::new(Profile::bf3().switchdev()), role, Design::Rows)
+            (Sim::new(Profile::bf3().switchdev()), role)
         }
         Setting::Rows | Setting::Rss => {
             let hairpins = (0..16).map(|n| Hairpin {
@@ -48,11 +57,7 @@ fn engine(setting: Setting) -> Engine<Sim> {
                 },
                 kernel: true,
             };
-            let design = match setting {
-                Setting::Rss => Design::Rss,
-                _ => Design::Rows,
-            };
-            (Sim::new(Profile::bf3()), role, design)
+            (Sim::new(Profile::bf3()), role)
         }
     };
     for n in 0..3 {
@@ -67,7 +72,7 @@ fn engine(setting: Setting) -> Engine<Sim> {
             sim.hairpin((port, h.queue), (h.egress, h.tx_queue));
         }
     }
-    Engine::new(sim, Config::new(role, design, 1500))
+    Engine::new(sim, Config::new(role, setting.design(), 1500))
 }
 
 /// The plan, by what each change is about: later ones replace earlier ones.
@@ -76,25 +81,14 @@ struct Plan(BTreeMap<String, Change>);
 
 impl Plan {
     fn new(setting: Setting) -> Self {
-        let rss = setting == Setting::Rss;
-        let choice = Choice {
-            algorithm: if rss {
-                Algorithm::Toeplitz
-            } else {
-                Algorithm::Crc32
-            },
-            fields: Fields::default()
-                .with(Field::Ipv6Label, false)
-                .with(Field::IpProtocol, !rss),
-            symmetric: false,
-            ..Choice::default()
-        };
         let entry = Entry {
             mac: MAC,
             untagged: true,
         };
         let mut plan = Plan::default();
-        plan.put(Change::Hash(Box::new(Settings::new(choice).into())));
+        plan.put(Change::Hash(Box::new(
+            Settings::new(setting.design().hash()).into(),
+        )));
         for n in 0..3 {
             plan.put(Change::Port(PortId(n), Some(entry)));
         }

@@ -6,7 +6,7 @@ use crate::hardware::engine::Engine;
 use crate::hardware::plan::{Change, Entry, Lead, NexthopId};
 use crate::hardware::program::{Rss, RssFields};
 use crate::hardware::sim::{Kind, Profile, Sim};
-use crate::hash::{Algorithm, Choice, Field, Fields, Settings};
+use crate::hash::Settings;
 use crate::table::{Adjacency, GroupId};
 
 /// One group of so many buckets over two next hops, in transit by Design B.
@@ -38,14 +38,6 @@ fn transit(buckets: u32) -> Engine<Sim> {
     };
     let mut engine = Engine::new(sim, Config::new(role, Design::Rss, 1500));
     let mac = [2, 0, 0, 0, 0, 1];
-    let choice = Choice {
-        algorithm: Algorithm::Toeplitz,
-        fields: Fields::default()
-            .with(Field::IpProtocol, false)
-            .with(Field::Ipv6Label, false),
-        symmetric: false,
-        ..Choice::default()
-    };
     let hop = |n: u8| {
         let adjacency = Adjacency::forward(egress, 1500, [2, 0, 0, 0, 1, n], mac, 0);
         Change::Nexthop(NexthopId(n.into()), Some(adjacency))
@@ -56,7 +48,7 @@ fn transit(buckets: u32) -> Engine<Sim> {
     };
     let all = (0..buckets).map(|b| NexthopId(b % 2)).collect();
     for change in [
-        Change::Hash(Box::new(Settings::new(choice).into())),
+        Change::Hash(Box::new(Settings::new(Design::Rss.hash()).into())),
         Change::Port(port, Some(entry)),
         hop(0),
         hop(1),

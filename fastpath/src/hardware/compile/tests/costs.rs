@@ -135,10 +135,7 @@ fn other_members_are_one_generation_and_one_update() {
 #[test]
 fn other_members_of_an_rss_group_are_one_update() {
     let mut engine = transit(Design::Rss, Profile::cx7());
-    engine.apply(&hash(|c| {
-        c.algorithm = Algorithm::Toeplitz;
-        c.fields = c.fields.with(Field::IpProtocol, false);
-    }));
+    engine.apply(&hash(|c| *c = Design::Rss.hash()));
     let buckets: Vec<u32> = (0..64).map(|b| b % 3).collect();
     let mut changes: Vec<_> = (0..3).map(|n| nexthop(n, true)).collect();
     changes.extend([group(1, &buckets), prefix("10.0.0.0/8", Some(1))]);

@@ -9,7 +9,7 @@ use crate::hardware::engine::Engine;
 use crate::hardware::plan::{Change, Entry, Lead, NexthopId};
 use crate::hardware::program::{Action, Operation, Rss, RssFields};
 use crate::hardware::sim::{Faults, Kind as PortKind, Profile, Sim, Tally};
-use crate::hash::{Algorithm, Choice, Field, Settings};
+use crate::hash::{Algorithm, Choice, Settings};
 use crate::table::Adjacency;
 use std::net::IpAddr;
 
@@ -54,11 +54,7 @@ fn transit(design: Design, profile: Profile) -> Engine<Sim> {
 
 /// What rows can hash, but for what `change` does to it.
 fn hash(change: impl Fn(&mut Choice)) -> Change {
-    let mut choice = Choice {
-        algorithm: Algorithm::Crc32,
-        ..Choice::default()
-    };
-    choice.fields = choice.fields.with(Field::Ipv6Label, false);
+    let mut choice = Design::Rows.hash();
     change(&mut choice);
     Change::Hash(Box::new(Settings::new(choice).into()))
 }

@@ -47,11 +47,7 @@ fn nothing_leads_to_what_is_not_there_yet_or_no_more() {
     for design in [Design::Rows, Design::Rss] {
         let mut engine = transit(design, Profile::bf3());
         if design == Design::Rss {
-            let change = |c: &mut Choice| {
-                c.algorithm = Algorithm::Toeplitz;
-                c.fields = c.fields.with(Field::IpProtocol, false);
-            };
-            engine.apply(&hash(change));
+            engine.apply(&hash(|c| *c = Design::Rss.hash()));
         }
         // Before the frame is there nobody is let in, and its own order is free.
         carry(&mut engine, &[]);
