@@ -118,4 +118,11 @@ pub mod mbuf {
         u32,
         "the RSS hash that the device computed"
     );
+    field!(
+        hash_fdir_hi,
+        set_hash_fdir_hi,
+        EVENPATH_MBUF_HASH_FDIR_HI,
+        u32,
+        "the mark that a flow rule put on the packet"
+    );
 }

@@ -31,12 +31,14 @@ ASSERT_OFFSET(pkt_len, EVENPATH_MBUF_PKT_LEN);
 ASSERT_OFFSET(data_len, EVENPATH_MBUF_DATA_LEN);
 ASSERT_OFFSET(vlan_tci, EVENPATH_MBUF_VLAN_TCI);
 ASSERT_OFFSET(hash.rss, EVENPATH_MBUF_HASH_RSS);
+ASSERT_OFFSET(hash.fdir.hi, EVENPATH_MBUF_HASH_FDIR_HI);
 ASSERT_OFFSET(buf_len, EVENPATH_MBUF_BUF_LEN);
 ASSERT_OFFSET(pool, EVENPATH_MBUF_POOL);
 _Static_assert(RTE_PKTMBUF_HEADROOM == EVENPATH_MBUF_HEADROOM, "another headroom");
 _Static_assert(RTE_ETH_DEV_INTR_LSC == EVENPATH_DEV_INTR_LSC, "another flag");
 _Static_assert(RTE_ETH_RX_OFFLOAD_RSS_HASH == EVENPATH_RX_OFFLOAD_RSS_HASH, "another flag");
 _Static_assert(RTE_MBUF_F_RX_RSS_HASH == EVENPATH_MBUF_RX_RSS_HASH, "another flag");
+_Static_assert(RTE_MBUF_F_RX_FDIR_ID == EVENPATH_MBUF_RX_FDIR_ID, "another flag");
 _Static_assert(sizeof(struct rte_flow_item_eth) == EVENPATH_FLOW_ETH_SIZE, "another size");
 /* Rust casts `*const [u8; 16]` to this. */
 _Static_assert(sizeof(struct rte_ipv6_addr) == 16 && _Alignof(struct rte_ipv6_addr) == 1,

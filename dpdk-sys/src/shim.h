@@ -32,6 +32,7 @@ enum evenpath_mbuf_layout {
 	EVENPATH_MBUF_DATA_LEN = 40,
 	EVENPATH_MBUF_VLAN_TCI = 42,
 	EVENPATH_MBUF_HASH_RSS = 44,
+	EVENPATH_MBUF_HASH_FDIR_HI = 48,
 	EVENPATH_MBUF_BUF_LEN = 54,
 	EVENPATH_MBUF_POOL = 56,
 	EVENPATH_MBUF_HEADROOM = 128,
@@ -42,6 +43,7 @@ enum evenpath_device_flags {
 	EVENPATH_DEV_INTR_LSC = 2,
 	EVENPATH_RX_OFFLOAD_RSS_HASH = 1 << 19,
 	EVENPATH_MBUF_RX_RSS_HASH = 2,
+	EVENPATH_MBUF_RX_FDIR_ID = 1 << 13,
 };
 
 /* Size of struct rte_flow_item_eth, in which bindgen misplaces a bit field: shim.c asserts it. */

@@ -149,6 +149,16 @@ impl Frame for Mbuf {
         // SAFETY: owned.
         (flags & TOLD != 0).then(|| unsafe { mbuf::hash_rss(raw) })
     }
+
+    #[inline]
+    fn mark(&self) -> Option<u32> {
+        const MARKED: u64 = dpdk_sys::evenpath_device_flags::EVENPATH_MBUF_RX_FDIR_ID as u64;
+        let raw = self.0.as_ptr();
+        // SAFETY: owned.
+        let flags = unsafe { mbuf::ol_flags(raw) };
+        // SAFETY: owned.
+        (flags & MARKED != 0).then(|| unsafe { mbuf::hash_fdir_hi(raw) })
+    }
 }
 
 impl Drop for Mbuf {

@@ -41,6 +41,11 @@ pub trait Frame: Sized {
     fn rss_hash(&self) -> Option<u32> {
         None
     }
+    /// The mark that a rule of the NIC put on the packet.
+    #[inline]
+    fn mark(&self) -> Option<u32> {
+        None
+    }
 }
 
 /// A receive queue.

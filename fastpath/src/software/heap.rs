@@ -19,6 +19,7 @@ pub struct HeapFrame {
     len: usize,
     /// What a NIC would have told with it.
     rss: Option<u32>,
+    mark: Option<u32>,
 }
 
 impl HeapFrame {
@@ -37,6 +38,7 @@ impl HeapFrame {
             start: headroom,
             len: bytes.len(),
             rss: None,
+            mark: None,
         }
     }
 
@@ -45,6 +47,13 @@ impl HeapFrame {
     pub fn with_rss(self, hash: u32) -> Self {
         let rss = Some(hash);
         HeapFrame { rss, ..self }
+    }
+
+    /// The same frame, with `mark` as what a rule of a NIC put on it.
+    #[must_use]
+    pub fn with_mark(self, mark: u32) -> Self {
+        let mark = Some(mark);
+        HeapFrame { mark, ..self }
     }
 }
 
@@ -100,6 +109,11 @@ impl Frame for HeapFrame {
     #[inline]
     fn rss_hash(&self) -> Option<u32> {
         self.rss
+    }
+
+    #[inline]
+    fn mark(&self) -> Option<u32> {
+        self.mark
     }
 }
 

@@ -5,6 +5,7 @@
 //! * `plain`, `check`, `hot`: parts of [`parse`]: what nearly all packets are; which others are
 //!   routed; the hash of ordinary ones.
 //! * [`flow`]: what of a packet its hash is made of.
+//! * `marked`: the group that a NIC's mark names, without a lookup.
 //! * [`fragments`]: fragments on their flow's path.
 //! * `nic`: the hash that came with a packet, where it is ours.
 //! * [`icmp`], [`fragment`], [`hold`]: what becomes of the few packets that cannot simply be
@@ -24,6 +25,7 @@ mod hot;
 pub mod icmp;
 pub mod lanes;
 pub mod lookup;
+mod marked;
 mod nic;
 pub mod parse;
 pub mod pick;

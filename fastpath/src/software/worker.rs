@@ -7,6 +7,7 @@ use super::hold::Hold;
 use super::icmp::Limit;
 use super::lanes::Lanes;
 use super::lookup::lookup;
+use super::marked::marked;
 use super::nic;
 use super::parse::parse;
 use super::pick::Picker;
@@ -214,6 +215,9 @@ fn forward<F, T, A, L>(
     L: Lpm,
 {
     parse(burst, lanes, port, facts, &view.hash); //  bytes       -> destination, hash
+    if view.marks.is_on() {
+        marked(burst, lanes, &view.marks, &tables.groups, &outputs.stats);
+    }
     lookup(lanes, view, &tables.groups); //           destination -> group
     if lanes.fragments != 0 {
         // A packet that waited for its neighbor was counted then.

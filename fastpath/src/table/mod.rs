@@ -4,8 +4,8 @@
 //! * [`Tables`]: shared arrays of atomic words, changed in place, one word a fact: group words,
 //!   buckets, adjacencies, the down mask. An id is published (stored where a reader finds it) only
 //!   after what it names is complete, and used again only after a grace period.
-//! * [`View`]: what must change as a whole: prefixes, default routes, hash settings, facts about
-//!   ports. There are two; a commit is written to the standby one, then one pointer swaps
+//! * [`View`]: what must change as a whole: prefixes, default routes, marks, hash settings, facts
+//!   about ports. There are two; a commit is written to the standby one, then one pointer swaps
 //!   ([`crate::rcu`]), then the other is brought up to date.
 //!
 //! Unknown means drop: id 0 of groups and adjacencies exists always and drops.
@@ -13,6 +13,7 @@
 pub mod adjacency;
 pub mod down;
 pub mod group;
+pub mod marks;
 pub mod naive;
 pub mod sample;
 pub mod stats;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 pub use adjacency::{Adjacencies, Adjacency, AdjacencyId, Disposition};
 pub use down::Down;
 pub use group::{GroupId, GroupWord, Groups};
+pub use marks::Marks;
 pub use traffic::Traffic;
 
 /// The most ports: one bit each in the down mask's word of dead ports.
@@ -197,6 +199,8 @@ pub struct View<L> {
     pub default4: GroupId,
     /// Group of `::/0`; [`GroupId::NONE`] without one.
     pub default6: GroupId,
+    /// Prefixes that NICs mark.
+    pub marks: Marks,
     /// The hash settings, by destination.
     pub hash: crate::hash::Policy,
     /// Facts about every port, by [`PortId`].
@@ -226,6 +230,7 @@ impl<L> View<L> {
             lpm,
             default4: GroupId::NONE,
             default6: GroupId::NONE,
+            marks: Marks::default(),
             hash: hash.into(),
             ports: [PortFacts::default(); MAX_PORTS],
         }

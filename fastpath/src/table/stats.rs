@@ -58,6 +58,7 @@ pub struct WorkerStats {
     fragments_matched: Counter,
     fragments_waited: Counter,
     fragments_by_addresses: Counter,
+    marked: Counter,
     turns: Counter,
     buckets: BucketCounters,
     samples: Samples,
@@ -76,6 +77,7 @@ impl Default for WorkerStats {
             fragments_matched: Counter::default(),
             fragments_waited: Counter::default(),
             fragments_by_addresses: Counter::default(),
+            marked: Counter::default(),
             turns: Counter::default(),
             buckets: BucketCounters::default(),
             samples: Samples::new(1),
@@ -186,6 +188,12 @@ impl WorkerStats {
         self.fragments_by_addresses.add(by_addresses);
     }
 
+    /// The groups of packets were known by their mark, without a lookup.
+    #[inline]
+    pub fn marked(&self, packets: u64) {
+        self.marked.add(packets);
+    }
+
     /// A turn of the main loop ended.
     #[inline]
     pub fn turn(&self) {
@@ -236,6 +244,7 @@ impl WorkerStats {
             fragments_matched: self.fragments_matched.get(),
             fragments_waited: self.fragments_waited.get(),
             fragments_by_addresses: self.fragments_by_addresses.get(),
+            marked: self.marked.get(),
             turns: self.turns.get(),
         }
     }
@@ -287,6 +296,8 @@ pub struct Snapshot {
     pub fragments_waited: u64,
     /// Later ones that went by their addresses: their first did not come in time.
     pub fragments_by_addresses: u64,
+    /// Packets whose group was known by the mark of a NIC, without a lookup.
+    pub marked: u64,
     /// Turns of the main loop.
     pub turns: u64,
 }
@@ -349,6 +360,7 @@ impl Snapshot {
         self.fragments_matched += other.fragments_matched;
         self.fragments_waited += other.fragments_waited;
         self.fragments_by_addresses += other.fragments_by_addresses;
+        self.marked += other.marked;
         self.turns += other.turns;
     }
 }
