@@ -31,6 +31,17 @@ pub(super) const fn wide(half: u64) -> u128 {
     (half as u128) << 64 | half as u128
 }
 
+/// Two ends of an IPv4 flow, one in the upper halves, so that the one with the smaller address, then
+/// the smaller port, is there. No branch, since which end comes first is anybody's guess: two
+/// subtractions with their borrow, and two conditional moves.
+#[inline(always)]
+pub(super) fn in_order(addresses: u64, ports: u32) -> (u64, u64) {
+    let number = |addresses: u64, ports: u32| u128::from(addresses) << 64 | u128::from(ports);
+    let turned = number(addresses.rotate_left(32), ports.rotate_left(16));
+    let first = number(addresses, ports).min(turned);
+    ((first >> 64) as u64, first as u64)
+}
+
 impl Settings {
     /// The fields of a tunnel as one number, 0 for a packet without any that matters.
     pub(super) fn deep(&self, key: &FlowKey) -> u64 {
@@ -120,15 +131,11 @@ impl Settings {
     pub(super) fn ends4(&self, addresses: u64, ports: u32) -> (u64, u64) {
         let addresses = addresses & (self.src << 32 | self.dst & 0xffff_ffff);
         let ports = ports & (u32::from(self.sport) << 16 | u32::from(self.dport));
-        // The end with the smaller address, then the smaller port, comes first.
-        let turned = (addresses.rotate_left(32), ports.rotate_left(16));
-        let is_swapped = self.ordered
-            & ((addresses > turned.0) | ((addresses == turned.0) & (ports > turned.1)));
-        // No branch: which end comes first is anybody's guess.
-        let mask = 0_u64.wrapping_sub(is_swapped.into());
-        let addresses = addresses ^ (addresses ^ turned.0) & mask;
-        let ports = ports ^ (ports ^ turned.1) & mask as u32;
-        (addresses, u64::from(ports))
+        if self.ordered {
+            in_order(addresses, ports)
+        } else {
+            (addresses, ports.into())
+        }
     }
 
     #[inline(always)]
@@ -154,8 +161,20 @@ impl Settings {
 
     #[inline(always)]
     pub(super) fn finish(&self, addresses: u64, ports: u64, rest: &Rest) -> u32 {
+        self.finish_with::<false>(addresses, ports, rest)
+    }
+
+    /// `WHOLE`: the protocol matters for certain.
+    #[inline(always)]
+    pub(super) fn finish_with<const WHOLE: bool>(
+        &self,
+        addresses: u64,
+        ports: u64,
+        rest: &Rest,
+    ) -> u32 {
         let [k0, k1, k2, k3, ..] = self.keys;
-        let protocol = u64::from(rest.protocol & self.protocol);
+        let mask = if WHOLE { u8::MAX } else { self.protocol };
+        let protocol = u64::from(rest.protocol & mask);
         let other = (u64::from(rest.label) | u64::from(rest.ingress) << 32) & self.rest;
         // Labels in a row times a constant would be spaced, not spread. Zero stays zero; all this is
         // done while the first product is under way.

@@ -135,6 +135,15 @@ impl Settings {
         self.linear.is_none()
     }
 
+    /// Both addresses, both ports and the protocol matter, and ends are put in order: nothing of them
+    /// is to be masked.
+    #[inline]
+    pub(crate) fn is_whole(&self) -> bool {
+        let addresses = self.src & self.dst == u64::MAX;
+        let rest = self.sport & self.dport == u16::MAX && self.protocol == u8::MAX;
+        self.ordered && addresses && rest
+    }
+
     /// A field of the packet inside a tunnel matters.
     #[inline(always)]
     pub(crate) fn wants_inner(&self) -> bool {
@@ -250,16 +259,25 @@ impl Settings {
     }
 
     /// The same of an IPv4 packet as it is read: both addresses and both ports, of the source in the
-    /// upper halves.
+    /// upper halves. `WHOLE`: what [`Settings::is_whole`] says.
     #[inline(always)]
-    pub(crate) fn mix4_ends(&self, addresses: u64, ports: u32, protocol: u8, ingress: u16) -> u32 {
-        let (addresses, ports) = self.ends4(addresses, ports);
+    pub(crate) fn mix4_ends<const WHOLE: bool>(
+        &self,
+        addresses: u64,
+        ports: u32,
+        protocol: u8,
+        ingress: u16,
+    ) -> u32 {
+        let (addresses, ports) = match WHOLE {
+            true => mix::in_order(addresses, ports),
+            false => self.ends4(addresses, ports),
+        };
         let rest = Rest {
             protocol,
             ingress,
             ..Rest::default()
         };
-        self.finish(addresses, ports, &rest)
+        self.finish_with::<WHOLE>(addresses, ports, &rest)
     }
 
     /// The hash of an IPv6 packet, addresses as numbers: four multiplications, two of them beside

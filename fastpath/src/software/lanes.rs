@@ -24,6 +24,29 @@ pub enum Verdict {
     Drop(DropReason),
 }
 
+/// What the packets of a burst have in common, so that later stages need not ask each of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Alike {
+    /// Nothing that is known.
+    #[default]
+    Mixed,
+    /// All are to be routed, untagged and IPv4.
+    V4,
+    /// All are to be routed, untagged and IPv6.
+    V6,
+}
+
+/// Each lane's own number.
+pub(super) const LANES: [u8; BURST] = {
+    let mut lanes = [0; BURST];
+    let mut i = 0;
+    while i < BURST {
+        lanes[i] = i as u8;
+        i += 1;
+    }
+    lanes
+};
+
 /// The lanes of one IP version, packed: the input and output of a bulk lookup.
 #[derive(Clone, Debug)]
 pub struct Family<A> {
@@ -72,6 +95,8 @@ impl<A: Copy> Family<A> {
 /// One burst's lanes. The packets of a burst have one ingress port.
 #[derive(Clone, Debug)]
 pub struct Lanes {
+    /// What all of them are; then the lanes of [`Lanes::v4`] or [`Lanes::v6`] are those of the burst.
+    pub alike: Alike,
     /// What becomes of each packet.
     pub verdict: [Verdict; BURST],
     /// Offset of the IP header in the frame, bytes: 14, 18 or 22.
@@ -103,6 +128,7 @@ pub struct Lanes {
 impl Default for Lanes {
     fn default() -> Self {
         Lanes {
+            alike: Alike::Mixed,
             verdict: [Verdict::Punt; BURST],
             l3: [0; BURST],
             l3_len: [0; BURST],

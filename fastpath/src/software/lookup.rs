@@ -1,7 +1,7 @@
 //! Stage 2: destination -> nexthop group, in bulk, a family at a time.
 
 use super::burst::BURST;
-use super::lanes::{Family, Lanes};
+use super::lanes::{Alike, Family, Lanes};
 use super::prefetch::prefetch;
 use crate::table::{GroupId, Groups, Lpm, View};
 
@@ -11,6 +11,21 @@ use crate::table::{GroupId, Groups, Lpm, View};
 #[inline(never)]
 pub fn lookup<L: Lpm>(lanes: &mut Lanes, view: &View<L>, groups: &Groups) {
     let Lanes { v4, v6, group, .. } = lanes;
+    match lanes.alike {
+        Alike::V4 => {
+            let found = group.get_mut(..v4.len).unwrap_or_default();
+            let destinations = v4.destinations.get(..v4.len).unwrap_or_default();
+            view.lpm.lookup4(destinations, found);
+            return known(found, view.default4, groups);
+        }
+        Alike::V6 => {
+            let found = group.get_mut(..v6.len).unwrap_or_default();
+            let destinations = v6.destinations.get(..v6.len).unwrap_or_default();
+            view.lpm.lookup6(destinations, found);
+            return known(found, view.default6, groups);
+        }
+        Alike::Mixed => {}
+    }
     if v4.len != 0 {
         let (destinations, found) = (&v4.destinations, &mut v4.groups);
         if let (Some(destinations), Some(found)) =
@@ -28,6 +43,17 @@ pub fn lookup<L: Lpm>(lanes: &mut Lanes, view: &View<L>, groups: &Groups) {
             view.lpm.lookup6(destinations, found);
         }
         scatter(v6, view.default6, group, groups);
+    }
+}
+
+/// What was found stands where it belongs.
+#[inline(always)]
+fn known(group: &mut [GroupId], default: GroupId, groups: &Groups) {
+    for group in group {
+        if *group == GroupId::NONE {
+            *group = default;
+        }
+        prefetch(groups.word_address(*group));
     }
 }
 

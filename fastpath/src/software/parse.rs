@@ -2,18 +2,18 @@
 //!
 //! What is not to be routed ends here (`check`). What is hashed as nearly all packets are takes a
 //! hot way (`hot`), all others the general reader ([`super::flow`]), out of line. A burst for which
-//! nothing but the default algorithm over outer fields is on has a loop of its own, so that it pays
-//! for nothing else.
+//! nothing but the default algorithm over outer fields is on has loops of its own, so that it pays
+//! for nothing else: while all packets are plain and of one family, the loop knows only these.
 
 use super::burst::{BURST, Burst, Frame};
 use super::check::{check4, check6, link};
 use super::flow::{self, Flow, Piece};
 use super::hot::{self, ANY, Kind, OUTER, TUNNELS, hash4, hash6};
-use super::lanes::{Lanes, Verdict};
+use super::lanes::{Alike, Lanes, Verdict};
 use super::nic::{self, Told};
 use super::plain::{self, Gate};
 use super::prefetch::prefetch;
-use crate::hash::{Policy, Rest, Settings};
+use crate::hash::{Policy, Settings};
 use crate::table::{GroupId, PortFacts, PortId};
 use crate::wire::{ethernet, ipv4, ipv6};
 use std::net::IpAddr;
@@ -47,6 +47,7 @@ pub fn parse<F: Frame>(
     facts: &PortFacts,
     policy: &Policy,
 ) {
+    lanes.alike = Alike::Mixed;
     lanes.v4.len = 0;
     lanes.v6.len = 0;
     lanes.fragments = 0;
@@ -96,10 +97,34 @@ fn mostly_plain<F: Frame>(
     policy: &Policy,
 ) {
     let (gate, settings) = (Gate::new(facts), policy.base());
-    lanes.group = [GroupId::NONE; BURST];
     lanes.l3 = [ethernet::HEADER as u8; BURST];
-    let (mut n4, mut n6) = (0, 0);
-    for (i, frame) in burst.lanes().zip(burst.iter()) {
+    let mut done = match settings.is_whole() {
+        true => plain::all4::<F, true>(burst, lanes, port, gate, settings),
+        false => plain::all4::<F, false>(burst, lanes, port, gate, settings),
+    };
+    if done == 0 {
+        done = plain::all6(burst, lanes, port, gate, settings);
+    }
+    if lanes.alike == Alike::Mixed {
+        mixed(done, burst, lanes, port, facts, policy);
+    }
+}
+
+/// The packets from number `done` on, each by itself.
+// A call, as below.
+#[inline(never)]
+fn mixed<F: Frame>(
+    done: usize,
+    burst: &Burst<F>,
+    lanes: &mut Lanes,
+    port: PortId,
+    facts: &PortFacts,
+    policy: &Policy,
+) {
+    let (gate, settings) = (Gate::new(facts), policy.base());
+    lanes.group = [GroupId::NONE; BURST];
+    let (mut n4, mut n6) = (lanes.v4.len, lanes.v6.len);
+    for (i, frame) in burst.lanes().zip(burst.iter()).skip(done) {
         let (i, bytes) = (i & (BURST - 1), frame.bytes());
         let is_like4 = plain::is_like4(bytes);
         let four = is_like4.then(|| plain::read4(bytes, gate)).flatten();
@@ -108,20 +133,13 @@ fn mostly_plain<F: Frame>(
             let (ends, ports, protocol) = (packet.addresses, packet.ports, packet.protocol);
             lanes.verdict[i] = Verdict::V4;
             lanes.l3_len[i] = packet.len;
-            lanes.hash[i] = settings.mix4_ends(ends, ports, protocol, port.0);
+            lanes.hash[i] = settings.mix4_ends::<false>(ends, ports, protocol, port.0);
             lanes.v4.put(n4, i, ends as u32);
             n4 += 1;
         } else if let Some(packet) = (!is_like4).then(six).flatten() {
-            let rest = Rest {
-                sport: packet.ports.0,
-                dport: packet.ports.1,
-                protocol: packet.protocol,
-                label: packet.label,
-                ingress: port.0,
-            };
             lanes.verdict[i] = Verdict::V6;
             lanes.l3_len[i] = packet.len;
-            lanes.hash[i] = settings.mix6(packet.source, packet.destination, &rest, 0);
+            lanes.hash[i] = packet.hash(port, settings);
             lanes.v6.put(n6, i, packet.destination.to_be_bytes());
             n6 += 1;
         } else {
@@ -305,144 +323,4 @@ pub(super) fn hashed(mut flow: Flow) -> Flow {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::heap::HeapFrame;
-    use super::*;
-
-    const FACTS: PortFacts = PortFacts {
-        present: true,
-        any_mac: true,
-        ..PortFacts::ABSENT
-    };
-
-    fn frame(protocol: u8, fragment_word: u16, options: bool) -> Vec<u8> {
-        let mut bytes = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0];
-        let header_len = if options { 24 } else { 20 };
-        let mut header = vec![0x40 | header_len / 4, 0, 0, header_len + 8, 0, 7];
-        header.extend(fragment_word.to_be_bytes());
-        header.extend([64, protocol, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
-        header.extend([1; 4].iter().take(usize::from(options) * 4));
-        let sum = crate::wire::checksum::checksum(&header);
-        header[10..12].copy_from_slice(&sum.to_be_bytes());
-        bytes.extend(header);
-        bytes.extend([4, 0, 0, 80, 0, 8, 0, 0]);
-        bytes
-    }
-
-    /// A sound frame of either family with ports, cut and damaged at random.
-    fn damaged(mut random: impl FnMut() -> u32) -> Vec<u8> {
-        let protocol = [6, 17, 1, 47, 58][random() as usize % 5];
-        let mut bytes = if random() % 2 == 0 {
-            let mut bytes = frame(protocol, 0x4000, random() % 16 == 0);
-            bytes.extend([0; 18]);
-            bytes
-        } else {
-            let mut bytes = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x86, 0xdd];
-            bytes.extend([0x60, 0, 0x12, 0x34, 0, 8, protocol, 64]);
-            bytes.extend([[0xfd; 16], [0x20; 16]].concat());
-            bytes.extend([4, 0, 0, 80, 0, 8, 0, 0]);
-            bytes
-        };
-        if random() % 4 == 0 {
-            bytes.truncate(random() as usize % (bytes.len() + 1));
-        }
-        for _ in 0..random() % 3 {
-            let at = random() as usize % bytes.len().max(1);
-            // The bytes that most depends on, most often.
-            let at = if random() % 2 == 0 { at } else { at % 40 };
-            let to = [0, 1, 5, 0x45, 127, 169, 224, 0xfe, 0xff, random() as u8];
-            if let Some(byte) = bytes.get_mut(at) {
-                *byte = to[random() as usize % to.len()];
-            }
-        }
-        if bytes.len() >= 34 && random() % 2 == 0 {
-            // Right again, whatever else is wrong.
-            bytes[24..26].fill(0);
-            let sum = crate::wire::checksum::checksum(&bytes[14..34]);
-            bytes[24..26].copy_from_slice(&sum.to_be_bytes());
-        }
-        bytes
-    }
-
-    /// The way of plain packets and that of all say the same of every frame.
-    #[test]
-    fn plain_packets_are_read_as_all_are() {
-        let mut state = 11u64;
-        let mut random = || {
-            let next = state.wrapping_mul(6_364_136_223_846_793_005);
-            state = next.wrapping_add(1_442_695_040_888_963_407);
-            (state >> 33) as u32
-        };
-        let us = PortFacts {
-            mac: [2, 0, 0, 0, 0, 1],
-            any_mac: false,
-            ..FACTS
-        };
-        let tagged = PortFacts { vlan: 7, ..us };
-        let group = PortFacts { mac: [1; 6], ..us };
-        let (policy, port) = (Policy::default(), PortId(3));
-        let (mut plain, mut seen) = (0, std::collections::HashSet::new());
-        for round in 0..1000 {
-            let facts = match round % 16 {
-                0 => PortFacts::ABSENT,
-                1 => tagged,
-                2 => group,
-                n if n % 2 == 0 => us,
-                _ => FACTS,
-            };
-            let mut burst = Burst::new();
-            for _ in 0..=random() % BURST as u32 {
-                burst.push(HeapFrame::new(&damaged(&mut random))).unwrap();
-            }
-            let (mut a, mut b) = (Lanes::default(), Lanes::default());
-            mostly_plain(&burst, &mut a, port, &facts, &policy);
-            each::<_, ANY>(&burst, &mut b, port, &facts, &policy);
-            for (i, frame) in burst.iter().enumerate() {
-                let of = |lanes: &Lanes| {
-                    let routed = matches!(lanes.verdict[i], Verdict::V4 | Verdict::V6);
-                    let facts = (lanes.l3[i], lanes.l3_len[i], lanes.hash[i]);
-                    (lanes.verdict[i], lanes.group[i], routed.then_some(facts))
-                };
-                assert_eq!(of(&a), of(&b), "{:02x?} by {facts:?}", frame.bytes());
-                seen.insert(format!("{:?}", a.verdict[i]));
-                let gate = Gate::new(&facts);
-                plain += usize::from(plain::read4(frame.bytes(), gate).is_some());
-                plain += usize::from(plain::read6(frame.bytes(), gate).is_some());
-            }
-            assert_eq!(a.fragments, b.fragments);
-            let of = |lanes: &Lanes| {
-                let (v4, v6) = (&lanes.v4, &lanes.v6);
-                (
-                    (
-                        v4.lanes[..v4.len].to_vec(),
-                        v4.destinations[..v4.len].to_vec(),
-                    ),
-                    (
-                        v6.lanes[..v6.len].to_vec(),
-                        v6.destinations[..v6.len].to_vec(),
-                    ),
-                )
-            };
-            assert_eq!(of(&a), of(&b));
-        }
-        assert!(plain > 4000, "{plain}");
-        // Both families, punted, and eight reasons to drop.
-        assert!(seen.len() >= 11, "{seen:?}");
-    }
-
-    /// The hot way and the general one give one hash.
-    #[test]
-    fn the_key_described_has_the_hash_of_the_stage() {
-        let policy = Policy::default();
-        for protocol in 0..=255 {
-            for (word, options) in [(0, false), (0, true), (0x2000, false), (0x0010, true)] {
-                let bytes = frame(protocol, word, options);
-                let found = describe(&bytes, PortId(3), &FACTS, &policy).unwrap();
-                assert_eq!(found.hash, policy.base().hash(&found.flow.key));
-                let has_ports = crate::wire::transport::has_ports(protocol) && word != 0x0010;
-                assert_eq!(found.flow.key.outer.dport == 80, has_ports, "{protocol}");
-                assert_eq!((found.l3, found.flow.key.ingress), (14, 3));
-            }
-        }
-    }
-}
+mod tests;

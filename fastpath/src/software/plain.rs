@@ -5,7 +5,10 @@
 //! has one branch each. What is not plain goes the way of `check` and `hot`, which know all
 //! that is known here: a test of `parse` compares the two.
 
-use crate::table::PortFacts;
+use super::burst::{BURST, Burst, Frame};
+use super::lanes::{Alike, LANES, Lanes, Verdict};
+use crate::hash::{Rest, Settings};
+use crate::table::{PortFacts, PortId};
 use crate::wire::{ethernet, ipv4, ipv6, transport};
 
 /// Bytes up to where the ports end: Ethernet, IPv4 or IPv6, the shorter of the two transports.
@@ -69,6 +72,21 @@ pub(super) struct Plain6 {
     pub(super) protocol: u8,
 }
 
+impl Plain6 {
+    /// Its hash, if it came in on `port`.
+    #[inline(always)]
+    pub(super) fn hash(&self, port: PortId, settings: &Settings) -> u32 {
+        let rest = Rest {
+            sport: self.ports.0,
+            dport: self.ports.1,
+            protocol: self.protocol,
+            label: self.label,
+            ingress: port.0,
+        };
+        settings.mix6(self.source, self.destination, &rest, 0)
+    }
+}
+
 #[inline(always)]
 fn part<const N: usize, const P: usize>(bytes: &[u8; N], at: usize) -> [u8; P] {
     let part = bytes.get(at..).and_then(|rest| rest.first_chunk());
@@ -122,14 +140,20 @@ fn is_other(protocol: u8) -> bool {
 /// The ones-complement sum of an IPv4 header is not what a right checksum makes it.
 #[inline(always)]
 fn is_damaged<const N: usize>(bytes: &[u8; N]) -> bool {
-    // Such a sum is one of either byte order and of words of any size: the upper half of a number
-    // plus itself turned by half is the sum of its halves, carry and all.
-    let (sum, carry) = le64(bytes, 14).overflowing_add(le64(bytes, 22));
-    let (sum, more) = sum.overflowing_add(u64::from(le32(bytes, 30)));
-    let sum = sum.wrapping_add(u64::from(carry) + u64::from(more));
-    let sum = (sum.wrapping_add(sum.rotate_left(32)) >> 32) as u32;
-    sum.wrapping_add(sum.rotate_left(16)) >> 16 != 0xffff
+    // Such a sum is one of either byte order and of words of any size: a carry is worth 1.
+    let sum = u128::from(le64(bytes, 14)) + u128::from(le64(bytes, 22));
+    let sum = sum + u128::from(le32(bytes, 30));
+    // 0 only where this wraps, which stands for 1.
+    let sum = (sum as u64).wrapping_add((sum >> 64) as u64);
+    // A multiple of 0xffff is one that 0xffff's inverse makes small (Lemire, Kaser, Kurz 2019).
+    sum.wrapping_mul(INVERSE).wrapping_sub(1) >= MULTIPLES
 }
+
+/// How many multiples of 0xffff a word can be, beside 0.
+const MULTIPLES: u64 = u64::MAX / 0xffff;
+/// 0xffff times this is 1.
+const INVERSE: u64 = MULTIPLES.wrapping_neg();
+const _: () = assert!(INVERSE.wrapping_mul(0xffff) == 1);
 
 /// Whether a frame may hold a plain IPv4 packet; if not, it may hold a plain IPv6 one.
 #[inline(always)]
@@ -148,12 +172,11 @@ pub(super) fn read4(frame: &[u8], gate: Gate) -> Option<Plain4> {
         | u64::from(le32(bytes, 12) & MASK4 ^ START4)
         | u64::from(fragment);
     let (len, protocol) = (half(bytes, 16), bytes[23]);
-    let room = frame.len() - ethernet::HEADER;
     let odd = (odd(bytes[26]) | odd(bytes[30])) & ADDRESS | odd(protocol) & OTHER;
-    let is_unplain = ((unlike | u64::from(odd)) != 0)
-        | (usize::from(len) < ipv4::HEADER + UDP)
-        | (usize::from(len) > room)
-        | is_damaged(bytes);
+    // Too short wraps to very long.
+    let behind = usize::from(len).wrapping_sub(ipv4::HEADER + UDP);
+    let is_unplain =
+        ((unlike | u64::from(odd)) != 0) | (behind > frame.len() - HEADERS4) | is_damaged(bytes);
     (!is_unplain).then(|| Plain4 {
         len,
         addresses,
@@ -190,4 +213,66 @@ pub(super) fn read6(frame: &[u8], gate: Gate) -> Option<Plain6> {
         ports: (half(bytes, 54), half(bytes, 56)),
         protocol,
     })
+}
+
+/// Describes a burst whose packets are all plain IPv4, or as many as come before one that is not: how
+/// many. `WHOLE`: what [`Settings::is_whole`] says.
+#[inline(always)]
+pub(super) fn all4<F: Frame, const WHOLE: bool>(
+    burst: &Burst<F>,
+    lanes: &mut Lanes,
+    port: PortId,
+    gate: Gate,
+    settings: &Settings,
+) -> usize {
+    lanes.verdict = [Verdict::V4; BURST];
+    lanes.v4.lanes = LANES;
+    let mut n = 0;
+    let places = lanes.l3_len.iter_mut().zip(&mut lanes.hash);
+    let places = places.zip(&mut lanes.v4.destinations);
+    for (frame, ((len, hash), to)) in burst.iter().zip(places) {
+        let bytes = frame.bytes();
+        let four = is_like4(bytes).then(|| read4(bytes, gate)).flatten();
+        let Some(packet) = four else { break };
+        let (ends, ports, protocol) = (packet.addresses, packet.ports, packet.protocol);
+        *len = packet.len;
+        *hash = settings.mix4_ends::<WHOLE>(ends, ports, protocol, port.0);
+        *to = ends as u32;
+        n += 1;
+    }
+    (lanes.v4.len, lanes.v6.len) = (n, 0);
+    if n == burst.len() {
+        lanes.alike = Alike::V4;
+    }
+    n
+}
+
+/// The same of plain IPv6.
+#[inline(always)]
+pub(super) fn all6<F: Frame>(
+    burst: &Burst<F>,
+    lanes: &mut Lanes,
+    port: PortId,
+    gate: Gate,
+    settings: &Settings,
+) -> usize {
+    lanes.verdict = [Verdict::V6; BURST];
+    lanes.v6.lanes = LANES;
+    let mut n = 0;
+    let places = lanes.l3_len.iter_mut().zip(&mut lanes.hash);
+    let places = places.zip(&mut lanes.v6.destinations);
+    for (frame, ((len, hash), to)) in burst.iter().zip(places) {
+        let Some(packet) = read6(frame.bytes(), gate) else {
+            break;
+        };
+        *len = packet.len;
+        *hash = packet.hash(port, settings);
+        *to = packet.destination.to_be_bytes();
+        n += 1;
+    }
+    (lanes.v4.len, lanes.v6.len) = (0, n);
+    if n == burst.len() {
+        lanes.alike = Alike::V6;
+    }
+    n
 }

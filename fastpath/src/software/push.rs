@@ -161,6 +161,11 @@ impl<T: TxQueue, A: Allocator<Frame = T::Frame>> Outputs<T, A> {
             burst.clear();
             return;
         };
+        if burst.room() == 0 && egress.staged.is_empty() {
+            let of = (&mut egress.queue, port, egress.role);
+            transmit(of, burst, bytes, &self.stats);
+            return;
+        }
         if !egress.staged.append(burst) {
             flush(egress, &self.stats);
             // Cannot be refused: it is empty.
@@ -276,22 +281,29 @@ fn destination(packet: Option<&[u8]>) -> Option<IpAddr> {
 
 #[inline(never)]
 fn flush<T: TxQueue>(egress: &mut Egress<T>, stats: &WorkerStats) {
-    let sent = egress.queue.send(&mut egress.staged) as u64;
-    let unsent = egress.staged.len() as u64;
-    let mut bytes = egress.staged_bytes;
+    let of = (&mut egress.queue, egress.port, egress.role);
+    transmit(of, &mut egress.staged, egress.staged_bytes, stats);
+    egress.staged_bytes = 0;
+}
+
+/// Sends `burst`, which is `bytes` bytes, by a queue of a port; it is empty afterwards.
+#[inline(always)]
+fn transmit<T: TxQueue>(
+    (queue, port, role): (&mut T, PortId, Role),
+    burst: &mut Burst<T::Frame>,
+    mut bytes: u64,
+    stats: &WorkerStats,
+) {
+    let sent = queue.send(burst) as u64;
+    let unsent = burst.len() as u64;
     if unsent != 0 {
-        bytes -= egress
-            .staged
-            .iter()
-            .map(|f| f.bytes().len() as u64)
-            .sum::<u64>();
+        bytes -= burst.iter().map(|f| f.bytes().len() as u64).sum::<u64>();
         // A ring is full when there is the least time to spare.
-        T::Frame::drop_all(&mut egress.staged);
+        T::Frame::drop_all(burst);
         stats.dropped(DropReason::TxFull, unsent);
     }
-    egress.staged_bytes = 0;
-    match egress.role {
-        Role::Network => stats.sent(egress.port, sent, bytes),
+    match role {
+        Role::Network => stats.sent(port, sent, bytes),
         Role::Kernel => stats.punted(sent),
     }
 }

@@ -1,15 +1,15 @@
 //! Stage 4: adjacency -> new L2 header, TTL, checksum, egress port.
 
 use super::burst::{BURST, Burst, Frame};
-use super::lanes::{Lanes, Verdict};
+use super::lanes::{Alike, Lanes, Verdict};
 use crate::table::adjacency::{Facts, Slot};
 use crate::table::traffic::BucketCounters;
-use crate::table::{Disposition, DropReason, Tables};
+use crate::table::{Disposition, DropReason, PortId, Tables};
 use crate::wire::{checksum, ethernet, ipv4, ipv6};
 
 /// Rewrites every packet whose adjacency forwards, and says what becomes of the others.
 ///
-/// In: `verdict`, `adjacency`, `bucket`, `l3`, `l3_len`. Out: `verdict`, `egress`, `whole`; what is to be
+/// In: `alike`, `verdict`, `adjacency`, `bucket`, `l3`, `l3_len`. Out: `verdict`, `egress`, `whole`; what is to be
 /// sent is counted for its bucket, by the length it came in with. Touches packet memory; a packet
 /// that is not sent in the end is left as it came.
 #[inline(never)]
@@ -19,8 +19,58 @@ pub fn rewrite<F: Frame>(
     tables: &Tables,
     counters: &BucketCounters,
 ) {
-    let facts_of = |lanes: &Lanes, i: usize| tables.adjacencies.slot(lanes.adjacency[i]).facts();
-    let first = facts_of(lanes, 0).port();
+    match lanes.alike {
+        Alike::V4 => all::<F, false>(burst, lanes, tables, counters),
+        Alike::V6 => all::<F, true>(burst, lanes, tables, counters),
+        Alike::Mixed => mixed(burst, lanes, tables, counters),
+    }
+}
+
+/// A burst whose packets are all to be routed, untagged and of one family.
+#[inline(always)]
+fn all<F: Frame, const IS_V6: bool>(
+    burst: &mut Burst<F>,
+    lanes: &mut Lanes,
+    tables: &Tables,
+    counters: &BucketCounters,
+) {
+    let first = first_port(lanes, tables);
+    let (mut differs, mut sum) = (u16::from(burst.is_empty()), 0);
+    lanes.verdict = [Verdict::Send; BURST];
+    for (i, frame) in burst.lanes().zip(burst.iter_mut()) {
+        let i = i & (BURST - 1);
+        let slot = tables.adjacencies.slot(lanes.adjacency[i]);
+        let facts = slot.facts();
+        let is_untagged = facts.is_untagged_forward();
+        let done = is_untagged.then(|| in_place(frame, slot, facts, lanes.l3_len[i], IS_V6));
+        if let Some(bytes) = done.flatten() {
+            differs |= facts.port().0 ^ first.0;
+            sum += bytes as u64;
+            lanes.egress[i] = facts.port();
+            counters.count(lanes.bucket[i], bytes);
+        } else {
+            differs = 1;
+            lanes.verdict[i] = any(frame, i, lanes, slot, facts, IS_V6, counters);
+        }
+    }
+    lanes.whole = (differs == 0).then_some((first, sum));
+}
+
+/// Where the first packet leaves, if it does.
+#[inline(always)]
+fn first_port(lanes: &Lanes, tables: &Tables) -> PortId {
+    let [first, ..] = lanes.adjacency;
+    tables.adjacencies.slot(first).facts().port()
+}
+
+#[inline(always)]
+fn mixed<F: Frame>(
+    burst: &mut Burst<F>,
+    lanes: &mut Lanes,
+    tables: &Tables,
+    counters: &BucketCounters,
+) {
+    let first = first_port(lanes, tables);
     let (mut differs, mut sum) = (u16::from(burst.is_empty()), 0);
     for (i, frame) in burst.lanes().zip(burst.iter_mut()) {
         let i = i & (BURST - 1);
@@ -96,14 +146,15 @@ fn in_place<F: Frame>(
     const HOP_LIMIT: usize = ethernet::HEADER + ipv6::HOP_LIMIT;
     let bytes = frame.bytes_mut();
     let all = bytes.len();
-    let is_long = (all > ethernet::MIN_FRAME) & (all > ethernet::HEADER + usize::from(len));
+    const SHORTEST: u16 = (ethernet::MIN_FRAME - ethernet::HEADER) as u16;
+    let is_long = all > ethernet::HEADER + usize::from(len.max(SHORTEST));
     let header = bytes.first_chunk_mut::<{ ethernet::HEADER + ipv4::HEADER }>()?;
     let hops = if is_v6 {
         header[HOP_LIMIT]
     } else {
         header[TTL]
     };
-    if is_long | (hops <= 1) | (len > facts.mtu()) {
+    if is_long || hops <= 1 || len > facts.mtu() {
         return None;
     }
     if is_v6 {

@@ -1,7 +1,7 @@
 //! Stage 3: group and hash -> adjacency: one member of each packet's ECMP group.
 
 use super::burst::BURST;
-use super::lanes::{Lanes, Verdict};
+use super::lanes::{Alike, Lanes, Verdict};
 use super::prefetch::prefetch;
 use crate::table::traffic::BucketCounters;
 use crate::table::{AdjacencyId, DropReason, GroupId, PortId, Tables};
@@ -9,7 +9,8 @@ use std::ops::Range;
 
 /// Picks a member for every packet.
 ///
-/// In: `group`, `hash`. Out: `bucket`, `adjacency`; `verdict` of what only dead members could take.
+/// In: `group`, `hash`. Out: `bucket`, `adjacency`; `verdict` of what only dead members could take, and
+/// then `alike` no more.
 /// Touches no packet memory. `counters` are those that `rewrite` counts in.
 #[inline(never)]
 pub fn select(range: Range<usize>, lanes: &mut Lanes, tables: &Tables, counters: &BucketCounters) {
@@ -28,6 +29,7 @@ pub fn select(range: Range<usize>, lanes: &mut Lanes, tables: &Tables, counters:
         prefetch(tables.adjacencies.slot(id));
     }
     if tables.down.any() {
+        lanes.alike = Alike::Mixed;
         for i in range {
             if matches!(lanes.verdict[i], Verdict::V4 | Verdict::V6) {
                 match living(tables, lanes.group[i], lanes.hash[i]) {

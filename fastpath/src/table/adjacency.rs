@@ -238,6 +238,13 @@ impl Slot {
 /// What stands for every id out of range: all zero, which drops as no-route.
 static UNKNOWN: Slot = Slot([const { AtomicU64::new(0) }; 8]);
 
+// A call, so that what never happens is a branch that is never taken and no conditional move.
+#[cold]
+#[inline(never)]
+fn unknown<'a>() -> &'a Slot {
+    std::hint::black_box(&UNKNOWN)
+}
+
 /// All adjacencies, by id.
 #[derive(Debug)]
 pub struct Adjacencies(Box<[Slot]>);
@@ -278,9 +285,9 @@ impl Adjacencies {
     }
 
     /// The slot of `id`; of an id out of range, the one that drops as no-route.
-    #[inline]
+    #[inline(always)]
     pub fn slot(&self, id: AdjacencyId) -> &Slot {
-        self.0.get(id.0 as usize).unwrap_or(&UNKNOWN)
+        self.0.get(id.0 as usize).unwrap_or_else(unknown)
     }
 
     /// Writes `adjacency` at `id`, which nothing reachable may name yet.

@@ -66,6 +66,13 @@ impl GroupWord {
 /// What stands for every id out of range: the word of a group that drops, a bucket that drops.
 static NOTHING: AtomicU64 = AtomicU64::new(0);
 
+// A call, so that what never happens is a branch that is never taken and no conditional move.
+#[cold]
+#[inline(never)]
+fn nothing<'a>() -> &'a AtomicU64 {
+    std::hint::black_box(&NOTHING)
+}
+
 /// All groups and all buckets.
 #[derive(Debug)]
 pub struct Groups {
@@ -116,7 +123,7 @@ impl Groups {
     }
 
     /// The word of `group`; of an id out of range, one that drops.
-    #[inline]
+    #[inline(always)]
     pub fn word(&self, group: GroupId) -> GroupWord {
         GroupWord(self.word_address(group).load(Ordering::Acquire))
     }
@@ -129,13 +136,9 @@ impl Groups {
     }
 
     /// The bucket at `index` of the arena; out of range, one that drops.
-    #[inline]
+    #[inline(always)]
     pub fn bucket(&self, index: u32) -> Bucket {
-        self.buckets
-            .get(index as usize)
-            .map_or(Bucket::default(), |b| {
-                Bucket::unpack(b.load(Ordering::Acquire))
-            })
+        Bucket::unpack(self.bucket_address(index).load(Ordering::Acquire))
     }
 
     /// Writes the bucket at `index` of the arena. Its adjacencies must be complete.
@@ -146,15 +149,15 @@ impl Groups {
     }
 
     /// The word itself, to prefetch.
-    #[inline]
+    #[inline(always)]
     pub fn word_address(&self, group: GroupId) -> &AtomicU64 {
-        self.words.get(group.0 as usize).unwrap_or(&NOTHING)
+        self.words.get(group.0 as usize).unwrap_or_else(nothing)
     }
 
     /// The bucket itself, to prefetch.
-    #[inline]
+    #[inline(always)]
     pub fn bucket_address(&self, index: u32) -> &AtomicU64 {
-        self.buckets.get(index as usize).unwrap_or(&NOTHING)
+        self.buckets.get(index as usize).unwrap_or_else(nothing)
     }
 
     /// What a packet of `hash` takes when something in `down` is dead: the bucket's first choice if
