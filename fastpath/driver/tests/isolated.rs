@@ -17,6 +17,27 @@ use support::fabric::Fabric;
 use support::plan::{MAC, PORTS, Random, Setting, config, directly, frame, model, plan, v4};
 use support::{open, received};
 
+/// What the kernel beside a port lives by, and the program's root takes: BGP with a TTL of 1, a ping of an
+/// own address, neighbor discovery of a link-local one.
+fn kernels_by_address() -> [Vec<u8>; 3] {
+    let mut low = bgp();
+    low[22] = 1;
+    let sum = fastpath::wire::checksum::checksum(&[&low[14..24], &[0, 0], &low[26..34]].concat());
+    low[24..26].copy_from_slice(&sum.to_be_bytes());
+    let mut ping = bgp();
+    ping[23] = 1;
+    let mut discovery = [
+        &MAC[..],
+        &[2, 0, 0, 0, 1, 0, 0x86, 0xdd, 0x60, 0, 0, 0, 0, 24, 58, 255],
+    ]
+    .concat();
+    discovery.extend(std::net::Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1).octets());
+    discovery.extend(std::net::Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2).octets());
+    discovery.extend([135, 0, 0, 0, 0, 0, 0, 0]);
+    discovery.extend([0; 16]);
+    [low, ping, discovery]
+}
+
 /// What a netdev lives by, and no program takes.
 fn kernels_own() -> [Vec<u8>; 4] {
     let with = |to: [u8; 6], ethertype: [u8; 2]| {
@@ -108,6 +129,7 @@ fn life(pool: &Pool<'_>, setting: Setting) {
         let bytes = match nth / 3 {
             0 => bgp(),
             n @ 1..5 => kernels_own()[n - 1].clone(),
+            n @ 5..8 => kernels_by_address()[n - 5].clone(),
             _ => frame(&mut random),
         };
         let found = ends.through(at, &bytes);
@@ -122,7 +144,7 @@ fn life(pool: &Pool<'_>, setting: Setting) {
         };
         assert_eq!(had, expected);
         assert_eq!(found.len() + had.len(), 1, "nothing is lost");
-        assert!(nth >= 15 || kernels, "what the kernel lives by");
+        assert!(nth >= 24 || kernels, "what the kernel lives by");
         match found.first() {
             Some((_, true, _)) => whose[0] += 1,
             Some(_) => whose[1] += 1,

@@ -1,6 +1,8 @@
 //! What becomes of one frame, by software and by hardware.
 
+use crate::support::port_mac;
 use crate::world::{Setting, World};
+use fastpath::hardware::plan::Lead;
 use fastpath::hardware::sim::Outcome;
 use fastpath::software::burst::Frame;
 use fastpath::software::heap::HeapFrame;
@@ -19,6 +21,9 @@ pub struct Software {
     pub punted: bool,
     /// Not a frame of ours: another MAC address or VLAN, or cut within the Ethernet header.
     pub not_for_us: bool,
+    /// To our MAC address, and its destination is an own one or one that no router forwards to: the kernel
+    /// looks at the rest.
+    pub kernels: bool,
 }
 
 /// What hardware made of it.
@@ -45,6 +50,7 @@ impl World {
                 .collect(),
             punted: after.punted > before.punted,
             not_for_us: cut || dropped(DropReason::NotForUs) || dropped(DropReason::UnknownVlan),
+            kernels: self.is_kernels(port, frame),
         }
     }
 
@@ -54,6 +60,7 @@ impl World {
             sent: Vec::new(),
             punted: false,
             not_for_us: false,
+            kernels: self.is_kernels(port, frame),
         };
         let view = self.writer.views.current();
         let facts = &view.ports[port];
@@ -101,6 +108,32 @@ impl World {
         software
     }
 
+    /// Whether a frame is the kernel's by its destination alone.
+    fn is_kernels(&self, port: usize, frame: &[u8]) -> bool {
+        let field = |at: usize, n: usize| frame.get(at..at + n).unwrap_or_default();
+        if field(0, 6) != port_mac(port) {
+            return false;
+        }
+        let (to, of_no_router): (IpAddr, bool) = match (field(12, 2), field(14, 1)) {
+            ([8, 0], [0x40..=0x4f]) => {
+                let Ok(to) = <[u8; 4]>::try_from(field(30, 4)) else {
+                    return false;
+                };
+                (to.into(), to[0] >> 4 == 0xe)
+            }
+            ([0x86, 0xdd], [0x60..=0x6f]) => {
+                let Ok(to) = <[u8; 16]>::try_from(field(38, 16)) else {
+                    return false;
+                };
+                let is_link_local = to[0] == 0xfe && to[1] >> 6 == 2;
+                (to.into(), to[0] == 0xff || is_link_local)
+            }
+            _ => return false,
+        };
+        let length = if to.is_ipv4() { 32 } else { 128 };
+        of_no_router || self.prefixes.get(&(to, length)) == Some(&Lead::Kernel)
+    }
+
     /// What hardware does with it.
     pub fn hardware(&mut self, port: usize, frame: &[u8]) -> Hardware {
         let at = if self.setting == Setting::Dpu {
@@ -121,7 +154,9 @@ pub fn judge(frame: &[u8], software: &Software, hardware: &Hardware) -> Result<b
     let left = hardware.frame == frame;
     match hardware.outcome {
         Outcome::Software { .. } if left => Ok(false),
-        Outcome::Kernel if left && (software.punted || software.not_for_us) => Ok(false),
+        Outcome::Kernel if left && (software.punted || software.not_for_us || software.kernels) => {
+            Ok(false)
+        }
         Outcome::Sent(port) => match software.sent.as_slice() {
             [(by, sent)] if *by == usize::from(port.0) => {
                 let same = hardware.frame.get(..sent.len()) == Some(&sent[..]);

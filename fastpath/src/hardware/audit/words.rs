@@ -18,6 +18,7 @@ pub(super) fn purpose(purpose: &Purpose) -> String {
         Purpose::Frame => "frame".into(),
         Purpose::Entry => "entry of a port".into(),
         Purpose::Admission(of) => format!("admission of {}", family(*of)),
+        Purpose::Own(address) => format!("own address {address}"),
         Purpose::Prefix(address, length) => format!("prefix {address}/{length}"),
         Purpose::Group(id, of) => format!("group {}, {}", id.0, family(*of)),
         Purpose::Row(id, of) => format!("group {}, {}: generation", id.0, family(*of)),

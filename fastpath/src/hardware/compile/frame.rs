@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  root      our MAC, IP, no tag ─► ADMIT4 | ADMIT6; our MAC, tagged IP ─► SOFTWARE; else untouched
-//!  ADMIT     martians, multicast, TTL ≤ 1, longer than the MTU, fragments ─► SOFTWARE
+//!  ADMIT     own addresses, where the kernel has a netdev of the port ─► KERNEL
+//!            martians, multicast, TTL ≤ 1, longer than the MTU, fragments ─► SOFTWARE
 //!            sound header without options, and UDP or TCP ─► LPM; the rest ─► SOFTWARE
 //!  LPM       a table for each length; hit ─► SELECT(group) | KERNEL | SOFTWARE
 //!  SOFTWARE  to the workers' queues, or to the e-switch manager
@@ -16,6 +17,7 @@ use super::super::program::{
     Place, RuleId, Table, TableId,
 };
 use super::ledger::Kind;
+use super::own::Owned;
 use super::{Compiler, Role};
 use crate::table::PortId;
 use crate::wire::{ethernet, ipv6, transport};
@@ -38,6 +40,8 @@ pub(super) struct Frame {
     /// The rules that let packets into LPM, and may not.
     pub(super) admits: [Vec<RuleId>; 2],
     pub(super) kernel: bool,
+    /// Own addresses, of each family.
+    pub(super) own: [Owned; 2],
     root: Option<TableId>,
     roots: BTreeMap<PortId, Vec<RuleId>>,
     ports: BTreeMap<PortId, Entry>,
@@ -146,16 +150,15 @@ impl Compiler {
         self.frame.unready.insert(cell);
     }
 
-    /// A table of what is software's by its headers, with one rule for each of `values`.
-    fn exception(
+    /// A table of what goes to `whose` group by its headers, with one rule for each of `places`.
+    pub(super) fn exception(
         &mut self,
-        group: Group,
-        priority: u32,
+        (group, priority, whose): (Group, u32, Group),
         pattern: PatternTemplate,
         places: Vec<Place>,
     ) {
         let counts = (0..places.len()).all(|_| self.counter());
-        let mut actions = vec![Action::Jump(SOFTWARE)];
+        let mut actions = vec![Action::Jump(whose)];
         if counts {
             actions.insert(0, Action::Count);
         }
@@ -175,6 +178,7 @@ impl Compiler {
             priority += 1;
             priority - 1
         };
+        self.build_own(family, &mut next);
         let item = match family {
             Family::V4 => Item::Ipv4,
             Family::V6 => Item::Ipv6,
@@ -183,7 +187,7 @@ impl Compiler {
             let pattern =
                 PatternTemplate::masked(&[Item::Eth, item], &[(field, leading(field, bits))]);
             let places = values.iter().map(|v| Place::values([*v])).collect();
-            self.exception(group, next(), pattern, places);
+            self.exception((group, next(), SOFTWARE), pattern, places);
         }
         let (ttl, length, fragmented, protocol) = match family {
             Family::V4 => (
@@ -202,9 +206,9 @@ impl Compiler {
         let items = [Item::Eth, item];
         // 0 and 1.
         let pattern = PatternTemplate::masked(&items, &[(ttl, 0xfe)]);
-        self.exception(group, next(), pattern, vec![Place::values([0])]);
+        self.exception((group, next(), SOFTWARE), pattern, vec![Place::values([0])]);
         let pattern = PatternTemplate::exact(&items, &[fragmented]);
-        self.exception(group, next(), pattern, vec![Place::values([1])]);
+        self.exception((group, next(), SOFTWARE), pattern, vec![Place::values([1])]);
         let header = if family == Family::V6 {
             ipv6::HEADER
         } else {
@@ -217,7 +221,7 @@ impl Compiler {
                 fields: vec![masked],
                 relaxed: false,
             };
-            self.exception(group, next(), pattern, vec![place]);
+            self.exception((group, next(), SOFTWARE), pattern, vec![place]);
         }
         for (l4, number) in [(Item::Udp, transport::UDP), (Item::Tcp, transport::TCP)] {
             let mut fields = vec![Field::L3Ok];
@@ -240,7 +244,7 @@ impl Compiler {
             self.frame.admits[family as usize].push(cell);
         }
         let rest = vec![Place::values([])];
-        self.exception(group, next(), PatternTemplate::default(), rest);
+        self.exception((group, next(), SOFTWARE), PatternTemplate::default(), rest);
     }
 
     /// A port that packets come in by, or none any more.

@@ -21,6 +21,8 @@ pub(super) enum Kind {
     Root,
     /// Lets packets into the prefixes of a family.
     Admit(Family),
+    /// An own address.
+    Own(Slot),
     /// A prefix, by its place.
     Slot(Slot),
     /// Where a group's packets go.

@@ -45,6 +45,20 @@ pub(super) struct Lpm {
 }
 
 impl Lpm {
+    /// Where a prefix leads, by the plan.
+    pub(super) fn lead(&self, address: u128, length: u8) -> Option<Lead> {
+        self.plan.get(&(address, length)).copied()
+    }
+
+    /// Addresses of prefixes of that length that lead to the kernel.
+    pub(super) fn kernels(&self, length: u8) -> Vec<u128> {
+        let all = self
+            .plan
+            .iter()
+            .filter(|(prefix, lead)| prefix.1 == length && **lead == Lead::Kernel);
+        all.map(|((address, _), _)| *address).collect()
+    }
+
     /// Prefixes of the plan.
     pub(super) fn planned(&self) -> usize {
         self.plan.len()
@@ -115,6 +129,9 @@ impl Compiler {
             None => plan.remove(&(address, length)),
         };
         if before != lead {
+            if length == family.width() {
+                self.set_own(family, address, lead == Some(Lead::Kernel));
+            }
             for place in self.places(family, address, length) {
                 self.refresh_slot(family, place);
             }

@@ -26,6 +26,7 @@ mod hop;
 mod ledger;
 mod lpm;
 mod news;
+mod own;
 mod purpose;
 mod renew;
 mod standing;
@@ -307,7 +308,7 @@ impl Compiler {
                 let matters = match kind {
                     Kind::Slot(_) | Kind::Root => true,
                     Kind::Select(..) | Kind::Hop(..) => self.ledger.wanted(cell).is_some(),
-                    Kind::Static | Kind::Admit(_) | Kind::Row(..) => false,
+                    Kind::Static | Kind::Admit(_) | Kind::Row(..) | Kind::Own(_) => false,
                 };
                 if matters && self.ledger.is_stale(cell) {
                     self.stale.insert(cell);
@@ -320,6 +321,7 @@ impl Compiler {
                     Kind::Slot(slot) => self.slot_gone(slot),
                     Kind::Row(..) => self.row_gone(cell),
                     Kind::Hop(id, family) => self.hop_gone(id, family),
+                    Kind::Own(slot) => self.own_gone(slot, cell),
                     _ => {}
                 }
             }
@@ -337,7 +339,7 @@ impl Compiler {
 
     fn changed(&mut self, cell: RuleId, kind: Kind) {
         match kind {
-            Kind::Static | Kind::Admit(_) => {
+            Kind::Static | Kind::Admit(_) | Kind::Own(_) => {
                 if self.ledger.is_settled(cell) {
                     self.frame_settled(cell);
                 }

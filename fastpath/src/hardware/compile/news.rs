@@ -76,7 +76,7 @@ impl Compiler {
                 touched.groups.extend(users);
             }
             // SELECT goes by them.
-            Kind::Row(..) => {}
+            Kind::Row(..) | Kind::Own(_) => {}
         }
     }
 

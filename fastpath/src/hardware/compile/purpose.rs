@@ -1,11 +1,11 @@
 //! What rules are for, for those who look at a program from outside.
 
-use super::super::plan::{Family, NexthopId};
+use super::super::plan::{Family, NexthopId, address};
 use super::super::program::RuleId;
 use super::Compiler;
 use super::ledger::Kind;
 use crate::table::GroupId;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 /// What a rule is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,6 +16,8 @@ pub enum Purpose {
     Entry,
     /// Lets packets into the prefixes of a family.
     Admission(Family),
+    /// Hands what is for an own address to the kernel.
+    Own(IpAddr),
     /// A prefix, after expansion.
     Prefix(IpAddr, u8),
     /// Where a group's packets go.
@@ -36,12 +38,9 @@ impl Compiler {
             Some(Kind::Static) => Purpose::Frame,
             Some(Kind::Root) => Purpose::Entry,
             Some(Kind::Admit(family)) => Purpose::Admission(family),
+            Some(Kind::Own(slot)) => Purpose::Own(address(slot.family, slot.address)),
             Some(Kind::Slot(slot)) => {
-                let address = match slot.family {
-                    Family::V4 => Ipv4Addr::from_bits(slot.address as u32).into(),
-                    Family::V6 => Ipv6Addr::from_bits(slot.address).into(),
-                };
-                Purpose::Prefix(address, slot.length)
+                Purpose::Prefix(address(slot.family, slot.address), slot.length)
             }
             Some(Kind::Select(id, family)) => Purpose::Group(id, family),
             Some(Kind::Row(id, family, _)) => Purpose::Row(id, family),

@@ -22,7 +22,7 @@ impl Compiler {
 
     fn is_of_the_door(&self, table: TableId) -> bool {
         let mut admits = self.frame.admits.iter().flatten();
-        admits.any(|id| self.ledger.table_of(*id) == Some(table))
+        admits.any(|id| self.ledger.table_of(*id) == Some(table)) || self.is_of_own(table)
     }
 
     /// Nobody is let in, by any rule of the door.

@@ -2,6 +2,7 @@
 
 mod costs;
 mod order;
+mod own;
 mod renew;
 
 use super::*;
@@ -250,7 +251,7 @@ fn nobody_is_let_in_before_the_frame_is_there() {
             break;
         }
     }
-    assert_eq!(nth, 30);
+    assert_eq!(nth, 33);
     let mut rules = engine.compiler().rules();
     assert!(rules.all(|rule| Operation::Insert(rule.clone()).rule() == Some(rule.id)));
 }
