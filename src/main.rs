@@ -16,6 +16,7 @@ mod replay;
 mod resilient;
 mod run;
 mod set;
+mod shared;
 mod show;
 mod table;
 mod team;

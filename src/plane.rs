@@ -2,6 +2,7 @@
 
 use crate::nic;
 use crate::output::Failure;
+use crate::shared;
 use control::config::{Config, Cores, Device, Hugepages, Kernel};
 use control::hash::configured_policy;
 use fastpath::dpdk::{
@@ -83,9 +84,10 @@ pub fn fib_options(config: &Config) -> FibOptions {
     }
 }
 
-/// Bytes that a packet buffer must hold: the configured MTUs and those of netdevs with taps.
+/// Bytes that a packet buffer must hold: the configured MTUs and those of netdevs with taps or beside a NIC.
 pub fn data_room(config: &Config, planned: &[Planned]) -> u16 {
-    let configured = config.ports.iter().filter_map(|port| port.mtu);
+    let of = |port: &control::config::Port| shared::mtu(port).or(port.mtu);
+    let configured = config.ports.iter().filter_map(of);
     let taps = planned.iter().filter_map(|plan| match &plan.steal {
         Some(tap @ Steal::Tc(_)) => Some(tap.mtu()),
         _ => None,
@@ -217,16 +219,7 @@ pub fn plan(config: &Config, workers: usize) -> Result<Vec<Planned>, Failure> {
                 ));
             }
         }
-        if let (Some(Device::Pci(_)), Kernel::Netdev(netdev)) = (&port.device, &port.kernel) {
-            // Without flow isolation the NIC would give us the kernel's ARP and BGP as well.
-            let remedy = format!("set device = \"xdp:{netdev}\", or kernel = \"tap\"");
-            return Err(Failure::run(
-                format!("port {}", port.name),
-                "open",
-                "sharing a PCI device with its netdev is not in this version",
-                Some(&remedy),
-            ));
-        }
+        shared::check(config, port)?;
         let (devargs, rx_queues) = match (&steal, &port.device) {
             // Any number up to 16 will do for a tap.
             (Some(Steal::Tc(tap)), _) => (tap.devargs().to_owned(), workers.min(16)),
@@ -300,15 +293,22 @@ pub fn open<'p>(
         mtu: match &planned.steal {
             Some(tap @ Steal::Tc(_)) => Some(tap.mtu()),
             Some(Steal::Xdp(_)) => None,
-            None => wanted.mtu,
+            None => wanted.mtu.filter(|_| shared::netdev(wanted).is_none()),
         },
-        mac: wanted.mac.filter(|_| planned.steal.is_none()),
+        mac: wanted
+            .mac
+            .filter(|_| planned.steal.is_none() && shared::netdev(wanted).is_none()),
         all_multicast: exclusive,
         rss: hash.rss().map(nic::options),
         flow,
         ..PortOptions::new(wanted.name.clone(), planned.devargs.clone())
     };
+    let hairpins = flow.map_or(0, |flow| flow.hairpins);
     Port::open(pool, &options, changed).map_err(|error| match &error.cause {
+        Cause::Missing(_) if hairpins > 0 => {
+            let cause = format!("{hairpins} hairpin queues are needed: {}", error.cause);
+            Failure::run(format!("port {}", wanted.name), "open", cause, None)
+        }
         Cause::Missing(missing) => missing
             .iter()
             .find_map(|one| match *one {

@@ -28,7 +28,8 @@ import sandbox
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BINARY = os.environ.get("EVENPATH_BINARY", os.path.join(TOP, "target/release/evenpath"))
 # the driver of the simulated e-switch: `cargo build -p driver`
-OWN_DEVICES = ("exclusive", "sim", "transit")
+OWN_DEVICES = ("exclusive", "sim", "transit", "shared")
+SIMULATED = ("sim", "transit", "shared")
 PLUGIN = os.environ.get("EVENPATH_DRIVER", os.path.join(TOP, "target/debug/libnet_evenpath_sim.so"))
 
 NODES = ("host", "dpu", "leaf1", "leaf2", "server")
@@ -78,16 +79,19 @@ class Lab:
     """The namespaces, links, FRR and evenpath. Everything ends with the process (`sandbox`).
 
     `plane`: "xdp" or "tap" run evenpath on ports of that kind; "exclusive" on devices that it has to itself, with taps of
-    the ports' names for the kernel; "sim" likewise on the simulated e-switch, as a DPU; "transit" in NIC mode, between wires; "kernel" lets the dpu's kernel forward, for comparison. `cores`: as in `[eal]`. `hash`:
+    the ports' names for the kernel; "sim" likewise on the simulated e-switch, as a DPU; "transit" in NIC mode, between wires; "shared" likewise, on NICs whose netdevs the kernel keeps; "kernel" lets the dpu's kernel forward, for comparison. `cores`: as in `[eal]`. `hash`:
     the lines of `[hash]` and the tables behind it. `tables`: more lines of `[tables]`. `bgp`: {node: lines of its
     `router bgp`}; `bfd`: BFD between the dpu and its leaves. `faults`: a file that the simulated e-switch reads its faults from.
+    `offload`: the lines of `[offload]`; `devices`: {port: its device instead}.
     """
 
     def __init__(self, plane="xdp", unnumbered=False, fabric_mtu=1500, nexthop_groups=True, cores="auto",
-                 hash="seed = 1\n", tables="", bgp=None, bfd=False, faults=""):
+                 hash="seed = 1\n", tables="", bgp=None, bfd=False, faults="",
+                 offload=None, devices=None):
         self.plane, self.unnumbered, self.nexthop_groups, self.cores = plane, unnumbered, nexthop_groups, cores
         self.hash, self.tables = hash, tables
         self.bgp, self.bfd, self.faults = bgp or {}, bfd, faults
+        self.offload, self.devices = offload, devices or {}
         self.daemons = {}  # (node, name) -> Popen
         self.logs = "/run/lab"
         os.makedirs(self.logs)
@@ -139,6 +143,8 @@ class Lab:
             if self._wire(node, LINKS[index - 1][1]) != LINKS[index - 1][1]:
                 with inside(node), open(f"/proc/sys/net/ipv6/conf/{device}/disable_ipv6", "w") as file:
                     file.write("1")  # the kernel has no business on it
+        if self.plane == "shared":
+            self._beside()
         for node in NODES:
             lines = ["link set lo up"]
             for a, device, b, peer_device, addresses, peer_addresses in LINKS:
@@ -156,6 +162,23 @@ class Lab:
             if node == "server":
                 lines += [f"addr add {SERVER[4]}/32 dev lo", f"addr add {SERVER[6]}/128 dev lo"]
             run("ip", "-n", node, "-batch", "-", input="\n".join(lines))
+
+    def _beside(self):
+        """The netdevs that the kernel keeps of the dpu's NICs: a veth, whose far end is the NIC's side of it."""
+        for index, (node, device, _, _, addresses, _) in enumerate(LINKS, 1):
+            if node != "dpu":
+                continue
+            mac = f"02:00:00:00:1{index}:01"
+            run("ip", "link", "add", device, "netns", node, "address", mac, "type", "veth", "peer", "name",
+                f"{device}-nic", "netns", node, "address", mac)
+            with inside(node):
+                with open(f"/proc/sys/net/ipv6/conf/{device}-nic/disable_ipv6", "w") as file:
+                    file.write("1")  # the kernel has no business on it
+            for name in (device, f"{device}-nic"):
+                run("ip", "netns", "exec", node, "ethtool", "-K", name, "tx", "off", "gro", "off")
+                run("ip", "-n", node, "link", "set", name, "up")
+            for each in addresses.split():
+                run("ip", "-n", node, "addr", "add", each, "dev", device)
 
     def set_link(self, node, device, up):
         """Set a device up or down; returns the CLOCK_REALTIME nanoseconds just before."""
@@ -255,19 +278,22 @@ class Lab:
         with open(path, "w") as file:
             for number, port in enumerate(("host0", *UPLINKS)):
                 device, kernel = f"{self.plane}:{port}", port
-                if self.plane in ("sim", "transit"):
-                    mode = ",mode=nic" if self.plane == "transit" else ",function=1" if port == "host0" else ""
+                if self.plane in SIMULATED:
+                    mode = ",mode=nic" if self.plane != "sim" else ",function=1" if port == "host0" else ""
                     device, kernel = f"net_evenpath_sim{number},profile=bf3,iface={self._wire('dpu', port)}{mode}", "tap"
                     device += f",faults={self.faults}" if self.faults and number == 0 else ""
                 if self.plane == "exclusive":
                     device, kernel = f"net_af_xdp{number},iface={self._wire('dpu', port)},busy_budget=0", "tap"
-                side = '"host"' if port == "host0" else '"wire"'
+                if self.plane == "shared":
+                    device, kernel = f"{device},beside={port}-nic", port
+                device = self.devices.get(port, device)
+                side = '"host"' if port == "host0" and self.plane not in ("transit", "shared") else '"wire"'
                 file.write(f'[[port]]\nname = "{port}"\ndevice = "{device}"\nkernel = "{kernel}"\nside = {side}\n\n')
             plugins = ""
-            if self.plane in ("sim", "transit"):
+            if self.plane in SIMULATED:
                 plugins = f'plugins = ["{PLUGIN}"]\n'
-                role = 'role = "transit"\n' if self.plane == "transit" else ""
-                file.write(f'[offload]\nmode = "required"\n{role}\n')
+                role = 'role = "transit"\n' if self.plane in ("transit", "shared") else ""
+                file.write("[offload]\n" + (self.offload or f'mode = "required"\n{role}') + "\n")
             # small tables and no huge pages leave those to others; a fixed seed makes a restart keep every flow's way
             file.write(f'[eal]\ncores = "{self.cores}"\nhugepages = "never"\n{plugins}\n'
                        f'[tables]\nroutes-ipv4 = 10000\nroutes-ipv6 = 10000\n{self.tables}\n'
@@ -285,7 +311,7 @@ class Lab:
                 return self.show("port") is not None
 
         wait_for("evenpath: ready", ready, every=0.05)
-        if self.plane in OWN_DEVICES:
+        if self.plane in OWN_DEVICES and self.plane != "shared":
             lines = [f"addr add {each} dev {device}" for node, device, _, _, addresses, _ in LINKS if node == "dpu"
                      for each in addresses.split() if not (self.unnumbered and device in UPLINKS)]
             run("ip", "-n", "dpu", "-batch", "-", input="\n".join(lines))

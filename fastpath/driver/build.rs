@@ -18,6 +18,7 @@ fn main() {
             "c/wire.c",
             "c/hairpin.c",
             "c/netdev.c",
+            "c/beside.c",
             "c/flow.c",
             "c/queue.c",
             "c/indirect.c",

@@ -22,6 +22,37 @@ const LINK_INTERVAL: Duration = Duration::from_millis(50);
 /// Events handled before their actions are carried out.
 const EVENTS_AT_ONCE: usize = 256;
 
+/// The way to the hardware plane. Where the kernel goes on using the NICs of ports, its program lets
+/// nothing in before it knows all own addresses: until then the kernel has them all.
+pub struct Orders {
+    to: Sender<Order>,
+    /// Plans that wait for that.
+    held: Option<Vec<Order>>,
+}
+
+impl Orders {
+    /// To there; plans wait if they are to be `held`.
+    pub fn new(to: Sender<Order>, held: bool) -> Self {
+        let held = held.then(Vec::new);
+        Orders { to, held }
+    }
+
+    fn send(&mut self, order: Order) {
+        match &mut self.held {
+            Some(held) => held.push(order),
+            // Its thread ends after this one.
+            None => drop(self.to.send(order)),
+        }
+    }
+
+    /// All own addresses are known, and are among what was sent.
+    fn release(&mut self) {
+        for order in self.held.take().into_iter().flatten() {
+            self.send(order);
+        }
+    }
+}
+
 /// Everything around the control thread.
 pub struct Desk<'d, 'p> {
     inbox: Receiver<Event>,
@@ -30,7 +61,7 @@ pub struct Desk<'d, 'p> {
     ports: &'d mut Ports<'p>,
     gleans: &'d Gleans,
     /// To the hardware plane.
-    orders: Option<Sender<Order>>,
+    orders: Option<Orders>,
 }
 
 impl<'d, 'p> Desk<'d, 'p> {
@@ -41,7 +72,7 @@ impl<'d, 'p> Desk<'d, 'p> {
         keeper: Keeper,
         ports: &'d mut Ports<'p>,
         gleans: &'d Gleans,
-        orders: Option<Sender<Order>>,
+        orders: Option<Orders>,
     ) -> Self {
         Desk {
             inbox,
@@ -91,8 +122,11 @@ impl<'d, 'p> Desk<'d, 'p> {
                 control.handle(answer, Instant::now());
             }
             if synced {
-                // Only now are all own addresses in the maps.
+                // Only now are all own addresses in the maps, and in what hardware is told.
                 self.ports.enable();
+                if let Some(orders) = &mut self.orders {
+                    orders.release();
+                }
             }
             if now >= next_links {
                 self.ports.poll_links(sides);
@@ -103,10 +137,9 @@ impl<'d, 'p> Desk<'d, 'p> {
         self.keeper.keep(control.image(Instant::now()).body());
     }
 
-    fn order(&self, order: Order) {
-        if let Some(orders) = &self.orders {
-            // Its thread ends after this one.
-            let _ = orders.send(order);
+    fn order(&mut self, order: Order) {
+        if let Some(orders) = &mut self.orders {
+            orders.send(order);
         }
     }
 

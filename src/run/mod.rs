@@ -9,13 +9,14 @@ use crate::cli::Run;
 use crate::offload::{self, Order, Plane, Wish};
 use crate::output::{Done, Failure};
 use crate::plane;
+use crate::shared;
 use crate::team::Team;
 use control::config::{Config, Kernel};
 use control::control::Control;
 use control::event::Noticed;
 use control::warm;
 use crossbeam::channel::unbounded;
-use desk::Desk;
+use desk::{Desk, Orders};
 use fastpath::dpdk::{Fib, Pool};
 use fastpath::software::push::{Gleans, Role};
 use fastpath::table::stats::WorkerStats;
@@ -67,7 +68,7 @@ pub fn run(arguments: &Run) -> Done {
     let (tables, writer, registry) = plane::tables(&config, || Ok(Fib::new(eal.handle(), fibs)?))?;
 
     let (events, inbox) = unbounded();
-    let wish = Wish::of(&config);
+    let mut wish = Wish::of(&config);
     let (orders, ordered) = unbounded();
     let mut orders = wish.is_some().then_some(orders);
     let hash = writer.views.current().hash.base().clone();
@@ -76,8 +77,8 @@ pub fn run(arguments: &Run) -> Done {
         &config,
         &mut planned,
         workers,
-        &hash,
-        &tables,
+        (&hash, &tables),
+        &mut wish,
         (&events, orders.as_ref()),
     )?;
     let buckets = tables.groups.buckets_capacity();
@@ -107,8 +108,14 @@ pub fn run(arguments: &Run) -> Done {
     let able = network.iter().filter(|(_, port)| port.flow().is_some());
     let able: Vec<_> = able.copied().collect();
     // Until the ports stop.
-    let _bound = match &hairpins {
-        Some(hairpins) => Some(hairpins.bind(&able)?),
+    let _bound = match hairpins.as_ref().map(|hairpins| hairpins.bind(&able)) {
+        Some(Ok(bound)) => Some(bound),
+        Some(Err(why)) => {
+            if !wish.as_mut().is_some_and(|w| w.give_up(why.to_string())) {
+                return Err(why.into());
+            }
+            None
+        }
         None => None,
     };
     let settings = (&config, &hash);
@@ -163,7 +170,9 @@ pub fn run(arguments: &Run) -> Done {
         let ready = started.is_ok() && hardware.is_ok();
         if ready {
             log::info!("running: {}, {workers} worker(s)", config.summary());
-            Desk::new(inbox, feeds, keeper, &mut ports, &gleans, orders.clone()).serve(
+            let held = shared::any(&config);
+            let orders = orders.clone().map(|orders| Orders::new(orders, held));
+            Desk::new(inbox, feeds, keeper, &mut ports, &gleans, orders).serve(
                 &mut control,
                 &sides,
                 &stop,

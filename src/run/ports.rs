@@ -8,7 +8,7 @@ use control::config::{Config, Kernel};
 use control::event::{Event, Link, Mac, Noticed};
 use control::port::Device;
 use crossbeam::channel::Sender;
-use fastpath::dpdk::{Hairpins, LinkChanged, Pool, Port};
+use fastpath::dpdk::{FlowOptions, Hairpins, LinkChanged, Pool, Port};
 use fastpath::hash::{Rss, Settings};
 use fastpath::software::push::Role;
 use fastpath::steal::{KernelTap, OwnAddresses};
@@ -60,11 +60,10 @@ impl<'p> Ports<'p> {
         config: &Config,
         planned: &mut [Planned],
         workers: usize,
-        hash: &Settings,
-        tables: &Arc<Tables>,
+        (hash, tables): (&Settings, &Arc<Tables>),
+        wish: &mut Option<Wish>,
         (events, orders): (&Sender<Event>, Option<&Sender<Order>>),
     ) -> Result<Self, Failure> {
-        let wish = Wish::of(config);
         let mut all = Ports {
             sides: Vec::new(),
             devices: Vec::new(),
@@ -78,21 +77,13 @@ impl<'p> Ports<'p> {
                 orders: orders.cloned(),
             },
         };
-        let mut opened = Vec::new();
-        for plan in planned {
-            let wanted = &config.ports[usize::from(plan.port.0)];
-            let flow = wish.as_ref().and_then(|wish| wish.flow(wanted));
-            let open = |flow| {
-                let changed = all.links.changed(plan.port);
-                plane::open(pool, config, plan, workers, hash, (flow, Some(changed)))
-            };
-            let port = match (open(flow), &wish) {
-                (Err(why), Some(wish)) if flow.is_some() && wish.is_optional() => {
-                    log::warn!("{why}; the port is opened without hardware forwarding");
-                    open(None)?
-                }
-                (opened, _) => opened?,
-            };
+        let open = |plan: &Planned, flow| {
+            let changed = all.links.changed(plan.port);
+            plane::open(pool, config, plan, workers, hash, (flow, Some(changed)))
+        };
+        let (opened, hairpins) = devices(planned, wish, open)?;
+        all.hairpins = hairpins;
+        for plan in planned.iter_mut() {
             if let Some(steal) = &mut plan.steal {
                 // Before the start, or the kernel's first frames on a tap would reach the port.
                 all.shared.push(Shared {
@@ -106,16 +97,12 @@ impl<'p> Ports<'p> {
                 // Even where the device promises to report: net_tap does, and never calls.
                 all.polled.push((plan.port, true));
             }
-            opened.push((plan.port, port));
-        }
-        if let Some(each) = wish.as_ref().and_then(Wish::hairpins) {
-            let able = opened.iter().filter(|(_, port)| port.flow().is_some());
-            let able: Vec<_> = able.map(|(id, port)| (*id, port)).collect();
-            all.hairpins = Some(Hairpins::set_up(&able, each)?);
         }
         for (id, mut port) in opened {
             let wanted = &config.ports[usize::from(id.0)];
-            port.start()?;
+            if !port.is_started() {
+                port.start()?;
+            }
             let nic = nic::opened(&port, hash);
             if let (Err(reason), Some(_)) = (&nic, hash.rss()) {
                 log::info!("port {}: hashes are computed: {reason}", wanted.name);
@@ -220,6 +207,66 @@ impl<'p> Ports<'p> {
             }
         }
     }
+}
+
+/// The opened devices, and the hairpin queues between them.
+type Devices<'p> = (Vec<(PortId, Port<'p>)>, Option<Hairpins>);
+
+/// Opens the device of every port by `open`, with a flow engine where `wish` has one, sets up hairpin
+/// queues, and starts those ports. A port that refuses is left out of the hardware plane, if that may be, and all are opened anew:
+/// each has hairpin queues to each.
+fn devices<'p>(
+    planned: &[Planned],
+    wish: &mut Option<Wish>,
+    open: impl Fn(&Planned, Option<FlowOptions>) -> Result<Port<'p>, Failure>,
+) -> Result<Devices<'p>, Failure> {
+    'again: loop {
+        let mut opened = Vec::new();
+        for plan in planned {
+            let flow = wish.as_ref().and_then(|wish| wish.flow(plan.port));
+            match open(plan, flow) {
+                Ok(port) => opened.push((plan.port, port)),
+                Err(why) => {
+                    refused(wish, plan.port, why)?;
+                    continue 'again;
+                }
+            }
+        }
+        let able = opened.iter().filter(|(_, port)| port.flow().is_some());
+        let able: Vec<_> = able.map(|(id, port)| (*id, port)).collect();
+        let each = wish.as_ref().and_then(Wish::hairpins);
+        let hairpins = match each.map(|each| Hairpins::set_up(&able, each)).transpose() {
+            Ok(hairpins) => hairpins,
+            Err(why) => {
+                if !wish.as_mut().is_some_and(|w| w.give_up(why.to_string())) {
+                    return Err(why.into());
+                }
+                continue;
+            }
+        };
+        for (id, port) in &mut opened {
+            if port.flow().is_none() {
+                continue;
+            }
+            if let Err(why) = port.start() {
+                refused(wish, *id, why.into())?;
+                continue 'again;
+            }
+        }
+        return Ok((opened, hairpins));
+    }
+}
+
+/// A port has refused, perhaps since it was to take part in the hardware plane: it is left out, if it may be.
+fn refused(wish: &mut Option<Wish>, port: PortId, why: Failure) -> Result<(), Failure> {
+    if !wish
+        .as_mut()
+        .is_some_and(|w| w.leave_out(port, &why.to_string()))
+    {
+        return Err(why);
+    }
+    log::warn!("{why}; the port is opened without hardware forwarding");
+    Ok(())
 }
 
 /// Makes the NIC of `port` hash by `rss`, while it is running.

@@ -76,11 +76,14 @@ static int dev_close(struct rte_eth_dev *dev)
 	struct es_port *port = dev->data->dev_private;
 	struct rte_mbuf *mbuf;
 
+	/* Of the port's own record, which goes with it: ethdev would free it by itself. */
+	dev->data->mac_addrs = NULL;
 	if (port->is_wire)
 		return 0;
 	es_ports_remove(port);
 	evenpath_sim_detach(port->id);
 	es_netdev_close(&port->netdev);
+	es_beside_close(port);
 	for (int i = 0; i < ES_MAX_QUEUES + 2; i++) {
 		struct rte_ring **ring = i < ES_MAX_QUEUES ? &port->rx[i].waiting :
 				i == ES_MAX_QUEUES ? &port->out : &port->kernel;
@@ -219,7 +222,7 @@ static const struct eth_dev_ops dev_ops = {
 struct arguments {
 	char profile[16];
 	char of[RTE_ETH_NAME_MAX_LEN];
-	char iface[16];
+	char iface[16], beside[16];
 	bool function, kernel;
 	bool nic;
 	/* What goes wrong, which the NIC is told when it is there. */
@@ -239,6 +242,8 @@ static int argument(const char *key, const char *value, void *opaque)
 		return rte_strscpy(to->of, value, sizeof(to->of)) < 0 ? -EINVAL : 0;
 	if (strcmp(key, "iface") == 0)
 		return rte_strscpy(to->iface, value, sizeof(to->iface)) < 0 ? -EINVAL : 0;
+	if (strcmp(key, "beside") == 0)
+		return rte_strscpy(to->beside, value, sizeof(to->beside)) < 0 ? -EINVAL : 0;
 	if (strcmp(key, "mode") == 0) {
 		to->nic = strcmp(value, "nic") == 0;
 		return to->nic || strcmp(value, "switchdev") == 0 ? 0 : -EINVAL;
@@ -261,7 +266,7 @@ static int argument(const char *key, const char *value, void *opaque)
 
 static int arguments(struct rte_vdev_device *dev, struct arguments *to)
 {
-	static const char *const keys[] = {"profile", "mode", "of", "iface", "function", "kernel", "late", "refuse",
+	static const char *const keys[] = {"profile", "mode", "of", "iface", "beside", "function", "kernel", "late", "refuse",
 					   "busy", "table", "hold", "hash", "index-bug", "faults", NULL};
 	struct rte_kvargs *list = rte_kvargs_parse(rte_vdev_device_args(dev), keys);
 	int rc;
@@ -283,6 +288,11 @@ static int make_near(struct rte_eth_dev *dev, const struct arguments *from)
 
 	if (from->iface[0] != '\0') {
 		rc = es_netdev_open(dev, from->iface);
+		if (rc == 0 && from->beside[0] != '\0') {
+			rc = es_beside_open(port, from->beside);
+			if (rc < 0)
+				es_netdev_close(&port->netdev);
+		}
 		if (rc < 0)
 			return rc;
 	} else {
@@ -301,6 +311,7 @@ static int make_near(struct rte_eth_dev *dev, const struct arguments *from)
 		rte_log(RTE_LOG_ERR, es_logtype, "evenpath_sim: profile %s: %s\n", from->profile, why);
 		rte_ring_free(port->out);
 		es_netdev_close(&port->netdev);
+		es_beside_close(port);
 		return rc;
 	}
 	es_ports_add(port);
@@ -337,6 +348,7 @@ static int make(struct rte_vdev_device *vdev, const struct arguments *from, bool
 	port->of = of;
 	port->switchdev = !from->nic;
 	port->function = from->function;
+	port->beside = -1;
 	port->netdev = (struct es_netdev){.fd = -1, .links = -1, .stop = -1};
 	port->address.addr_bytes[0] = 2;
 	port->address.addr_bytes[4] = is_wire;
@@ -385,8 +397,6 @@ static int remove_port(struct rte_vdev_device *vdev)
 
 	if (dev == NULL)
 		return 0;
-	/* Of the port's own record, which goes with it. */
-	dev->data->mac_addrs = NULL;
 	dev_close(dev);
 	return rte_eth_dev_release_port(dev);
 }
@@ -396,7 +406,7 @@ static struct rte_vdev_driver wire = {.probe = wire_probe, .remove = remove_port
 
 RTE_PMD_REGISTER_VDEV(net_evenpath_sim, sim);
 RTE_PMD_REGISTER_PARAM_STRING(net_evenpath_sim,
-			      "profile=cx6dx|cx7|bf3 mode=switchdev|nic iface=<netdev> function=0|1 late=N refuse=N busy=N table=N "
+			      "profile=cx6dx|cx7|bf3 mode=switchdev|nic iface=<netdev> beside=<netdev> function=0|1 late=N refuse=N busy=N table=N "
 			      "hold=1 hash=other index-bug=1 faults=<file>");
 RTE_PMD_REGISTER_VDEV(net_evenpath_wire, wire);
 RTE_PMD_REGISTER_PARAM_STRING(net_evenpath_wire, "of=<device> kernel=0|1");

@@ -62,6 +62,8 @@ struct es_port {
 	struct rte_ring *out;
 	/* To the kernel, where somebody stands for it. */
 	struct rte_ring *kernel;
+	/* The same where it is a real one: a socket, or -1. */
+	int beside;
 	struct es_netdev netdev;
 	struct es_queue queues[ES_MAX_QUEUES];
 	uint16_t n_queues;
@@ -91,10 +93,18 @@ struct es_port *es_port_of(uint16_t id);
 /* A frame that came by a port's wire: through the e-switch. An mbuf that has it is given away. */
 void es_receive(struct es_port *port, uint8_t *frame, uint32_t length, struct rte_mbuf *mbuf);
 void es_lost(struct es_port *port);
+/* What the kernel beside a port sends: by the wire, as it always did. */
+void es_kernel_sends(struct es_port *port, const uint8_t *frame, uint32_t length);
 uint16_t es_sim_rx(void *queue, struct rte_mbuf **mbufs, uint16_t n);
 uint16_t es_sim_tx(void *queue, struct rte_mbuf **mbufs, uint16_t n);
 uint16_t es_wire_rx(void *queue, struct rte_mbuf **mbufs, uint16_t n);
 uint16_t es_wire_tx(void *queue, struct rte_mbuf **mbufs, uint16_t n);
+
+/* beside.c: a real kernel beside a port; it gives the port its address. */
+int es_beside_open(struct es_port *port, const char *name);
+void es_beside_close(struct es_port *port);
+bool es_beside_send(const struct es_port *port, const uint8_t *frame, uint32_t length);
+void es_beside_take_in(struct es_port *port);
 
 extern const struct rte_flow_ops es_flow_ops;
 /* Fills the entry points that rte_flow_configure gives a port. */

@@ -237,8 +237,9 @@ static uint32_t silicon(void *opaque)
 {
 	struct es_port *port = opaque;
 	struct es_netdev *netdev = &port->netdev;
-	struct pollfd wait[2] = {{.fd = netdev->stop, .events = POLLIN},
-				 {.fd = netdev->fd, .events = POLLIN}};
+	struct pollfd wait[3] = {{.fd = netdev->stop, .events = POLLIN},
+				 {.fd = netdev->fd, .events = POLLIN},
+				 {.fd = port->beside, .events = POLLIN}};
 	struct slot *slots = calloc(BURST, sizeof(*slots));
 
 	if (slots == NULL) {
@@ -251,6 +252,8 @@ static uint32_t silicon(void *opaque)
 		if (wait[0].revents != 0)
 			break;
 		take_in(port, slots);
+		if (wait[2].revents != 0)
+			es_beside_take_in(port);
 		if (wait[1].revents & (POLLERR | POLLNVAL)) {
 			int error = 0;
 			socklen_t size = sizeof(error);

@@ -115,8 +115,15 @@ static bool leave(struct es_port *from, struct es_port *to, const uint8_t *frame
 static bool to_kernel(struct es_port *port, const uint8_t *frame, uint32_t length,
 		      struct rte_mbuf *mbuf)
 {
-	struct rte_mbuf *made = port->kernel != NULL ? packet(&port->rx[0], frame, length, mbuf) : NULL;
+	struct rte_mbuf *made;
 
+	if (port->beside >= 0) {
+		if (!es_beside_send(port, frame, length))
+			return false;
+		rte_pktmbuf_free(mbuf);
+		return true;
+	}
+	made = port->kernel != NULL ? packet(&port->rx[0], frame, length, mbuf) : NULL;
 	if (made == NULL)
 		return false;
 	if (rte_ring_enqueue(port->kernel, made) == 0)
@@ -177,6 +184,13 @@ void es_receive(struct es_port *port, uint8_t *frame, uint32_t length, struct rt
 {
 	pthread_rwlock_rdlock(&lock);
 	through(port, frame, length, mbuf);
+	pthread_rwlock_unlock(&lock);
+}
+
+void es_kernel_sends(struct es_port *port, const uint8_t *frame, uint32_t length)
+{
+	pthread_rwlock_rdlock(&lock);
+	leave(port, port, frame, length, NULL);
 	pthread_rwlock_unlock(&lock);
 }
 

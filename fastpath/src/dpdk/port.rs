@@ -402,7 +402,7 @@ impl<'p> Port<'p> {
     }
 
     /// Whether it was started.
-    pub(super) fn is_started(&self) -> bool {
+    pub fn is_started(&self) -> bool {
         self.started
     }
 
