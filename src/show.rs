@@ -341,12 +341,32 @@ pub fn counters(counters: &Counters) -> String {
         table.row([name.clone()].into_iter().chain(numbers));
     }
     let mut text = table.text("no ports");
+    let mut table = Table::new([
+        "LOST BY DEVICE",
+        "MISSED",
+        "NO-BUFFER",
+        "IN-ERRORS",
+        "OUT-ERRORS",
+    ]);
+    table.right([1, 2, 3, 4]);
+    let devices = counters.ports.iter();
+    let mut devices = devices
+        .filter_map(|(name, c)| Some((name, c.device?)))
+        .peekable();
+    if devices.peek().is_some() {
+        for (name, d) in devices {
+            let numbers = [d.missed, d.no_buffer, d.in_errors, d.out_errors];
+            let numbers = numbers.map(|n| n.to_string());
+            table.row([name.clone()].into_iter().chain(numbers));
+        }
+        // Writing to a String cannot fail, here and below.
+        let _ = write!(text, "\n{}", table.text(""));
+    }
     let mut table = Table::new(["DROPPED", "PACKETS"]);
     table.right([1]);
     for (reason, packets) in &counters.dropped {
         table.row([reason.clone(), packets.to_string()]);
     }
-    // Writing to a String cannot fail, here and below.
     let _ = write!(text, "\n{}\n", table.text("nothing dropped"));
     let mut table = Table::new(["OTHER", "PACKETS"]);
     table.right([1]);

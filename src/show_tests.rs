@@ -1,5 +1,7 @@
 use super::*;
-use control::api::message::{Answers, Fpm, Hash, HashProfile, KeptRoutes, PortCounters, Routes};
+use control::api::message::{
+    Answers, DeviceCounters, Fpm, Hash, HashProfile, KeptRoutes, PortCounters, Routes,
+};
 use std::collections::BTreeMap;
 
 fn member(via: &str, port: &str, weight: u32, state: &str, buckets: Option<u32>) -> Member {
@@ -127,6 +129,11 @@ fn counters_name_every_drop() {
         in_bytes: 6400,
         out_bytes: 448,
         from_kernel: 5,
+        device: Some(DeviceCounters {
+            missed: 12,
+            out_errors: 1,
+            ..DeviceCounters::default()
+        }),
     };
     let counters = Counters {
         ports: BTreeMap::from([
@@ -155,6 +162,9 @@ fn counters_name_every_drop() {
 PORT    IN  OUT  IN-BYTES  OUT-BYTES  FROM-KERNEL
 host0  100    7      6400        448            5
 up1      0    0         0          0            0
+
+LOST BY DEVICE  MISSED  NO-BUFFER  IN-ERRORS  OUT-ERRORS
+host0               12          0          0           1
 
 DROPPED   PACKETS
 no-route        2

@@ -1,6 +1,6 @@
 //! The control thread's desk: events in, actions out, and what has no event of its own.
 
-use super::feeds::Feeds;
+use super::feeds::{Feeds, Lost};
 use super::keeper::Keeper;
 use super::ports::{self, Ports, Side};
 use crate::offload::Order;
@@ -18,6 +18,9 @@ const PATIENCE: Duration = Duration::from_millis(10);
 
 /// How often devices are asked for their links: few report them in time, most do not at all.
 const LINK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// How often devices are asked for what they lost: a driver may ask the kernel or its firmware.
+const LOST_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Events handled before their actions are carried out.
 const EVENTS_AT_ONCE: usize = 256;
@@ -60,6 +63,8 @@ pub struct Desk<'d, 'p> {
     keeper: Keeper,
     ports: &'d mut Ports<'p>,
     gleans: &'d Gleans,
+    /// What devices lost, for who asks.
+    lost: &'d Lost,
     /// To the hardware plane.
     orders: Option<Orders>,
 }
@@ -72,6 +77,7 @@ impl<'d, 'p> Desk<'d, 'p> {
         keeper: Keeper,
         ports: &'d mut Ports<'p>,
         gleans: &'d Gleans,
+        lost: &'d Lost,
         orders: Option<Orders>,
     ) -> Self {
         Desk {
@@ -80,6 +86,7 @@ impl<'d, 'p> Desk<'d, 'p> {
             keeper,
             ports,
             gleans,
+            lost,
             orders,
         }
     }
@@ -92,6 +99,7 @@ impl<'d, 'p> Desk<'d, 'p> {
         stop: &AtomicBool,
     ) {
         let mut next_links = Instant::now();
+        let mut next_lost = next_links;
         let mut patience = PATIENCE;
         while !stop.load(Ordering::Relaxed) {
             let synced = self.listen(control, patience);
@@ -131,6 +139,10 @@ impl<'d, 'p> Desk<'d, 'p> {
             if now >= next_links {
                 self.ports.poll_links(sides);
                 next_links = now + LINK_INTERVAL;
+            }
+            if now >= next_lost {
+                self.lost.set(ports::lost(sides));
+                next_lost = now + LOST_INTERVAL;
             }
         }
         self.ports.disable();

@@ -1,7 +1,7 @@
 //! The threads around control that read sockets: rtnetlink, FPM, api.
 
 use crate::output::Failure;
-use control::api::message::Counters;
+use control::api::message::{Counters, DeviceCounters};
 use control::api::server::{Limits, Server, ask_control};
 use control::config::{Config, Kernel};
 use control::event::{Action, Event};
@@ -11,8 +11,8 @@ use control::netlink::{Monitor, Requests, monitor};
 use crossbeam::channel::{Sender, unbounded};
 use fastpath::table::stats::{Snapshot, WorkerStats};
 use fastpath::table::{PortId, Tables};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
 /// The running threads, and the ways back to their sockets.
@@ -30,6 +30,7 @@ impl Feeds {
         config: &Config,
         tables: &Arc<Tables>,
         stats: &[Arc<WorkerStats>],
+        lost: &Arc<Lost>,
         events: Sender<Event>,
         stop: &Arc<AtomicBool>,
     ) -> Result<Self, Failure> {
@@ -82,8 +83,16 @@ impl Feeds {
             threads: Vec::new(),
         };
         feeds.thread("neighbors", move || requests.run(&asked))?;
-        let (all, named) = (stats.to_vec(), config.clone());
-        let counters = move || counters(&named, &sum(&all));
+        let (all, named, lost) = (stats.to_vec(), config.clone(), Arc::clone(lost));
+        let counters = move || {
+            let mut counters = counters(&named, &sum(&all));
+            for (port, device) in named.ports.iter().zip(lost.all()) {
+                if let Some(counters) = counters.ports.get_mut(&port.name) {
+                    counters.device = device;
+                }
+            }
+            counters
+        };
         let handler = ask_control(events.clone(), limits, counters);
         if let Some(page) = page {
             let (handler, end) = (Arc::clone(&handler), Arc::clone(stop));
@@ -131,6 +140,28 @@ impl Drop for Feeds {
             // A thread that panicked has said so itself.
             let _ = thread.join();
         }
+    }
+}
+
+/// What devices lost, by port, as control has last read it: their counters belong to the thread that
+/// has the ports.
+#[derive(Default)]
+pub struct Lost(Mutex<Vec<Option<DeviceCounters>>>);
+
+impl Lost {
+    /// By port; empty before the first reading.
+    pub fn all(&self) -> Vec<Option<DeviceCounters>> {
+        self.locked().clone()
+    }
+
+    /// Replaces all of it.
+    pub fn set(&self, all: Vec<Option<DeviceCounters>>) {
+        *self.locked() = all;
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Vec<Option<DeviceCounters>>> {
+        // Whoever panicked with it held left it whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -20,7 +20,7 @@ use desk::{Desk, Orders};
 use fastpath::dpdk::{Fib, Pool};
 use fastpath::software::push::{Gleans, Role};
 use fastpath::table::stats::WorkerStats;
-use feeds::Feeds;
+use feeds::{Feeds, Lost};
 use keeper::Keeper;
 use ports::Ports;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -134,7 +134,8 @@ pub fn run(arguments: &Run) -> Done {
         None => None,
     };
     let news = events.clone();
-    let feeds = Feeds::start(&config, &tables, &stats, events, &stop)?;
+    let lost = Arc::new(Lost::default());
+    let feeds = Feeds::start(&config, &tables, &stats, &lost, events, &stop)?;
     let shares = plane::share(&sides, workers);
     // Workers go on until nothing is handed to them any more.
     let halt = AtomicBool::new(false);
@@ -172,7 +173,7 @@ pub fn run(arguments: &Run) -> Done {
             log::info!("running: {}, {workers} worker(s)", config.summary());
             let held = shared::any(&config);
             let orders = orders.clone().map(|orders| Orders::new(orders, held));
-            Desk::new(inbox, feeds, keeper, &mut ports, &gleans, orders).serve(
+            Desk::new(inbox, feeds, keeper, &mut ports, &gleans, &lost, orders).serve(
                 &mut control,
                 &sides,
                 &stop,

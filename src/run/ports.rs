@@ -4,6 +4,7 @@ use crate::nic;
 use crate::offload::{Order, Wish};
 use crate::output::Failure;
 use crate::plane::{self, Planned};
+use control::api::message::DeviceCounters;
 use control::config::{Config, Kernel};
 use control::event::{Event, Link, Mac, Noticed};
 use control::port::Device;
@@ -267,6 +268,23 @@ fn refused(wish: &mut Option<Wish>, port: PortId, why: Failure) -> Result<(), Fa
     }
     log::warn!("{why}; the port is opened without hardware forwarding");
     Ok(())
+}
+
+/// What the devices lost, by port; `None` where one does not say.
+pub fn lost(sides: &[Side<'_>]) -> Vec<Option<DeviceCounters>> {
+    let network = sides.iter().filter(|side| side.1 == Role::Network);
+    let mut all = Vec::new();
+    for (id, _, port) in network {
+        let at = usize::from(id.0);
+        all.resize(all.len().max(at + 1), None);
+        all[at] = port.stats().ok().map(|stats| DeviceCounters {
+            missed: stats.rx_missed,
+            no_buffer: stats.rx_no_buffer,
+            in_errors: stats.rx_errors,
+            out_errors: stats.tx_errors,
+        });
+    }
+    all
 }
 
 /// Makes the NIC of `port` hash by `rss`, while it is running.

@@ -343,6 +343,23 @@ pub struct PortCounters {
     pub out_bytes: u64,
     /// Packets that came from the kernel's side of an exclusive port; `out` has them too.
     pub from_kernel: u64,
+    /// What the device lost; not in the summary of a replay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<DeviceCounters>,
+}
+
+/// Packets that a device lost: no worker saw those that came in (`struct rte_eth_stats`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct DeviceCounters {
+    /// For want of a free descriptor: workers were too slow, or descriptors too few.
+    pub missed: u64,
+    /// For want of a packet buffer.
+    pub no_buffer: u64,
+    /// Damaged ones that came in.
+    pub in_errors: u64,
+    /// Those that it could not send.
+    pub out_errors: u64,
 }
 
 impl Counters {
@@ -355,6 +372,7 @@ impl Counters {
                 in_bytes: port.in_bytes,
                 out_bytes: port.out_bytes,
                 from_kernel: port.kernel_packets,
+                device: None,
             };
             (name.to_owned(), counters)
         });

@@ -4,7 +4,7 @@
 //! bounded: ports and reasons by what they are, next hops and members of groups by
 //! [`NEXTHOPS`](super::NEXTHOPS) and [`MEMBERS`](super::MEMBERS).
 
-use crate::api::message::{Metrics, OffloadStatus, Times};
+use crate::api::message::{DeviceCounters, Metrics, OffloadStatus, PortCounters, Times};
 use fastpath::table::DropReason;
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -171,7 +171,7 @@ fn packets(page: &mut Page, m: &Metrics) {
     let up = |(name, up): (&String, &bool)| (vec![("port", name.clone())], u64::from(*up));
     let family = ("evenpath_port_up", GAUGE, "1 if the port is up.");
     page.each(family, &m.ports_up, up);
-    type Of = fn(&crate::api::message::PortCounters) -> u64;
+    type Of = fn(&PortCounters) -> u64;
     let of: [(&str, &str, Of); 5] = [
         ("receive_packets", "Packets that came in.", |c| c.input),
         ("receive_bytes", "Bytes that came in.", |c| c.in_bytes),
@@ -187,6 +187,36 @@ fn packets(page: &mut Page, m: &Metrics) {
         let name = format!("evenpath_port_{part}_total");
         page.each((&name, COUNTER, help), &m.counters.ports, |(port, c)| {
             (vec![("port", port.clone())], value(c))
+        });
+    }
+    type Lost = fn(&DeviceCounters) -> u64;
+    let of: [(&str, &str, Lost); 4] = [
+        (
+            "receive_missed",
+            "Packets lost for want of a free descriptor.",
+            |d| d.missed,
+        ),
+        (
+            "receive_no_buffer",
+            "Packets lost for want of a packet buffer.",
+            |d| d.no_buffer,
+        ),
+        ("receive_errors", "Damaged packets that came in.", |d| {
+            d.in_errors
+        }),
+        (
+            "transmit_errors",
+            "Packets that the device could not send.",
+            |d| d.out_errors,
+        ),
+    ];
+    for (part, help, value) in of {
+        let name = format!("evenpath_port_{part}_total");
+        let lost =
+            |(port, c): (&String, &PortCounters)| c.device.map(|d| (port.clone(), value(&d)));
+        let lost = m.counters.ports.iter().filter_map(lost);
+        page.each((&name, COUNTER, help), lost, |(port, lost)| {
+            (vec![("port", port)], lost)
         });
     }
     let family = (

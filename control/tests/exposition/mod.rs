@@ -8,7 +8,8 @@ use crate::lab::{Lab, P0, P1, stream};
 use control::activity::INTERVAL;
 use control::api;
 use control::api::message::{
-    Counters, Failover, Fpm, HashChange, Metrics, Resilient, SetHash, Times,
+    Counters, DeviceCounters, Failover, Fpm, HashChange, Metrics, PortCounters, Resilient, SetHash,
+    Times,
 };
 use control::api::{Request, Response};
 use control::config::{Config, Nexthop, Route, Target};
@@ -71,6 +72,37 @@ fn check_times(all: &Families, part: &str, times: &Times) {
         assert_eq!(count, at_most.count as f64);
     }
     assert_eq!(times.buckets.len(), of("_bucket").len());
+}
+
+#[test]
+fn what_devices_lost_is_there_where_they_say_so() {
+    let mut lab = Lab::dpu();
+    let mut metrics = metrics(&mut lab);
+    let device = DeviceCounters {
+        missed: 4,
+        no_buffer: 3,
+        in_errors: 2,
+        out_errors: 1,
+    };
+    let counters = PortCounters {
+        device: Some(device),
+        ..PortCounters::default()
+    };
+    metrics.counters.ports = BTreeMap::from([
+        ("host0".into(), PortCounters::default()),
+        ("up1".into(), counters),
+    ]);
+    let all = read(&exposition(&metrics)).expect("an exposition");
+    for (part, lost) in [
+        ("receive_missed", 4.0),
+        ("receive_no_buffer", 3.0),
+        ("receive_errors", 2.0),
+        ("transmit_errors", 1.0),
+    ] {
+        let name = format!("evenpath_port_{part}_total");
+        assert_eq!(value(&all, &name, &[("port", "up1")]), lost, "{name}");
+        assert_eq!(all[&name].samples.len(), 1, "{name}");
+    }
 }
 
 #[test]
