@@ -256,7 +256,7 @@ ipv6-label = false
         let script = script("transit", more, cli::export::Nic::Cx7).expect("a script");
         // One hairpin queue each way, behind two of software.
         for line in [
-            "--flow-isolate-all --hairpinq=2 --hairpin-mode=0x12 --hairpin-map=1:2:2:2:1",
+            "--flow-isolate-all --rxq=2 --txq=2 --hairpinq=1 --hairpin-mode=0x12 --hairpin-map=1:2:2:2:1",
             "flow configure 1 ",
             "flow configure 2 ",
             "rss func default level 0 types udp tcp end queues 0 1 end",

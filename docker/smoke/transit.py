@@ -5,6 +5,7 @@
 """
 import time
 
+import testpmd
 from smoke import BACK, FLOWS, OUT, Traffic, check, expect_failover, expect_whole
 from lab import SERVICE, Lab, wait_for
 
@@ -40,6 +41,7 @@ def router(design):
         expect_whole(f"{design}, IPv{family}, server to host", accounts[BACK])
         packets, seen = accounts[OUT].sent + accounts[BACK].sent, taken_in(lab) - before
         check(f"{design}, IPv{family}: what hardware forwards no worker sees", seen < packets // 20, f"{seen} of {packets}")
+    testpmd.expect_taken(lab, f"{design}, exported", ",mode=nic")
     traffic = Traffic(4, FLOWS, rate=2000).start()
     time.sleep(0.8)
     cut = lab.set_link("leaf1", "dpu", up=False)

@@ -213,6 +213,7 @@ static const struct eth_dev_ops dev_ops = {
 	.hairpin_cap_get = es_hairpin_capability,
 	.rx_hairpin_queue_setup = es_hairpin_rx_setup,
 	.tx_hairpin_queue_setup = es_hairpin_tx_setup,
+	.hairpin_get_peer_ports = es_hairpin_peers,
 	.hairpin_bind = es_hairpin_bind,
 	.hairpin_unbind = es_hairpin_unbind,
 };

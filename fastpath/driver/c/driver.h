@@ -120,6 +120,7 @@ int es_hairpin_tx_setup(struct rte_eth_dev *dev, uint16_t queue, uint16_t n,
 			const struct rte_eth_hairpin_conf *conf);
 int es_hairpin_bind(struct rte_eth_dev *dev, uint16_t rx_port);
 int es_hairpin_unbind(struct rte_eth_dev *dev, uint16_t rx_port);
+int es_hairpin_peers(struct rte_eth_dev *dev, uint16_t *peers, size_t n, uint32_t sends);
 /* The port stops: what is bound is bound no more. */
 void es_hairpin_leave(struct es_port *port);
 

@@ -90,10 +90,45 @@ static struct es_hairpin *other(const struct es_port *port, uint16_t queue, stru
 	return to;
 }
 
+/* testpmd stops no port that cannot say this. */
+int es_hairpin_peers(struct rte_eth_dev *dev, uint16_t *peers, size_t n, uint32_t sends)
+{
+	struct es_port *port = dev->data->dev_private;
+	const struct es_hairpin *all = sends != 0 ? port->tx_hairpins : port->rx_hairpins;
+	bool seen[RTE_MAX_ETHPORTS] = {false};
+	size_t count = 0;
+
+	for (uint16_t i = 0; i < ES_ALL_QUEUES; i++) {
+		uint16_t peer = all[i].port;
+
+		if (!all[i].set || peer >= RTE_MAX_ETHPORTS || seen[peer])
+			continue;
+		if (count == n)
+			return refuse(port, i, -E2BIG, "peers: more than there is room for");
+		seen[peer] = true;
+		peers[count++] = peer;
+	}
+	return count;
+}
+
+/* With each port that it has queues to, which RTE_MAX_ETHPORTS stands for. */
+static int each(struct rte_eth_dev *dev, int (*act)(struct rte_eth_dev *, uint16_t))
+{
+	uint16_t peers[RTE_MAX_ETHPORTS];
+	int n = es_hairpin_peers(dev, peers, RTE_DIM(peers), 1), rc = 0;
+
+	for (int i = 0; rc == 0 && i < n; i++)
+		rc = act(dev, peers[i]);
+	return n < 0 ? n : rc;
+}
+
 int es_hairpin_bind(struct rte_eth_dev *dev, uint16_t rx_port)
 {
-	struct es_port *port = dev->data->dev_private, *rx = es_port_of(rx_port);
+	struct es_port *port = dev->data->dev_private, *rx;
 
+	if (rx_port == RTE_MAX_ETHPORTS)
+		return each(dev, es_hairpin_bind);
+	rx = es_port_of(rx_port);
 	if (rx == NULL)
 		return refuse(port, 0, -ENODEV, "bind: the other port is of another driver");
 	if (!rx->started)
@@ -105,13 +140,12 @@ int es_hairpin_bind(struct rte_eth_dev *dev, uint16_t rx_port)
 			continue;
 		if (other(port, i, rx) == NULL)
 			return refuse(port, i, -EINVAL, "bind: the other end is set up otherwise");
-		if (tx->bound)
-			return refuse(port, i, -EBUSY, "bind: it is");
 	}
 	for (uint16_t i = 0; i < dev->data->nb_tx_queues; i++) {
 		struct es_hairpin *tx = &port->tx_hairpins[i];
 
-		if (!tx->set || tx->port != rx_port)
+		/* Once more is no mistake (mlx5_hairpin_queue_peer_bind). */
+		if (!tx->set || tx->port != rx_port || tx->bound)
 			continue;
 		tx->bound = true;
 		other(port, i, rx)->bound = true;
@@ -137,6 +171,8 @@ int es_hairpin_unbind(struct rte_eth_dev *dev, uint16_t rx_port)
 {
 	struct es_port *port = dev->data->dev_private;
 
+	if (rx_port == RTE_MAX_ETHPORTS)
+		return each(dev, es_hairpin_unbind);
 	for (uint16_t i = 0; i < dev->data->nb_tx_queues; i++) {
 		if (port->tx_hairpins[i].set && port->tx_hairpins[i].port == rx_port)
 			loose(port, i);

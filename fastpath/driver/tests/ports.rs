@@ -48,8 +48,8 @@ fn hairpin_order(pool: &Pool<'_>) {
     );
     let ports = [(one, &a), (other, &b)];
     let bound = pairs.bind(&ports).unwrap();
-    let twice = pairs.bind(&ports).unwrap_err().to_string();
-    assert!(twice.contains("bind hairpin queues"), "{twice}");
+    // Once more is no mistake (v24.11 `mlx5_trigger.c:529`).
+    drop(pairs.bind(&ports).unwrap());
     drop(bound);
     // All of them, again.
     drop(pairs.bind(&ports).unwrap());

@@ -178,8 +178,16 @@ impl<'a> Writer<'a> {
             options += " --flow-isolate-all";
         }
         let mut maps = BTreeSet::new();
+        let mut queues = 1;
         for program in programs {
-            if let Role::Transit { port, hairpins, .. } = &program.config().role {
+            if let Role::Transit {
+                port,
+                hairpins,
+                software,
+                ..
+            } = &program.config().role
+            {
+                queues = queues.max(software.queues.len() as u16);
                 for hairpin in hairpins {
                     let (from, to) = (self.number(*port), self.number(hairpin.egress));
                     if let (Some(from), Some(to)) = (from, to) {
@@ -188,9 +196,17 @@ impl<'a> Writer<'a> {
                 }
             }
         }
-        if !maps.is_empty() {
+        if queues > 1 {
+            let _ = write!(options, " --rxq={queues} --txq={queues}");
+        }
+        // Hairpin queues of a port stand behind those of software.
+        let last = maps
+            .iter()
+            .map(|(_, queue, _, tx_queue)| queue.max(tx_queue));
+        if let Some(last) = last.max() {
             // Bits 4 and 1: explicit rules on the way out, two ports.
-            let _ = write!(options, " --hairpinq={} --hairpin-mode=0x12", maps.len());
+            let each = (last + 1).saturating_sub(queues);
+            let _ = write!(options, " --hairpinq={each} --hairpin-mode=0x12");
         }
         for (port, queue, to, tx_queue) in maps {
             let _ = write!(options, " --hairpin-map={port}:{queue}:{to}:{tx_queue}:1");

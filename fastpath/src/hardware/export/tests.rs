@@ -83,7 +83,7 @@ fn hairpin_queues_and_an_rss_action_that_rules_share() {
     assert_eq!(script.indirects, 1);
     for line in [
         "#   3 up1",
-        "# After the ports: -- -i --disable-device-start --flow-isolate-all --hairpinq=2 \
+        "# After the ports: -- -i --disable-device-start --flow-isolate-all --rxq=2 --txq=2 --hairpinq=6 \
          --hairpin-mode=0x12 --hairpin-map=3:4:4:6:1 --hairpin-map=3:5:4:7:1",
         "flow queue 4 create 0 template_table 0 pattern_template 0 actions_template 0 postpone yes \
          pattern tx_queue tx_queue_value spec 6 / end actions jump group 7 / end",
