@@ -342,7 +342,10 @@ impl Compiler {
             return;
         };
         if hop.hairpin.is_none() && hop.leaving == [0; 2] {
-            let free = self.hairpins.iter().position(|h| h.egress == port);
+            // The first one, whatever was given back in which order.
+            let free = self.hairpins.iter().enumerate();
+            let free = free.filter(|(_, h)| h.egress == port);
+            let free = free.min_by_key(|(_, h)| h.queue).map(|(at, _)| at);
             hop.hairpin = free.map(|at| self.hairpins.swap_remove(at));
         }
     }

@@ -98,7 +98,7 @@ impl Compiler {
     /// The program of an empty plan: nobody is let in yet.
     pub fn new(config: Config, can: Capabilities) -> Self {
         let hairpins = match (&config.role, config.design) {
-            // Given out from the end.
+            // Of each port the first that is free is given out.
             (Role::Transit { hairpins, .. }, Design::Rss) => {
                 hairpins.iter().rev().copied().collect()
             }

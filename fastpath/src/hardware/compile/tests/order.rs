@@ -83,3 +83,52 @@ fn nothing_leads_to_what_is_not_there_yet_or_no_more() {
         assert_eq!(engine.steering().misuses(), [""; 0]);
     }
 }
+
+/// Next hops that leave and return have the hairpin queues that they had, in whatever order they left.
+#[test]
+fn a_hairpin_queue_is_the_first_that_is_free() {
+    let mut engine = transit(Design::Rss, Profile::bf3());
+    carry(&mut engine, &[hash(|c| *c = Design::Rss.hash())]);
+    let queues = |engine: &Engine<Sim>| {
+        let group = |i: &Indirect| i.action.clone();
+        let mut all: Vec<String> = engine
+            .compiler()
+            .indirects()
+            .map(|i| format!("{:?}", group(&i)))
+            .collect();
+        all.sort_unstable();
+        all
+    };
+    let all: Vec<Change> = (0..6).map(|n| nexthop(n, true)).collect();
+    carry(&mut engine, &all);
+    carry(
+        &mut engine,
+        &[
+            group(1, &[0, 1, 2, 3, 4, 5, 0, 1]),
+            prefix("10.0.0.0/8", Some(1)),
+        ],
+    );
+    let first = queues(&engine);
+    assert!(
+        first.len() == 1 && first[0].contains("queues: [16, 17, 18, 19, 20, 21, 16, 17]"),
+        "{first:?}"
+    );
+    for order in [[5, 4, 3, 2, 1, 0], [2, 5, 0, 3, 1, 4]] {
+        carry(
+            &mut engine,
+            &[prefix("10.0.0.0/8", None), Change::Group(GroupId(1), None)],
+        );
+        for n in order {
+            carry(&mut engine, &[nexthop(n, false)]);
+        }
+        carry(&mut engine, &all);
+        carry(
+            &mut engine,
+            &[
+                group(1, &[0, 1, 2, 3, 4, 5, 0, 1]),
+                prefix("10.0.0.0/8", Some(1)),
+            ],
+        );
+        assert_eq!(queues(&engine), first, "{order:?}");
+    }
+}
