@@ -10,8 +10,11 @@ use std::collections::BTreeMap;
 /// The owner of a bucket: a next hop's number.
 pub type Member = u32;
 
+/// Whose bucket has never forwarded anything: no next hop has this number.
+pub const NOBODY: Member = Member::MAX;
+
 /// Owns nothing: an empty bucket of an unfinished deal.
-const NOBODY: usize = usize::MAX;
+const EMPTY: usize = usize::MAX;
 
 /// How many buckets a group of `members` gets: 1 for one, else `configured` (a power of two), or
 /// the next power of two that has a bucket for everybody.
@@ -88,31 +91,31 @@ pub fn settle(
         Ok(i) => i,
         Err(_) => match terms.leaving.binary_search(&owner) {
             Ok(i) => members.len() + i,
-            Err(_) => NOBODY,
+            Err(_) => EMPTY,
         },
     };
     let of = |table: Option<&[Member]>| -> Vec<usize> {
-        let known = |b| table.and_then(|t| t.get(b)).map_or(NOBODY, |&o| index(o));
+        let known = |b| table.and_then(|t| t.get(b)).map_or(EMPTY, |&o| index(o));
         (0..size).map(known).collect()
     };
     let (mut owner, wish) = (of(previous), of(terms.preferred));
     let mut held = vec![0; members.len() + terms.leaving.len()];
-    for &o in owner.iter().filter(|&&o| o != NOBODY) {
+    for &o in owner.iter().filter(|&&o| o != EMPTY) {
         held[o] += 1;
     }
     let mut quota = quotas(members, size, &held[..members.len()], terms.rounding);
     quota.resize(held.len(), 0);
-    let below = |held: &[usize], i: usize| i != NOBODY && held[i] < quota[i];
+    let below = |held: &[usize], i: usize| i != EMPTY && held[i] < quota[i];
 
     for b in 0..size {
-        if owner[b] == NOBODY && below(&held, wish[b]) {
+        if owner[b] == EMPTY && below(&held, wish[b]) {
             owner[b] = wish[b];
             held[wish[b]] += 1;
         }
     }
     for b in 0..size {
         let (from, to) = (owner[b], wish[b]);
-        if from != NOBODY
+        if from != EMPTY
             && held[from] > quota[from]
             && to != from
             && below(&held, to)
@@ -125,7 +128,7 @@ pub fn settle(
     }
     give_up(&mut owner, &mut held, &quota, may_move);
     let mut turn = 0;
-    for slot in owner.iter_mut().filter(|o| **o == NOBODY) {
+    for slot in owner.iter_mut().filter(|o| **o == EMPTY) {
         let next = (turn..turn + members.len())
             .map(|i| i % members.len())
             .find(|&i| below(&held, i));
@@ -155,7 +158,7 @@ fn give_up(
         .map(|i| held[i].saturating_sub(quota[i]))
         .collect();
     let offered: Vec<bool> = (0..owner.len())
-        .map(|b| owner[b] != NOBODY && surplus[owner[b]] > 0 && may_move(b))
+        .map(|b| owner[b] != EMPTY && surplus[owner[b]] > 0 && may_move(b))
         .collect();
     let mut movable = vec![0; held.len()];
     for (&o, _) in owner.iter().zip(&offered).filter(|(_, offered)| **offered) {
@@ -168,7 +171,7 @@ fn give_up(
         seen[i] += 1;
         // The k-th of n is given up where k * given / n grows by one.
         if seen[i] * given / movable[i] > (seen[i] - 1) * given / movable[i] {
-            *slot = NOBODY;
+            *slot = EMPTY;
             held[i] -= 1;
         }
     }

@@ -188,6 +188,11 @@ impl Party {
         self.due.binary_search_by_key(&member, |m| m.0).is_ok()
     }
 
+    /// Who gets buckets, ascending.
+    pub fn those_due(&self) -> Vec<Member> {
+        self.due.iter().map(|m| m.0).collect()
+    }
+
     /// How many buckets of `table` are held beyond quotas, of those leaving: all.
     pub fn surplus(&self, table: &[Member]) -> usize {
         if self.due.is_empty() {

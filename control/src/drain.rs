@@ -146,6 +146,12 @@ impl<L: LpmWrite> Control<L> {
         groups.iter().copied().filter(|id| !other(id)).collect()
     }
 
+    /// Any of `groups` has buckets for `members`, or will have if its next hops return as they are.
+    fn is_left_to(&self, members: &[Member], groups: &BTreeSet<GroupId>) -> bool {
+        let mut all = groups.iter().filter_map(|id| self.plan.groups.get(*id));
+        all.any(|g| g.is_left_to(members))
+    }
+
     /// Active buckets of `members` in `groups`: used within `idle`.
     fn active(
         &self,
@@ -257,6 +263,7 @@ impl<L: LpmWrite> Control<L> {
             // Also where no group has it, and nothing changes but this.
             self.keeping.touch(now);
             moved = repair.moved + self.ease(now);
+            self.end_drains(now);
             let what = match hold {
                 Hold::Free => "undrained",
                 Hold::Drained => "drained",
@@ -272,7 +279,8 @@ impl<L: LpmWrite> Control<L> {
             self.happening(object, what.into(), details, noticed);
         }
         let (left, _) = self.plan.buckets_of(&members);
-        let state = match (wanted.back, over.is_zero() || left == 0) {
+        let is_left = self.is_left_to(&members, &groups);
+        let state = match (wanted.back, over.is_zero() || !is_left) {
             (true, _) => DrainState::InService,
             (false, true) => DrainState::Drained,
             (false, false) => DrainState::Draining,
@@ -346,15 +354,20 @@ impl<L: LpmWrite> Control<L> {
         if self.ease_at.is_some_and(|at| now >= at) {
             self.ease(now);
         }
+        self.end_drains(now);
+    }
+
+    /// Drains whose time is over, or that have nothing left to do, are done.
+    fn end_drains(&mut self, now: Instant) {
         let open: Vec<usize> = (0..self.plan.spared.len())
             .filter(|&i| !self.plan.spared[i].done)
             .collect();
         for i in open {
             let spared = self.plan.spared[i].clone();
             let members = self.spared(spared.via, spared.port);
-            let (left, _) = self.plan.buckets_of(&members);
+            let (left, groups) = self.plan.buckets_of(&members);
             // After a start what it has may yet come back.
-            let is_empty = left == 0 && self.plan.groups.past().is_none();
+            let is_empty = !self.is_left_to(&members, &groups) && self.plan.groups.past().is_none();
             if now < spared.until && !is_empty {
                 continue;
             }

@@ -40,15 +40,12 @@ pub fn quotas(
         return largest;
     }
     let share = Share::of(members, size);
-    // Who is poorer than one bucket has one at the cost of the rich, each in turn.
+    // Who is poorer than one bucket has one at the cost of the rich, if floors do not leave room.
     let least: usize = (0..members.len()).map(|i| share.floor(i).max(1)).sum();
-    let is_crowded = least > size;
+    let poor = (0..members.len()).filter(|&i| least > size && share.floor(i) == 0);
+    let poor = poor.count();
     let bounds = |i: usize| {
-        let floor = share.floor(i);
-        let least = match is_crowded {
-            true => floor.min(largest[i].saturating_sub(1)),
-            false => floor,
-        };
+        let least = share.floor(i).saturating_sub(poor);
         (least.max(1), share.ceil(i).max(1))
     };
     let bounds: Vec<(usize, usize)> = (0..members.len()).map(bounds).collect();
@@ -60,9 +57,16 @@ pub fn quotas(
     while used > size {
         let least = |i: usize| if spares { held[i] } else { bounds[i].0 };
         let over = (0..quota.len()).filter(|&i| quota[i] > least(i));
-        let Some(i) =
-            over.min_by_key(|&i| (share.lack(i, quota[i]), held[i], std::cmp::Reverse(i)))
-        else {
+        let Some(i) = over.min_by_key(|&i| {
+            // Who was to get one costs nobody anything.
+            let keeps = quota[i] <= held[i];
+            (
+                keeps,
+                share.lack(i, quota[i]),
+                held[i],
+                std::cmp::Reverse(i),
+            )
+        }) else {
             return largest;
         };
         quota[i] -= 1;

@@ -3,7 +3,7 @@
 use super::table::{Draft, deal, renamed};
 use super::take_up::Past;
 use super::{Group, Groups, PART_OF_FREE, Surroundings};
-use crate::bucket::{self, Member, Terms, settle, widened};
+use crate::bucket::{self, Member, NOBODY, Terms, settle, widened};
 use crate::deal::{Party, Recovery};
 use crate::dplane::{Dplane, Full};
 use crate::nexthop::{Known, Members, Nexthops, SetId, Sets};
@@ -182,13 +182,9 @@ impl Surroundings<'_> {
         let remembered = remembered
             .filter(|r| r.home.len() <= size)
             .map(|r| widened(&r.home, size));
-        let flows = if origin.alive {
-            here(&origin.effective)
-        } else {
-            present.clone()
-        };
+        let flows = here(&origin.effective);
         let returns = remembered.is_some();
-        let parked = match rules.recovery {
+        let mut parked: Vec<Member> = match rules.recovery {
             Recovery::Never => {
                 // What other routes of this lineage use all along was not lost.
                 let is_new = |m: Member| {
@@ -202,6 +198,8 @@ impl Surroundings<'_> {
             _ => Vec::new(),
         };
         let party = Party::of(members, &parked, &flows, nexthops);
+        // Who carries flows, because nobody else could, is not to lose them again.
+        parked.retain(|p| !party.is_due(*p));
         let alive = party.is_alive();
         let immediate = rules.recovery == Recovery::Immediate;
         let patient = match rules.recovery {
@@ -240,7 +238,11 @@ impl Surroundings<'_> {
             true => deal(&start, &party, (Some(wish), rounding(gains)), |b| {
                 at_once && (reweighed || gains) && !leaves(start[b])
             }),
-            false => start.clone(),
+            // Who has left has nothing that it could keep.
+            false => {
+                let kept = |m: &Member| if is_in(members, *m) { *m } else { NOBODY };
+                start.iter().map(kept).collect()
+            }
         };
         if alive && party.complete && !patient {
             // As before, or as for new routes, if no more flows move for that, and none of who stays
@@ -288,6 +290,7 @@ impl Surroundings<'_> {
             lineage,
             home,
             effective,
+            due: party.those_due(),
             parked,
             alive,
             begins: false,
@@ -324,16 +327,19 @@ impl<'a> Room<'a> {
 
     /// A bucket goes from one to another, if neither has less or more than its share then.
     fn admits(&mut self, from: Member, to: Member) -> bool {
-        let place = |m: Member| self.members.binary_search_by_key(&m, |x| x.0);
-        let (Ok(from), Ok(to)) = (place(from), place(to)) else {
+        let place = |m: Member| self.members.binary_search_by_key(&m, |x| x.0).ok();
+        let (from, Some(to)) = (place(from), place(to)) else {
             return false;
         };
-        let admits = self.held[from] > self.quota[from] && self.held[to] < self.quota[to];
+        let spares = from.is_none_or(|from| self.held[from] > self.quota[from]);
+        let admits = spares && self.held[to] < self.quota[to];
         if admits {
-            self.held[from] -= 1;
             self.held[to] += 1;
+            if let Some(from) = from {
+                self.held[from] -= 1;
+            }
         }
-        admits || from == to
+        admits || from == Some(to)
     }
 }
 

@@ -35,10 +35,13 @@ pub struct Group {
     pub lineage: SetId,
     /// Who owns which bucket while all are usable.
     pub home: Vec<Member>,
-    /// Who owns which bucket now; of the time before, while none is usable.
+    /// Who owns which bucket now; of the time before, while none is usable. If there was none,
+    /// [`NOBODY`](crate::bucket::NOBODY) does: who is being drained keeps what it had, and had nothing.
     pub effective: Vec<Member>,
     /// Who takes over if an owner dies.
     pub seconds: Vec<Member>,
+    /// Who got buckets when it was last dealt, ascending.
+    due: Vec<Member>,
     /// Members that were lost and do not return by themselves, ascending.
     pub parked: Vec<Member>,
     /// Any member is usable.
@@ -69,6 +72,8 @@ pub struct Group {
 pub(crate) struct Awaited {
     /// Who owned which bucket in each life before; the oldest first, at least one.
     pub lives: Vec<Vec<Member>>,
+    /// Who got buckets then. Among these what each had is an even deal, also while some are away.
+    pub due: BTreeSet<Member>,
     /// Who has had buckets since.
     pub served: BTreeSet<Member>,
     pub parked: Vec<Member>,

@@ -217,7 +217,7 @@ impl Group {
         if let Deal::Rendezvous(seed) = rules.deal {
             self.home = by_rendezvous(members, size, seed, nexthops).0;
             if party.is_alive() {
-                self.rank(&party, seed, |_| false, nexthops);
+                self.rank((members, &party), seed, |_| false, nexthops);
             }
             return;
         }

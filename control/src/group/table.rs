@@ -1,7 +1,7 @@
 //! The table of one group: what it becomes when its members come, go, or are drained.
 
 use super::{Awaited, Group, Surroundings};
-use crate::bucket::{self, Member, Terms, second_choices, settle};
+use crate::bucket::{self, Member, NOBODY, Terms, second_choices, settle, widened};
 use crate::deal::{Deal, Party, Recovery, Rules, by_rendezvous};
 use crate::dplane::Dplane;
 use crate::nexthop::{Known, Members, Nexthops, SetId, Standing, State};
@@ -20,6 +20,7 @@ impl Group {
             set,
             lineage: draft.lineage,
             seconds: Vec::new(),
+            due: draft.due,
             home: draft.home,
             effective: draft.effective,
             parked: draft.parked,
@@ -50,17 +51,14 @@ impl Group {
         let rules = beginning.as_ref().unwrap_or(rules);
         self.park(members, nexthops, rules);
         let party = self.party(members, nexthops);
-        if party.last_resort {
-            // Who carries the flows when nobody else could is not to lose them again.
-            self.parked
-                .retain(|p| party.due.binary_search_by_key(p, |m| m.0).is_err());
-        }
+        // Who carries flows, because nobody else could, is not to lose them again.
+        self.parked.retain(|p| !party.is_due(*p));
         let was_alive = std::mem::replace(&mut self.alive, party.is_alive());
         if !self.alive {
             return;
         }
         if let Deal::Rendezvous(seed) = rules.deal {
-            self.rank(&party, seed, |_| false, nexthops);
+            self.rank((members, &party), seed, |_| false, nexthops);
             return;
         }
         // Workers have sent the flows of the dead to the second choices already.
@@ -70,9 +68,12 @@ impl Group {
                 _ => self.home[b],
             })
             .collect();
-        let how = (&wish[..], !was_alive);
+        let gains = party.those_due().iter().any(|m| !self.due.contains(m));
+        let how = (&wish[..], gains || !was_alive);
         self.effective = regained(&self.effective, &self.home, &party, how, rules);
+        self.due = party.those_due();
         self.take_home(&party, rules);
+        self.settle_home(&party);
         self.choose_seconds(&party, rules, nexthops);
     }
 
@@ -107,23 +108,26 @@ impl Group {
         }
     }
 
-    /// Deals by rank; of those leaving only what `may_move`.
+    /// What moved for balance does not go back when somebody else returns.
+    pub(super) fn settle_home(&mut self, party: &Party) {
+        for (home, owner) in self.home.iter_mut().zip(&self.effective) {
+            if party.is_due(*home) {
+                *home = *owner;
+            }
+        }
+    }
+
+    /// Deals by rank: see [`by_rank`].
     pub(super) fn rank(
         &mut self,
-        party: &Party,
+        (members, party): (&Members, &Party),
         seed: u32,
         may_move: impl Fn(usize) -> bool,
         nexthops: &impl Known,
     ) {
-        let size = self.home.len();
-        let (mut first, mut second) = by_rendezvous(&party.due, size, seed, nexthops);
-        for b in 0..size {
-            let owner = self.effective[b];
-            if party.leaving.binary_search(&owner).is_ok() && !may_move(b) {
-                (first[b], second[b]) = (owner, first[b]);
-            }
-        }
-        (self.effective, self.seconds) = (first, second);
+        let had = Some(&self.effective[..]);
+        let how = (seed, self.home.len());
+        (self.effective, self.seconds) = by_rank((members, party), had, how, may_move, nexthops);
     }
 
     pub(super) fn choose_seconds(&mut self, party: &Party, rules: &Rules, nexthops: &impl Known) {
@@ -169,7 +173,7 @@ impl Group {
         let forced = rules.is_patient() && rules.unbalanced_timer.is_some_and(|t| waited >= t);
         let before = self.effective.clone();
         if let Deal::Rendezvous(seed) = rules.deal {
-            self.rank(&party, seed, |b| idle(b, before[b]), nexthops);
+            self.rank((members, &party), seed, |b| idle(b, before[b]), nexthops);
         } else {
             let leaves = |b: usize| party.leaving.binary_search(&before[b]).is_ok();
             let settled = rules.is_patient() && waited >= SETTLE;
@@ -180,12 +184,7 @@ impl Group {
             let how = (Some(&self.home[..]), Rounding::Even);
             self.effective = deal(&before, &party, how, may_move);
             self.take_home(&party, rules);
-            // What moves for balance does not go back when somebody else returns.
-            for (home, owner) in self.home.iter_mut().zip(&self.effective) {
-                if party.is_due(*home) {
-                    *home = *owner;
-                }
-            }
+            self.settle_home(&party);
             self.choose_seconds(&party, rules, nexthops);
         }
         self.weigh(&party, rules, now);
@@ -280,10 +279,42 @@ impl Group {
         }
     }
 
+    /// Any of them has buckets, now or when the group could last be used: an outage of all is over
+    /// with everybody where it was.
+    pub(crate) fn is_left_to(&self, members: &[Member]) -> bool {
+        self.effective.iter().any(|m| members.contains(m))
+    }
+
     /// Buckets that are not where they belong while all members are usable.
     pub fn displaced(&self) -> usize {
         bucket::moved(&self.home, &self.effective)
     }
+}
+
+/// The table that rendezvous gives those due, and who is second. Who is leaving keeps of what it
+/// `had`, in a table of that size if it had one, what it would have beside them, and what of that `may_move` goes.
+fn by_rank(
+    (members, party): (&Members, &Party),
+    had: Option<&[Member]>,
+    (seed, size): (u32, usize),
+    may_move: impl Fn(usize) -> bool,
+    nexthops: &impl Known,
+) -> (Vec<Member>, Vec<Member>) {
+    let (mut first, mut second) = by_rendezvous(&party.due, size, seed, nexthops);
+    let Some(had) = had else {
+        return (first, second);
+    };
+    for leaving in &party.leaving {
+        let takes_part = |m: &&(Member, u32)| party.is_due(m.0) || m.0 == *leaving;
+        let beside: Vec<(Member, u32)> = members.iter().filter(takes_part).copied().collect();
+        let (own, _) = by_rendezvous(&beside, size, seed, nexthops);
+        for b in (0..size).filter(|&b| own[b] == *leaving && had[b] == *leaving) {
+            if !may_move(b) {
+                (first[b], second[b]) = (*leaving, first[b]);
+            }
+        }
+    }
+    (first, second)
 }
 
 pub(super) fn is_out(nexthops: &impl Known, member: Member) -> bool {
@@ -291,14 +322,14 @@ pub(super) fn is_out(nexthops: &impl Known, member: Member) -> bool {
 }
 
 /// What follows from `table` when `party` takes part: who returns has the buckets that are its by
-/// `home` again, all of them; orphans go to whom `wish` names. Nobody else's buckets move but those
-/// of members still away, to keep shares even where that is not left to the background. `is_first`:
-/// nobody could be used before.
+/// `home` again, all of them; orphans go to whom `wish` names. If somebody `gains` who got none, and
+/// that is not left to the background, buckets of members still away move to make shares even, and
+/// only if that is not enough others.
 fn regained(
     table: &[Member],
     home: &[Member],
     party: &Party,
-    (wish, is_first): (&[Member], bool),
+    (wish, gains): (&[Member], bool),
     rules: &Rules,
 ) -> Vec<Member> {
     let before = table;
@@ -310,17 +341,19 @@ fn regained(
             }
         }
     }
-    let somebody_came = is_first || table != before || party.held(before).contains(&0);
+    let somebody_came = gains || table != before || party.held(before).contains(&0);
     let leaves = |owner: Member| party.leaving.binary_search(&owner).is_ok();
-    let may_move = |b: usize| {
-        let evens_out = somebody_came && !rules.is_patient();
-        evens_out && !party.is_due(home[b]) && !leaves(table[b])
-    };
+    let evens_out = somebody_came && !rules.is_patient();
+    let may_move = |b: usize| evens_out && !party.is_due(home[b]) && !leaves(table[b]);
     let rounding = match somebody_came {
         true => Rounding::Even,
         false => Rounding::Kept,
     };
-    deal(&table, party, (Some(wish), rounding), may_move)
+    let dealt = deal(&table, party, (Some(wish), rounding), may_move);
+    if !evens_out {
+        return dealt;
+    }
+    deal(&dealt, party, (Some(wish), rounding), |b| !leaves(dealt[b]))
 }
 
 /// [`settle`] among `party`, with regard to whom a table prefers.
@@ -344,6 +377,7 @@ pub(super) struct Draft {
     pub lineage: SetId,
     pub home: Vec<Member>,
     pub effective: Vec<Member>,
+    pub due: Vec<Member>,
     pub parked: Vec<Member>,
     pub alive: bool,
     /// It follows no other group.
@@ -389,6 +423,7 @@ impl Draft {
             lineage,
             home,
             effective,
+            due: party.those_due(),
             parked: Vec::new(),
             alive: party.is_alive(),
             begins,
@@ -399,26 +434,33 @@ impl Draft {
         };
         if let Deal::Rendezvous(seed) = rules.deal {
             let home = by_rendezvous(members, size, seed, nexthops).0;
+            let had = origin.as_ref().map(|(g, _)| widened(&g.effective, size));
+            let had = had.as_deref().filter(|had| had.len() == size);
             let effective = match party.is_alive() {
-                true => by_rendezvous(&party.due, size, seed, nexthops).0,
-                false => home.clone(),
+                true => by_rank((members, &party), had, (seed, size), |_| false, nexthops).0,
+                false => {
+                    let is_in = |m: &&Member| members.binary_search_by_key(*m, |x| x.0).is_ok();
+                    let kept = |b: usize| had.map(|had| &had[b]).filter(is_in).copied();
+                    (0..size).map(|b| kept(b).unwrap_or(NOBODY)).collect()
+                }
             };
-            let mut draft = new(lineage, home, effective);
-            draft.linger(origin.as_ref().map(|(g, _)| *g), &party);
-            return draft;
+            return new(lineage, home, effective);
         }
         let fresh = bucket::derive(None, members, size, None);
         let Some((origin, before)) = origin else {
-            let effective = if party.is_alive() {
-                let leaves = |b: usize| party.leaving.binary_search(&fresh[b]).is_ok();
-                deal(&fresh, &party, (Some(&fresh), Rounding::Kept), leaves)
-            } else {
-                fresh.clone()
+            let effective = match party.is_alive() {
+                true => {
+                    let leaves = |b: usize| party.leaving.binary_search(&fresh[b]).is_ok();
+                    deal(&fresh, &party, (Some(&fresh), Rounding::Kept), leaves)
+                }
+                false => vec![NOBODY; size],
             };
             return new(lineage, fresh, effective);
         };
         if size == 1 {
-            return new(lineage, fresh.clone(), fresh);
+            let has = party.is_alive() || origin.effective.contains(&fresh[0]);
+            let owner = if has { fresh[0] } else { NOBODY };
+            return new(lineage, fresh, vec![owner]);
         }
         if young.is_some() && is_growing {
             let rules = &rules.at_the_beginning();
@@ -427,18 +469,6 @@ impl Draft {
             return Draft { young, ..draft };
         }
         around.succeed(origin, &before, (set, members), &fresh, nexthops)
-    }
-
-    /// What leaves keeps what it had, as far as sizes allow.
-    fn linger(&mut self, origin: Option<&Group>, party: &Party) {
-        let Some(origin) = origin.filter(|g| g.effective.len() == self.effective.len()) else {
-            return;
-        };
-        for (slot, owner) in self.effective.iter_mut().zip(&origin.effective) {
-            if party.leaving.binary_search(owner).is_ok() {
-                *slot = *owner;
-            }
-        }
     }
 }
 

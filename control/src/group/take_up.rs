@@ -11,7 +11,7 @@
 
 use super::table::{Draft, deal};
 use super::{Awaited, Group, Groups};
-use crate::bucket::{Member, widened};
+use crate::bucket::{Member, NOBODY, widened};
 use crate::deal::{Deal, Party, Recovery, Rules, by_rendezvous};
 use crate::dplane::Dplane;
 use crate::nexthop::{Known, Members, Nexthops, SetId, Sets};
@@ -45,6 +45,8 @@ pub struct Old {
     pub home: Vec<u16>,
     /// Who owned which.
     pub effective: Vec<u16>,
+    /// Who got buckets when they were last dealt, ascending.
+    pub due: Vec<u16>,
     /// Who had owned which in lives before that, for those who were not back in it; the oldest first.
     pub older: Vec<Vec<u16>>,
     /// Who does not return by itself.
@@ -158,8 +160,11 @@ impl Groups {
         let mut parked = here(&old.parked);
         parked.sort_unstable();
         let lives = old.older.iter().chain([&old.effective]);
+        let mut due = here(&old.due);
+        due.sort_unstable();
         let awaited = Awaited {
             lives: lives.map(|life| widened(&here(life), size)).collect(),
+            due: due.iter().copied().collect(),
             served: BTreeSet::new(),
             parked: parked.clone(),
             young: (!self.rules.start_timer.is_zero()).then_some(now),
@@ -168,6 +173,7 @@ impl Groups {
             lineage: set,
             home: widened(&here(&old.home), size),
             effective: widened(&here(&old.effective), size),
+            due,
             parked,
             alive: false,
             begins: false,
@@ -210,9 +216,13 @@ impl Groups {
 }
 
 impl Group {
-    /// Its table as it is kept; `order` are its members as `name` has them.
+    /// Its table as it is kept, if it has ever forwarded anything; `order` are its members as `name`
+    /// has them.
     pub fn as_old(&self, name: Name, order: &[Member]) -> Option<Old> {
         let place = |m: &Member| order.iter().position(|o| o == m).map(|i| i as u16);
+        if self.effective.iter().all(|m| *m == NOBODY) {
+            return None;
+        }
         let home: Vec<u16> = self.home.iter().map(place).collect::<Option<_>>()?;
         // Of the time before, while nobody was usable, some owners are no members any more.
         let here = |table: &[Member]| -> Vec<u16> {
@@ -237,12 +247,15 @@ impl Group {
         lives.dedup();
         lives.pop();
         let parked = awaited.map_or(&self.parked, |a| &a.parked);
+        let mut due: Vec<u16> = self.due.iter().filter_map(place).collect();
+        due.sort_unstable();
         Some(Old {
             name,
             effective: here(&self.effective),
             older: lives.iter().map(|life| here(life)).collect(),
             home,
             parked: parked.iter().filter_map(place).collect(),
+            due,
         })
     }
 
@@ -268,24 +281,41 @@ impl Group {
         // Who is held down and had buckets nevertheless is to have them again.
         let oldest = before.lives.first().cloned().unwrap_or_default();
         let is_lost = |m: &Member| before.served.contains(m) && !self.effective.contains(m);
-        let holders: Vec<Member> = oldest.iter().copied().filter(|m| !is_lost(m)).collect();
+        let owed = |b: usize| {
+            let mut lives = before.lives.iter().map(|life| life[b]);
+            lives.find(|m| !is_out(m) && !is_lost(m))
+        };
+        let holders: Vec<Member> = (0..self.home.len())
+            .filter_map(|b| owed(b).or(was_alive.then_some(self.effective[b])))
+            .collect();
         let party = Party::of(members, &self.parked, &holders, nexthops);
-        if party.last_resort {
-            self.parked.retain(|p| !party.is_due(*p));
-        }
+        // Until others are back: then they have again what they had.
+        self.parked.retain(|p| !party.is_due(*p));
         self.alive = party.is_alive();
         if !self.alive {
             return false;
         }
         if let Deal::Rendezvous(seed) = rules.deal {
-            self.effective = oldest;
+            let leaves = |m: &Member| party.leaving.binary_search(m).is_ok();
+            let comes = |m: &Member| !is_out(m) && !before.served.contains(m);
+            let keeps = |is: &Member, then: &Member| {
+                was_alive && leaves(is) && !comes(then) || is_lost(then)
+            };
+            let both = self.effective.iter().zip(&oldest);
+            self.effective = both
+                .map(|(is, then)| if keeps(is, then) { *is } else { *then })
+                .collect();
             self.home = by_rendezvous(members, self.home.len(), seed, nexthops).0;
-            self.rank(&party, seed, |_| false, nexthops);
+            self.rank((members, &party), seed, |_| false, nexthops);
         } else {
             self.take_back(before, &party, was_alive, rules);
             self.choose_seconds(&party, rules, nexthops);
         }
         before.served.extend(self.effective.iter().copied());
+        self.due = party.those_due();
+        if rules.recovery == Recovery::Immediate {
+            self.settle_home(&party);
+        }
         let all_back = !before.lives.iter().flatten().any(is_out);
         if all_back {
             self.take_home(&party, rules);
@@ -318,10 +348,6 @@ impl Group {
             let owed = lives.take_while(|m| held.contains(m) || !before.served.contains(m));
             let first = own.into_iter().chain(owed).find(is_here);
             *slot = first.filter(|m| came.contains(m)).unwrap_or(*slot);
-            if leaves(*slot) && !before.lives.iter().any(|life| life[b] == *slot) {
-                // It had it only for want of another.
-                *slot = Member::MAX;
-            }
         }
         let wish: Vec<Member> = (0..table.len())
             .map(|b| match self.seconds.get(b) {
@@ -329,13 +355,15 @@ impl Group {
                 _ => self.home[b],
             })
             .collect();
-        let rounding = match came.is_empty() {
-            true => Rounding::Kept,
-            false => Rounding::Even,
+        let gains = !came.is_empty() || !party.due.iter().all(|m| self.due.contains(&m.0));
+        let rounding = match gains {
+            true => Rounding::Even,
+            false => Rounding::Kept,
         };
-        // What they had stays theirs, unless somebody is there who had nothing and is not to wait.
-        let had: BTreeSet<Member> = before.lives.iter().flatten().copied().collect();
-        let is_new = party.due.iter().any(|m| !had.contains(&m.0));
+        // What they had stays theirs, unless somebody is there who got nothing when they had it, and
+        // is not to wait.
+        let got = |m: &(Member, u32)| before.due.contains(&m.0);
+        let is_new = !party.last_resort && !party.due.iter().all(got);
         let patient = rules.is_patient();
         let may_move = |b: usize| {
             let is_owed = before.lives.iter().any(|life| life[b] == table[b]);
@@ -343,8 +371,14 @@ impl Group {
                 true => is_new && !patient,
                 false => !patient || before.young.is_some(),
             };
-            spare && !came.is_empty() && !party.is_due(self.home[b]) && !leaves(table[b])
+            spare && gains && !party.is_due(self.home[b]) && !leaves(table[b])
         };
         self.effective = deal(&table, party, (Some(&wish), rounding), may_move);
+        let evens_out = is_new && !patient && gains;
+        if evens_out {
+            let dealt = std::mem::take(&mut self.effective);
+            let how = (Some(&wish[..]), rounding);
+            self.effective = deal(&dealt, party, how, |b| !leaves(dealt[b]));
+        }
     }
 }

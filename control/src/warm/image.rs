@@ -40,6 +40,9 @@ pub struct TableRecord {
     /// Who owned which; none: the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effective: Option<Vec<u16>>,
+    /// Who got buckets when they were last dealt; none: all who had some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Vec<u16>>,
     /// Who had owned which in lives before that, for those who were not back in it; the oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub older: Vec<Vec<u16>>,
@@ -186,6 +189,7 @@ impl TableRecord {
         let size = self.home.len();
         let effective = self.effective.as_ref().unwrap_or(&self.home);
         let tables = [&self.home, effective].into_iter().chain(&self.older);
+        let others = self.parked.iter().chain(self.due.iter().flatten());
         let known = |owner: &u16| usize::from(*owner) < self.members.len();
         let place = |m: &MemberRecord| (m.via, m.port.clone(), m.onlink);
         let ascending = |pair: &[MemberRecord]| place(&pair[0]) < place(&pair[1]);
@@ -201,7 +205,7 @@ impl TableRecord {
             Err("a weight of 0")
         } else if self.older.len() > self.members.len() {
             Err("tables of more lives than there are members")
-        } else if !tables.flatten().chain(&self.parked).all(known) {
+        } else if !tables.flatten().chain(others).all(known) {
             Err("an owner that is no member")
         } else {
             Ok(())
@@ -251,6 +255,7 @@ mod tests {
             members: vec![member(1), member(2), member(3)],
             home: vec![0, 1, 2, 0],
             effective: Some(vec![0, 1, 1, 0]),
+            due: Some(vec![0]),
             older: vec![vec![2, 1, 1, 0]],
             parked: vec![2],
             prefixes: vec!["10.9.0.0/16".parse().expect("prefix")],
@@ -306,7 +311,7 @@ mod tests {
 
     #[test]
     fn tables_that_make_no_sense_are_refused() {
-        let spoil: [fn(&mut TableRecord); 11] = [
+        let spoil: [fn(&mut TableRecord); 12] = [
             |t| t.home.truncate(3),
             |t| t.home = vec![],
             |t| t.effective = Some(vec![0; 8]),
@@ -315,6 +320,7 @@ mod tests {
             |t| t.older = vec![vec![0; 4]; 4],
             |t| t.home[0] = 3,
             |t| t.parked = vec![9],
+            |t| t.due = Some(vec![3]),
             |t| t.members.reverse(),
             |t| t.members[1] = t.members[0].clone(),
             |t| t.members[0].weight = 0,

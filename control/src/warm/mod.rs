@@ -147,10 +147,18 @@ impl<L: LpmWrite> Control<L> {
             let owner = |o: &u16| at.get(usize::from(*o)).copied();
             owners.iter().filter_map(owner).collect()
         };
+        let owners = |table: &[u16]| -> Vec<u16> {
+            let all: BTreeSet<u16> = here(table).into_iter().collect();
+            all.into_iter().collect()
+        };
         let old = Old {
             name: order.iter().map(|m| (m.0, m.1)).collect(),
             home: here(&table.home),
             effective: here(table.effective.as_ref().unwrap_or(&table.home)),
+            due: table.due.as_ref().map_or_else(
+                || owners(table.effective.as_ref().unwrap_or(&table.home)),
+                |due| here(due),
+            ),
             older: table.older.iter().map(|life| here(life)).collect(),
             parked: here(&table.parked),
         };
@@ -345,7 +353,9 @@ impl<L: LpmWrite> Control<L> {
             let owner = |o: &u16| at.get(usize::from(*o)).copied();
             owners.iter().filter_map(owner).collect()
         };
+        let owners: BTreeSet<&u16> = old.effective.iter().collect();
         TableRecord {
+            due: (!owners.iter().copied().eq(&old.due)).then(|| there(&old.due)),
             effective: (old.effective != old.home).then(|| there(&old.effective)),
             older: old.older.iter().map(|life| there(life)).collect(),
             home: there(&old.home),

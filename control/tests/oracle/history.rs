@@ -44,6 +44,10 @@ pub struct History {
     /// Who has been away since its share was dealt.
     pub unknown: BTreeMap<u8, BTreeSet<u8>>,
     pub restarted: Option<Instant>,
+    /// The tables of then.
+    pub started: BTreeMap<u8, Table>,
+    /// Prefixes of which FRR has said something else since.
+    pub renamed: BTreeSet<u8>,
     /// Sets that FRR has named before, which may be remembered.
     pub announced: BTreeSet<Weights>,
     pub when: String,
@@ -158,6 +162,8 @@ impl History {
                     .values_mut()
                     .for_each(|s| s.until += later);
                 self.restarted = Some(self.now());
+                self.renamed.clear();
+                self.started.clone_from(&self.last);
                 self.truth.lost.clear();
                 self.withdrawn.clear();
                 self.uneven.clear();
@@ -170,6 +176,9 @@ impl History {
         self.turned(&could);
         self.when = format!("{}\n  {what}", self.when);
         self.check(&before, failed);
+        if what.starts_with("drain") {
+            self.end_drains();
+        }
         self.announced.extend(self.truth.routes.values().cloned());
         if what == "restart" {
             for (p, after) in self.see() {
@@ -201,6 +210,7 @@ impl History {
     /// FRR says something else about a prefix.
     pub fn reroute(&mut self, random: &mut Random) -> String {
         let prefix = 1 + random.below(3) as u8;
+        self.renamed.insert(prefix);
         let old = self.truth.routes.get(&prefix).cloned();
         let Some(old) = old.filter(|_| !random.one_of(6)) else {
             if self.truth.routes.remove(&prefix).is_some() {
@@ -238,6 +248,10 @@ impl History {
             **only = 1;
         }
         self.router.route(random, prefix, &next);
+        if let Some(table) = self.last.get_mut(&prefix) {
+            let is_out = |owner: &&mut u8| !next.contains_key(*owner);
+            table.iter_mut().filter(is_out).for_each(|owner| *owner = 0);
+        }
         let what = format!("{prefix} {next:?}");
         let only_less = next.iter().all(|(n, w)| old.get(n) == Some(w)) && next.len() < old.len();
         if only_less && next.len() > 1 {
@@ -345,5 +359,6 @@ impl History {
         let now = self.now();
         self.truth.held.retain(|_, until| *until > now);
         self.check(&before, None);
+        self.end_drains();
     }
 }

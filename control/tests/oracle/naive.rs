@@ -16,11 +16,14 @@ pub fn held(table: &[u8]) -> BTreeMap<u8, usize> {
 }
 
 /// Of how many to how many buckets each of `due` is within one bucket of its exact share. Whoever's
-/// share is below one bucket has one, which the others pay for.
+/// share is below one bucket has one, which the others pay for if they must.
 pub fn bounds(due: &Weights, size: usize) -> BTreeMap<u8, (usize, usize)> {
     let total: f64 = due.values().map(|w| f64::from(*w)).sum();
     let exact = |w: u32| size as f64 * f64::from(w) / total;
-    let poor = due.values().filter(|w| exact(**w) < 1.0).count();
+    let floor = |w: &u32| ((exact(*w) + 1e-9).floor() as usize).max(1);
+    let is_crowded = due.values().map(floor).sum::<usize>() > size;
+    let poor = due.values().filter(|w| is_crowded && exact(**w) < 1.0);
+    let poor = poor.count();
     let of = |(n, w): (&u8, &u32)| {
         let least = (exact(*w) + 1e-9).floor() as usize;
         let most = (exact(*w) - 1e-9).ceil() as usize;
@@ -48,6 +51,19 @@ pub fn is_even(table: &[u8], due: &Weights, grain: usize) -> bool {
     bounds.iter().all(|(n, (least, most))| {
         let has = held.get(n).copied().unwrap_or(0);
         (*least..=*most).contains(&has)
+    })
+}
+
+/// Nobody has come, so no flow of those who stay moves: whoever has got buckets is not above its
+/// bounds, and as long as anybody is below its own nobody got more than it needed to be no longer.
+pub fn is_spread_evenly(was: &[u8], is: &[u8], due: &Weights, grain: usize) -> bool {
+    let (before, after) = (held(was), held(is));
+    let has = |held: &BTreeMap<u8, usize>, n: &u8| held.get(n).copied().unwrap_or(0);
+    let bounds = coarse(due, is.len(), grain);
+    let is_below = bounds.iter().any(|(n, b)| has(&after, n) < b.0);
+    bounds.iter().all(|(n, (least, most))| {
+        let got = has(&after, n) > has(&before, n);
+        !got || has(&after, n) <= if is_below { *least } else { *most }
     })
 }
 

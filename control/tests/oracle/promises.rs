@@ -1,7 +1,7 @@
 //! What must hold after every step.
 
 use super::history::{ACTIVE, History, Seen};
-use super::naive::{self, came, fewest, held, is_even, is_reweighed, repeated};
+use super::naive::{self, Weights, came, fewest, held, is_even, is_reweighed, repeated};
 use super::world::SECOND;
 use crate::lab;
 use control::config::DealBy;
@@ -15,7 +15,7 @@ impl History {
         let now = self.now();
         let all = self.see();
         for (p, after) in &all {
-            self.check_owners(*p, after);
+            self.check_owners(*p, before.get(p), after);
             let size = after.table.len();
             self.note_grain(*p, before.get(p), after);
             let used = self.used.remove(p).filter(|_| before.contains_key(p));
@@ -36,11 +36,6 @@ impl History {
                 self.uneven.entry(*p).or_insert(now);
             }
         }
-        let settling = self.is_settling();
-        for (n, spared) in &mut self.truth.spared {
-            let left = all.values().any(|s| s.table.contains(n));
-            spared.done |= now >= spared.until || !left && !settling;
-        }
         let routes = &self.truth.routes;
         self.belongs.retain(|p, _| routes.contains_key(p));
         self.used.retain(|p, _| routes.contains_key(p));
@@ -48,6 +43,16 @@ impl History {
         self.last.retain(|p, _| routes.contains_key(p));
         self.uneven.retain(|p, _| routes.contains_key(p));
         self.withdrawn.retain(|p, _| routes.contains_key(p));
+    }
+
+    /// Drains whose time is over, or that have nothing left to do, are done.
+    pub fn end_drains(&mut self) {
+        let (now, settling) = (self.now(), self.is_settling());
+        for (n, spared) in &mut self.truth.spared {
+            // An outage of all moves nothing: who returns with the others has what it had.
+            let left = self.last.values().any(|t| t.contains(n));
+            spared.done |= now >= spared.until || !left && !settling;
+        }
     }
 
     /// A table that gets larger for members of whom none can be used, or for such a one's weight, is
@@ -68,8 +73,9 @@ impl History {
     fn remember(&mut self, p: u8, after: &Seen) {
         let size = after.table.len();
         let unknown = self.unknown.entry(p).or_default();
+        let was_known = unknown.is_empty();
         unknown.retain(|n| !after.due.contains_key(n));
-        if !unknown.is_empty() {
+        if !was_known {
             // What is to be whose while they are away tells nobody what is whose.
             let away = after.weights.keys().filter(|n| !after.due.contains_key(n));
             unknown.extend(away);
@@ -88,24 +94,61 @@ impl History {
         self.last.insert(p, after.table.clone());
     }
 
-    /// Every bucket leads to somebody who can take it, if there is anybody.
-    fn check_owners(&self, p: u8, after: &Seen) {
+    /// Every bucket leads to somebody who can take it, if there is anybody; and who is to be spared
+    /// has none but those that it had.
+    fn check_owners(&self, p: u8, before: Option<&Seen>, after: &Seen) {
         let able = |n: &u8| after.weights.contains_key(n) && self.truth.can(*n);
         let any = after.weights.keys().any(able);
-        let wrong = after
-            .table
-            .iter()
-            .find(|o| if any { !able(o) } else { **o != 0 });
+        let mut owners = after.table.iter();
+        let wrong = owners.find(|o| if any { !able(o) } else { **o != 0 });
         assert!(wrong.is_none(), "{}: {p}: with {wrong:?}", self.when);
-        if any && self.rules.deal == DealBy::Rendezvous && self.truth.leaving(p).is_empty() {
-            let known = |n: &u8| (*n, name(Some(lab::ip(&self.router.gateway(*n))), ""));
-            let names = after.due.keys().map(known).collect();
-            let seed = self.rules.deal_seed.unwrap_or(0);
-            let expected = naive::by_rendezvous(&after.due, &names, after.table.len(), seed);
-            if self.recovery != Recovery::Never {
-                assert!(expected == after.table, "{}: {p}: rendezvous", self.when);
+        if !any {
+            return;
+        }
+        let size = after.table.len();
+        let leaving = self.truth.leaving(p);
+        let leaves = |n: &u8| leaving.contains(n) && !after.due.contains_key(n);
+        let had = self.last.get(&p).filter(|_| before.is_some());
+        let had = had.map_or_else(|| vec![0; size], |t| repeated(t, size));
+        for (b, (had, is)) in had.iter().zip(&after.table).enumerate() {
+            let may = after.due.contains_key(is) || leaves(is) && had == is;
+            // A set that FRR names soon after a start has the table that it had before, and who had
+            // buckets has them.
+            let then = self.started.get(&p).map(|t| t[b % t.len()]);
+            let is_due_again = self.renamed.contains(&p) || then == Some(*is);
+            let may = may || self.is_settling() && is_due_again;
+            assert!(may, "{}: {p}: bucket {b} of {is}", self.when);
+        }
+        if self.rules.deal == DealBy::Rendezvous && self.recovery != Recovery::Never {
+            self.check_ranks(p, &had, after, leaves);
+        }
+    }
+
+    /// Everybody has the buckets that are its by rank. Who is being drained keeps what it `had` of
+    /// what is its beside those who get buckets.
+    fn check_ranks(&self, p: u8, had: &[u8], after: &Seen, leaves: impl Fn(&u8) -> bool) {
+        let now = self.now();
+        let known = |n: &u8| (*n, name(Some(lab::ip(&self.router.gateway(*n))), ""));
+        let names = after.weights.keys().map(known).collect();
+        let seed = self.rules.deal_seed.unwrap_or(0);
+        let size = after.table.len();
+        let by_rank = |due: &Weights| naive::by_rendezvous(due, &names, size, seed);
+        let mut expected = by_rank(&after.due);
+        for (n, weight) in after.weights.iter().filter(|w| leaves(w.0)) {
+            let mut beside = after.due.clone();
+            beside.insert(*n, *weight);
+            let own = by_rank(&beside);
+            let spared = &self.truth.spared[n];
+            for b in (0..size).filter(|b| own[*b] == *n && had[*b] == *n) {
+                let used = self.used.get(&p).map(|u| u[b % u.len()]);
+                let is_over = used.is_some_and(|at| now - at >= spared.patience);
+                let may_be_gone = is_over || now >= spared.until;
+                if !may_be_gone || after.table[b] == *n {
+                    expected[b] = *n;
+                }
             }
         }
+        assert!(expected == after.table, "{}: {p}: rendezvous", self.when);
     }
 
     fn check_moves(&mut self, p: u8, before: &Seen, after: &Seen, failed: Option<u8>) {
@@ -136,17 +179,21 @@ impl History {
                 let is_theirs = |n: &&u8| at_once && came.contains(n) && !free.contains(n);
                 due[b] = theirs.get(b).filter(is_theirs).copied().unwrap_or(due[b]);
             }
-            let is_unknown = at_once && home.get(b) == Some(&0) && came.contains(&is[b]);
+            let knows = |theirs: &Vec<u8>| theirs.get(b) != Some(&0);
+            let is_unknown = !(knows(&home) && knows(&back)) && at_once && came.contains(&is[b]);
             if free.contains(&is[b]) || is_unknown {
                 due[b] = is[b];
             }
         }
+        let (least, is_held) = (naive::bounds(&after.due, size), held(&is));
         for b in 0..size {
             let (from, to) = (was[b], is[b]);
             let about = || format!("{}: {p}: bucket {b} from {from} to {to}", self.when);
             let due_to = due[b];
+            // Who returns has its own again, but for what would leave others below their share.
+            let needs = |n: u8| least.get(&n).is_some_and(|b| is_held.get(&n) == Some(&b.0));
             assert!(
-                due_to == from || due_to == to,
+                due_to == from || due_to == to || from == to && needs(from),
                 "{}, due to {due_to}",
                 about()
             );
@@ -171,15 +218,20 @@ impl History {
         if self.is_patient() || is.iter().any(|o| !after.due.contains_key(o)) {
             return;
         }
+        let grain = self.grain[&p];
+        let stay = came.is_empty() && !reweighed;
         assert!(
-            is_even(&is, &after.due, self.grain[&p]),
+            is_even(&is, &after.due, grain)
+                || stay && naive::is_spread_evenly(&was, &is, &after.due, grain),
             "{}: {p}: {:?} of {:?}",
             self.when,
             held(&is),
             after.due
         );
         let changed = |a: &[u8], b: &[u8]| a.iter().zip(b).filter(|(a, b)| a != b).count();
-        let least = changed(&was, &due) + fewest(&due, &after.due, self.grain[&p]);
+        // Who comes makes shares even, however coarse they were.
+        let grain = if came.is_empty() { grain } else { size };
+        let least = changed(&was, &due) + fewest(&due, &after.due, grain);
         let moved = changed(&was, &is);
         let is_whole = before.weights == after.weights || after.due.len() == after.weights.len();
         if !reweighed && is_whole {
