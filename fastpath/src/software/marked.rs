@@ -1,7 +1,7 @@
 //! Before the lookup, where NICs mark packets: the group of those whose mark is believed.
 
 use super::burst::{BURST, Burst, Frame};
-use super::lanes::{Family, Lanes};
+use super::lanes::{Alike, Family, Lanes};
 use super::prefetch::prefetch;
 use crate::table::stats::WorkerStats;
 use crate::table::{GroupId, Groups, Marks};
@@ -9,7 +9,7 @@ use crate::table::{GroupId, Groups, Marks};
 /// Takes the packets out of what is to be looked up whose mark names the prefix that a lookup would
 /// find, and counts them.
 ///
-/// In: `v4`, `v6`, what the NIC told. Out: `group`, `v4`, `v6`. Touches no packet memory.
+/// In: `v4`, `v6`, what the NIC told. Out: `group`, `v4`, `v6`, `alike`. Touches no packet memory.
 // Cold for the layout of the loop that calls it, in which nothing is to cost anything without marks.
 #[cold]
 #[inline(never)]
@@ -27,6 +27,10 @@ pub fn marked<F: Frame>(
     let six = take(v6, burst, group, groups, |mark, destination| {
         marks.group6(mark, destination)
     });
+    if four + six != 0 {
+        // What is left to be looked up has other places than its lanes.
+        lanes.alike = Alike::Mixed;
+    }
     stats.marked(four + six);
 }
 
