@@ -267,6 +267,7 @@ impl Settings {
         ports: u32,
         protocol: u8,
         ingress: u16,
+        deep: u64,
     ) -> u32 {
         let (addresses, ports) = match WHOLE {
             true => mix::in_order(addresses, ports),
@@ -277,7 +278,7 @@ impl Settings {
             ingress,
             ..Rest::default()
         };
-        self.finish_with::<WHOLE>(addresses, ports, &rest)
+        self.finish_with::<WHOLE>(addresses ^ deep, ports, &rest)
     }
 
     /// The hash of an IPv6 packet, addresses as numbers: four multiplications, two of them beside

@@ -148,7 +148,7 @@ fn ports(segment: &[u8], protocol: u8) -> Option<(u16, u16)> {
 /// What is inside the packet whose transport, of the ports in `rest`, is `segment`, as the number
 /// that goes into the hash.
 #[inline(always)]
-fn deep(segment: &[u8], rest: &Rest, settings: &Settings) -> Option<u64> {
+pub(super) fn deep(segment: &[u8], rest: &Rest, settings: &Settings) -> Option<u64> {
     let (packet, ids) = match rest.protocol {
         transport::UDP => match rest.dport {
             tunnel::PORT_VXLAN..=tunnel::PORT_ROCE | tunnel::PORT_GENEVE | tunnel::PORT_GTPU => {

@@ -52,12 +52,20 @@ pub fn parse<F: Frame>(
     lanes.v6.len = 0;
     lanes.fragments = 0;
     match hot::kind(policy, facts) {
-        OUTER => mostly_plain(burst, lanes, port, facts, policy),
+        OUTER => {
+            let done = plain::<F, OUTER>(burst, lanes, port, facts, policy);
+            if lanes.alike == Alike::Mixed {
+                mixed(done, burst, lanes, port, facts, policy);
+            }
+        }
         TUNNELS => {
             for second in burst.iter().filter_map(|f| f.bytes().get(LINE)) {
                 prefetch(second);
             }
-            each::<F, TUNNELS>(burst, lanes, port, facts, policy);
+            plain::<F, TUNNELS>(burst, lanes, port, facts, policy);
+            if lanes.alike == Alike::Mixed {
+                each::<F, TUNNELS>(burst, lanes, port, facts, policy);
+            }
         }
         _ => each::<F, ANY>(burst, lanes, port, facts, policy),
     }
@@ -74,6 +82,7 @@ fn each<F: Frame, const KIND: Kind>(
     facts: &PortFacts,
     policy: &Policy,
 ) {
+    (lanes.v4.len, lanes.v6.len) = (0, 0);
     for (i, frame) in burst.lanes().zip(burst.iter()) {
         lanes.group[i] = GroupId::NONE;
         let told = if KIND == ANY {
@@ -87,26 +96,24 @@ fn each<F: Frame, const KIND: Kind>(
     }
 }
 
-/// As `each`, for settings under which a plain packet's hash is one of outer fields.
+/// The packets that come first, as long as all are plain and of one family: how many.
 #[inline(always)]
-fn mostly_plain<F: Frame>(
+fn plain<F: Frame, const KIND: Kind>(
     burst: &Burst<F>,
     lanes: &mut Lanes,
     port: PortId,
     facts: &PortFacts,
     policy: &Policy,
-) {
+) -> usize {
     let (gate, settings) = (Gate::new(facts), policy.base());
     lanes.l3 = [ethernet::HEADER as u8; BURST];
-    let mut done = match settings.is_whole() {
-        true => plain::all4::<F, true>(burst, lanes, port, gate, settings),
-        false => plain::all4::<F, false>(burst, lanes, port, gate, settings),
+    let done = match settings.is_whole() {
+        true => plain::all4::<F, KIND, true>(burst, lanes, port, gate, settings),
+        false => plain::all4::<F, KIND, false>(burst, lanes, port, gate, settings),
     };
-    if done == 0 {
-        done = plain::all6(burst, lanes, port, gate, settings);
-    }
-    if lanes.alike == Alike::Mixed {
-        mixed(done, burst, lanes, port, facts, policy);
+    match done {
+        0 => plain::all6::<F, KIND>(burst, lanes, port, gate, settings),
+        _ => done,
     }
 }
 
@@ -133,13 +140,13 @@ fn mixed<F: Frame>(
             let (ends, ports, protocol) = (packet.addresses, packet.ports, packet.protocol);
             lanes.verdict[i] = Verdict::V4;
             lanes.l3_len[i] = packet.len;
-            lanes.hash[i] = settings.mix4_ends::<false>(ends, ports, protocol, port.0);
+            lanes.hash[i] = settings.mix4_ends::<false>(ends, ports, protocol, port.0, 0);
             lanes.v4.put(n4, i, ends as u32);
             n4 += 1;
         } else if let Some(packet) = (!is_like4).then(six).flatten() {
             lanes.verdict[i] = Verdict::V6;
             lanes.l3_len[i] = packet.len;
-            lanes.hash[i] = packet.hash(port, settings);
+            lanes.hash[i] = packet.hash(port, settings, 0);
             lanes.v6.put(n6, i, packet.destination.to_be_bytes());
             n6 += 1;
         } else {

@@ -6,6 +6,7 @@
 //! that is known here: a test of `parse` compares the two.
 
 use super::burst::{BURST, Burst, Frame};
+use super::hot::{self, Kind, OUTER};
 use super::lanes::{Alike, LANES, Lanes, Verdict};
 use crate::hash::{Rest, Settings};
 use crate::table::{PortFacts, PortId};
@@ -72,18 +73,36 @@ pub(super) struct Plain6 {
     pub(super) protocol: u8,
 }
 
-impl Plain6 {
-    /// Its hash, if it came in on `port`.
+impl Plain4 {
+    /// What is hashed beside the addresses, but for the port that it came in on.
     #[inline(always)]
-    pub(super) fn hash(&self, port: PortId, settings: &Settings) -> u32 {
-        let rest = Rest {
+    fn rest(&self) -> Rest {
+        Rest {
+            sport: (self.ports >> 16) as u16,
+            dport: self.ports as u16,
+            protocol: self.protocol,
+            ..Rest::default()
+        }
+    }
+}
+
+impl Plain6 {
+    /// What is hashed beside the addresses, if it came in on `port`.
+    #[inline(always)]
+    fn rest(&self, port: PortId) -> Rest {
+        Rest {
             sport: self.ports.0,
             dport: self.ports.1,
             protocol: self.protocol,
             label: self.label,
             ingress: port.0,
-        };
-        settings.mix6(self.source, self.destination, &rest, 0)
+        }
+    }
+
+    /// Its hash, with the fields of a tunnel as one number.
+    #[inline(always)]
+    pub(super) fn hash(&self, port: PortId, settings: &Settings, deep: u64) -> u32 {
+        settings.mix6(self.source, self.destination, &self.rest(port), deep)
     }
 }
 
@@ -216,9 +235,10 @@ pub(super) fn read6(frame: &[u8], gate: Gate) -> Option<Plain6> {
 }
 
 /// Describes a burst whose packets are all plain IPv4, or as many as come before one that is not: how
-/// many. `WHOLE`: what [`Settings::is_whole`] says.
+/// many. `WHOLE`: what [`Settings::is_whole`] says; `KIND`: what they are hashed by. What is inside a
+/// tunnel must be plain too.
 #[inline(always)]
-pub(super) fn all4<F: Frame, const WHOLE: bool>(
+pub(super) fn all4<F: Frame, const KIND: Kind, const WHOLE: bool>(
     burst: &Burst<F>,
     lanes: &mut Lanes,
     port: PortId,
@@ -234,9 +254,13 @@ pub(super) fn all4<F: Frame, const WHOLE: bool>(
         let bytes = frame.bytes();
         let four = is_like4(bytes).then(|| read4(bytes, gate)).flatten();
         let Some(packet) = four else { break };
+        let Some(deep) = deep::<KIND>(bytes, packet.len, ipv4::HEADER, packet.rest(), settings)
+        else {
+            break;
+        };
         let (ends, ports, protocol) = (packet.addresses, packet.ports, packet.protocol);
         *len = packet.len;
-        *hash = settings.mix4_ends::<WHOLE>(ends, ports, protocol, port.0);
+        *hash = settings.mix4_ends::<WHOLE>(ends, ports, protocol, port.0, deep);
         *to = ends as u32;
         n += 1;
     }
@@ -247,9 +271,26 @@ pub(super) fn all4<F: Frame, const WHOLE: bool>(
     n
 }
 
+/// What is inside the plain packet of `len` bytes in a frame, as the number that goes into the hash;
+/// `None` where that takes a closer look.
+#[inline(always)]
+fn deep<const KIND: Kind>(
+    frame: &[u8],
+    len: u16,
+    header: usize,
+    rest: Rest,
+    settings: &Settings,
+) -> Option<u64> {
+    if KIND == OUTER {
+        return Some(0);
+    }
+    let packet = ethernet::HEADER + header..ethernet::HEADER + usize::from(len);
+    hot::deep(frame.get(packet)?, &rest, settings)
+}
+
 /// The same of plain IPv6.
 #[inline(always)]
-pub(super) fn all6<F: Frame>(
+pub(super) fn all6<F: Frame, const KIND: Kind>(
     burst: &Burst<F>,
     lanes: &mut Lanes,
     port: PortId,
@@ -262,11 +303,16 @@ pub(super) fn all6<F: Frame>(
     let places = lanes.l3_len.iter_mut().zip(&mut lanes.hash);
     let places = places.zip(&mut lanes.v6.destinations);
     for (frame, ((len, hash), to)) in burst.iter().zip(places) {
-        let Some(packet) = read6(frame.bytes(), gate) else {
+        let bytes = frame.bytes();
+        let Some(packet) = read6(bytes, gate) else {
+            break;
+        };
+        let Some(deep) = deep::<KIND>(bytes, packet.len, ipv6::HEADER, packet.rest(port), settings)
+        else {
             break;
         };
         *len = packet.len;
-        *hash = packet.hash(port, settings);
+        *hash = packet.hash(port, settings, deep);
         *to = packet.destination.to_be_bytes();
         n += 1;
     }

@@ -1,5 +1,6 @@
 use super::super::heap::HeapFrame;
 use super::*;
+use crate::hash::{Choice, Field, Fields};
 
 const FACTS: PortFacts = PortFacts {
     present: true,
@@ -56,30 +57,31 @@ fn damaged(mut random: impl FnMut() -> u32) -> Vec<u8> {
     bytes
 }
 
-/// A frame that is plain, of random addresses that need no second look, and ports.
+/// A frame that is plain, of random addresses that need no second look, and ports; often with a packet
+/// in VXLAN.
 fn sound(v6: bool, mut random: impl FnMut() -> u32) -> Vec<u8> {
     let mut bytes = frame(if random() % 2 == 0 { 6 } else { 17 }, 0x4000, false);
     for at in [27, 28, 29, 31, 32, 33, 34, 35, 36, 37] {
         // The two ends are often the same.
         bytes[at] = [0, 255, random() as u8][random() as usize % 3];
     }
+    if random() % 2 == 0 {
+        let inside = frame(17, 0x4000, random() % 64 == 0);
+        bytes[36..38].copy_from_slice(&4789_u16.to_be_bytes());
+        bytes.extend([8, 0, 0, 0, 0, 0, random() as u8, 0]);
+        bytes.extend(inside);
+        let ports = bytes.len() - 8;
+        bytes[ports + random() as usize % 4] = random() as u8;
+    }
+    let len = bytes.len() as u8 - 14;
+    bytes[16..18].copy_from_slice(&[0, len]);
     bytes[24..26].fill(0);
     let sum = crate::wire::checksum::checksum(&bytes[14..34]);
     bytes[24..26].copy_from_slice(&sum.to_be_bytes());
     if v6 {
         let (macs, ports) = (&bytes[..12], &bytes[34..]);
-        let start = [
-            0x86,
-            0xdd,
-            0x60,
-            0,
-            0x12,
-            random() as u8,
-            0,
-            8,
-            bytes[23],
-            64,
-        ];
+        let label = random() as u8;
+        let start = [0x86, 0xdd, 0x60, 0, 0x12, label, 0, len - 20, bytes[23], 64];
         let ends = [[0xfd; 15], [0xfd; 15]].map(|end| [&end[..], &[random() as u8 % 2]].concat());
         return [macs, &start, &ends.concat(), ports].concat();
     }
@@ -106,9 +108,15 @@ fn plain_packets_are_read_as_all_are() {
     };
     let tagged = PortFacts { vlan: 7, ..us };
     let group = PortFacts { mac: [1; 6], ..us };
-    let (policy, port) = (Policy::default(), PortId(3));
+    let fields = Field::INNER.iter();
+    let fields = fields.fold(Fields::default(), |set, f| set.with(*f, true));
+    let inner = Settings::new(Choice {
+        fields,
+        ..Choice::default()
+    });
+    let (policies, port) = ([Policy::default(), inner.into()], PortId(3));
     let (mut plain, mut seen) = (0, std::collections::HashSet::new());
-    let mut alike = [0, 0, 0];
+    let mut alike = [[0; 3]; 2];
     for round in 0..1000 {
         let facts = match round % 16 {
             0 => PortFacts::ABSENT,
@@ -129,8 +137,9 @@ fn plain_packets_are_read_as_all_are() {
             burst.push(HeapFrame::new(&bytes)).unwrap();
         }
         let (mut a, mut b) = (Lanes::default(), Lanes::default());
-        mostly_plain(&burst, &mut a, port, &facts, &policy);
-        each::<_, ANY>(&burst, &mut b, port, &facts, &policy);
+        let policy = &policies[round / 5 % 2];
+        parse(&burst, &mut a, port, &facts, policy);
+        each::<_, ANY>(&burst, &mut b, port, &facts, policy);
         for (i, frame) in burst.iter().enumerate() {
             let of = |lanes: &Lanes| {
                 let routed = matches!(lanes.verdict[i], Verdict::V4 | Verdict::V6);
@@ -149,8 +158,11 @@ fn plain_packets_are_read_as_all_are() {
             true if all(Verdict::V6) => Alike::V6,
             _ => Alike::Mixed,
         };
-        assert_eq!((a.alike, b.alike), (expected, Alike::Mixed));
-        alike[expected as usize] += usize::from(burst.len() > 1);
+        // What is inside a tunnel may take a closer look.
+        let is_closer = a.alike == Alike::Mixed && !policy.base().is_plain();
+        assert!(a.alike == expected || is_closer, "{:?}", a.alike);
+        assert_eq!(b.alike, Alike::Mixed);
+        alike[round / 5 % 2][a.alike as usize] += usize::from(burst.len() > 1);
         let of = |lanes: &Lanes| {
             let (v4, v6) = (&lanes.v4, &lanes.v6);
             (
@@ -167,7 +179,7 @@ fn plain_packets_are_read_as_all_are() {
         assert_eq!(of(&a), of(&b));
     }
     assert!(plain > 4000, "{plain}");
-    assert!(alike.iter().all(|n| *n > 50), "{alike:?}");
+    assert!(alike.as_flattened().iter().all(|n| *n > 20), "{alike:?}");
     // Both families, punted, and eight reasons to drop.
     assert!(seen.len() >= 11, "{seen:?}");
 }
