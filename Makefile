@@ -2,14 +2,13 @@
 ROOT := docker/root
 CARGO := $(ROOT) cargo
 
-.PHONY: build demo test arm64 nightly bench failover lint image shell clean
+.PHONY: build demo test nightly bench failover lint image shell clean
 build: ; @$(CARGO) build --release
 demo: build ; @$(ROOT) docker/lab/demo
 test: ; @$(ROOT) .ci/steps all
 lint: ; @$(ROOT) .ci/steps lint
-arm64: ; @EVENPATH_ARCH=arm64 $(ROOT) .ci/arm64
 nightly: ; @$(ROOT) env EVENPATH_PACKETS=20000000 cargo test --release -p fastpath --no-default-features --test offload
-bench: build ; @$(ROOT) perf/run
+bench: build ; @$(ROOT) perf/run --short
 failover: build ; @$(ROOT) perf/failover
 image: ; @docker/image
 shell: ; @$(ROOT) bash
