@@ -168,6 +168,7 @@ fn generate_bindings(flags: &[String]) {
         .allowlist_function("rte_fib_(create|free|add|delete|lookup_bulk|get_dp)")
         .allowlist_function("rte_fib6_(create|free|add|delete|lookup_bulk|get_dp)")
         .allowlist_function("rte_flow_(isolate|info_get|configure|query|push|pull|calc_table_hash)")
+        .allowlist_function("rte_flow_(validate|create|destroy|flush)")
         .allowlist_function("rte_flow_(pattern|actions)_template_(create|destroy)")
         .allowlist_function("rte_flow_template_table_(create|destroy)")
         .allowlist_function("rte_flow_async_(create|create_by_index|actions_update|destroy)")

@@ -21,6 +21,7 @@ fn main() {
             "c/beside.c",
             "c/flow.c",
             "c/queue.c",
+            "c/classic.c",
             "c/indirect.c",
             "c/items.c",
             "c/actions.c",

@@ -124,6 +124,10 @@ static int rss(const struct es_port *port, const struct rte_flow_action_rss *fro
 		return -EINVAL;
 	if (from->key_len != 0 && (from->key_len != ES_RSS_KEY || from->key == NULL))
 		return -EINVAL;
+	/* mlx5_flow.c:2213: of the symmetric ones the first alone, which it computes by sorting. */
+	if (from->func != RTE_ETH_HASH_FUNCTION_DEFAULT && from->func != RTE_ETH_HASH_FUNCTION_TOEPLITZ &&
+	    from->func != RTE_ETH_HASH_FUNCTION_SYMMETRIC_TOEPLITZ)
+		return -ENOTSUP;
 	/* mlx5_defs.h:92: others are ENOTSUP. */
 	if ((from->types & ~(ports | RTE_ETH_RSS_IP)) != 0)
 		return -ENOTSUP;
@@ -131,6 +135,7 @@ static int rss(const struct es_port *port, const struct rte_flow_action_rss *fro
 		.n = from->queue_num,
 		.key_length = from->key_len,
 		.ports = (from->types & ports) != 0,
+		.addresses = (from->types & RTE_ETH_RSS_IP) != 0,
 		.symmetric = from->func == RTE_ETH_HASH_FUNCTION_SYMMETRIC_TOEPLITZ,
 	};
 	memcpy(to->queues, from->queue, from->queue_num * sizeof(*from->queue));

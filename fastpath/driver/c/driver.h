@@ -69,6 +69,8 @@ struct es_port {
 	uint16_t n_queues;
 	/* Handles that applications have. */
 	uint32_t patterns, templates, tables, rules, handles;
+	/* Rules of the first API. */
+	struct rte_flow *classic;
 	struct es_hairpin rx_hairpins[ES_ALL_QUEUES], tx_hairpins[ES_ALL_QUEUES];
 	struct es_rx rx[ES_MAX_QUEUES];
 	uint64_t tx_packets, tx_bytes;
@@ -106,8 +108,8 @@ void es_beside_close(struct es_port *port);
 bool es_beside_send(const struct es_port *port, const uint8_t *frame, uint32_t length);
 void es_beside_take_in(struct es_port *port);
 
-extern const struct rte_flow_ops es_flow_ops;
-/* Fills the entry points that rte_flow_configure gives a port. */
+extern struct rte_flow_ops es_flow_ops;
+/* Fills the entry points, those too that rte_flow_configure gives a port. */
 void es_flow_init(void);
 /* The port stops: says so when an application left anything in it. */
 void es_flow_leave(struct rte_eth_dev *dev);

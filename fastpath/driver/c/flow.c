@@ -93,6 +93,7 @@ void es_flow_leave(struct rte_eth_dev *dev)
 		rte_log(RTE_LOG_ERR, es_logtype, "evenpath_sim: stop: %s\n", why);
 	for (uint16_t i = 0; i < port->n_queues; i++)
 		port->queues[i].used = 0;
+	es_classic_leave(port);
 }
 
 static struct rte_flow_pattern_template *
@@ -327,7 +328,7 @@ static int query(struct rte_eth_dev *dev, struct rte_flow *flow,
 	const char *why = NULL;
 	int rc;
 
-	if (flow->table->port != port_of(dev) || actions[0].type != RTE_FLOW_ACTION_TYPE_COUNT ||
+	if (flow->table == NULL || flow->table->port != port_of(dev) || actions[0].type != RTE_FLOW_ACTION_TYPE_COUNT ||
 	    actions[1].type != RTE_FLOW_ACTION_TYPE_END || count->reset)
 		return REFUSE(-ENOTSUP, ACTION, "query: of COUNT alone, without a reset");
 	rc = evenpath_sim_count(flow->id, &packets, &bytes, &why);
@@ -340,7 +341,7 @@ static int query(struct rte_eth_dev *dev, struct rte_flow *flow,
 	return 0;
 }
 
-const struct rte_flow_ops es_flow_ops = {
+struct rte_flow_ops es_flow_ops = {
 	.query = query,
 	.isolate = isolate,
 	.info_get = info_get,

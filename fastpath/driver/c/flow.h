@@ -32,7 +32,10 @@ struct rte_flow_template_table {
 };
 
 struct rte_flow {
+	/* NULL: of the first API, and its port, and the port's next. */
 	struct rte_flow_template_table *table;
+	struct es_port *classic;
+	struct rte_flow *next;
 	uint64_t id;
 	/* Operations under way: at most one, and of one queue. */
 	bool busy;
@@ -79,6 +82,11 @@ int es_indirect_update(struct rte_eth_dev *dev, uint32_t queue,
 int es_indirect_destroy(struct rte_eth_dev *dev, uint32_t queue,
 			const struct rte_flow_op_attr *attr, struct rte_flow_action_handle *handle,
 			void *user_data, struct rte_flow_error *error);
+
+/* classic.c: the first API. */
+void es_classic_init(struct rte_flow_ops *ops);
+/* The port stops: its rules are gone. */
+void es_classic_leave(struct es_port *port);
 
 /* Sets the error, and says so in the log: tests fail, and people see why. */
 int es_refuse(struct rte_flow_error *error, int rc, enum rte_flow_error_type type, const char *why);

@@ -134,7 +134,7 @@ static struct rte_flow *async_create_by_index(struct rte_eth_dev *dev, uint32_t 
 static int claim(struct rte_eth_dev *dev, const struct rte_flow *flow, uint32_t queue,
 		 struct rte_flow_error *error)
 {
-	if (flow->table->port != port_of(dev) || flow->queue != queue)
+	if (flow->table == NULL || flow->table->port != port_of(dev) || flow->queue != queue)
 		return REFUSE(-EINVAL, HANDLE, "a rule of another port or queue");
 	if (flow->busy)
 		return REFUSE(-EINVAL, HANDLE, "a rule with an operation under way");
@@ -260,6 +260,7 @@ static int pull(struct rte_eth_dev *dev, uint32_t queue, struct rte_flow_op_resu
 
 void es_flow_init(void)
 {
+	es_classic_init(&es_flow_ops);
 	/* What is not here says ENOSYS. */
 	es_fp_ops = rte_flow_fp_default_ops;
 	es_fp_ops.async_create = async_create;

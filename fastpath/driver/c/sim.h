@@ -83,6 +83,8 @@ struct es_rss {
 	uint32_t key_length;
 	/* By addresses and ports, or by addresses alone; both directions alike. */
 	uint32_t ports, symmetric;
+	/* Rules of the first API: by addresses what has no ports. */
+	uint32_t addresses;
 	uint16_t queues[ES_MAX_RSS];
 	uint8_t key[ES_RSS_KEY];
 };
@@ -152,7 +154,15 @@ int evenpath_sim_pull(uint32_t port, uint32_t queue, struct es_result *results, 
 int evenpath_sim_count(uint64_t rule, uint64_t *packets, uint64_t *bytes, const char **why);
 int evenpath_sim_hash(uint32_t table, const struct es_pattern *spec, uint32_t *hash,
 		      const char **why);
-/* Takes in a frame, which is as it leaves on return; `where` is the queue or the port. */
-int evenpath_sim_receive(uint32_t port, uint8_t *frame, uint32_t length, uint32_t *where);
+/* A rule of the first API, which has no table of its own: its number. `only_ask`: whether it would be taken. */
+int64_t evenpath_sim_rule(uint32_t port, uint32_t priority, const struct es_pattern *masks,
+			  const struct es_pattern *values, const struct es_actions *actions, bool only_ask,
+			  const char **why);
+int evenpath_sim_rule_destroy(uint64_t rule, const char **why);
+/*
+ * Takes in a frame, which is as it leaves on return; `where` is the queue or the port, `mark` what a rule
+ * has marked it with, or UINT32_MAX.
+ */
+int evenpath_sim_receive(uint32_t port, uint8_t *frame, uint32_t length, uint32_t *where, uint32_t *mark);
 
 #endif

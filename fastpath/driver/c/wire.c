@@ -134,8 +134,8 @@ static bool to_kernel(struct es_port *port, const uint8_t *frame, uint32_t lengt
 }
 
 /* To a queue of software. */
-static bool deliver(struct es_port *port, uint32_t queue, const uint8_t *frame, uint32_t length,
-		    struct rte_mbuf *mbuf)
+static bool deliver(struct es_port *port, uint32_t queue, uint32_t mark, const uint8_t *frame,
+		    uint32_t length, struct rte_mbuf *mbuf)
 {
 	struct es_rx *rx = queue < ES_MAX_QUEUES ? &port->rx[queue] : NULL;
 	struct rte_mbuf *made;
@@ -146,6 +146,12 @@ static bool deliver(struct es_port *port, uint32_t queue, const uint8_t *frame, 
 	if (made == NULL)
 		return false;
 	made->port = port->id;
+	/* As mlx5 (rxq_cq_to_mbuf). */
+	made->ol_flags &= ~(RTE_MBUF_F_RX_FDIR | RTE_MBUF_F_RX_FDIR_ID);
+	if (mark != UINT32_MAX) {
+		made->ol_flags |= RTE_MBUF_F_RX_FDIR | RTE_MBUF_F_RX_FDIR_ID;
+		made->hash.fdir.hi = mark;
+	}
 	if (rte_ring_enqueue(rx->waiting, made) == 0)
 		return true;
 	if (made != mbuf)
@@ -156,17 +162,17 @@ static bool deliver(struct es_port *port, uint32_t queue, const uint8_t *frame, 
 /* The caller keeps `port` from going. */
 static void through(struct es_port *port, uint8_t *frame, uint32_t length, struct rte_mbuf *mbuf)
 {
-	uint32_t where = 0;
+	uint32_t where = 0, mark = UINT32_MAX;
 	bool gone = false;
 
-	switch (port->started ? evenpath_sim_receive(port->id, frame, length, &where) : ES_LOST) {
+	switch (port->started ? evenpath_sim_receive(port->id, frame, length, &where, &mark) : ES_LOST) {
 	case ES_SENT:
 		gone = leave(port, where < RTE_MAX_ETHPORTS ? all[where] : NULL, frame, length, mbuf);
 		if (!gone)
 			count(&port->lost, 1);
 		break;
 	case ES_SOFTWARE:
-		gone = deliver(port, where, frame, length, mbuf);
+		gone = deliver(port, where, mark, frame, length, mbuf);
 		if (!gone)
 			count(&port->missed, 1);
 		break;

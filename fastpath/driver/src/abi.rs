@@ -126,7 +126,8 @@ impl Pattern {
         }
     }
 
-    fn template(&self) -> Result<PatternTemplate, Error> {
+    /// Which fields, by masks.
+    pub fn template(&self) -> Result<PatternTemplate, Error> {
         let item = |number: &u32| {
             Ok(match number {
                 0 => Item::Integrity,
@@ -197,6 +198,7 @@ struct Spread {
     key_length: u32,
     ports: u32,
     symmetric: u32,
+    addresses: u32,
     queues: [u16; 512],
     key: [u8; 40],
 }
@@ -213,6 +215,11 @@ impl Spread {
             fields,
             symmetric: self.symmetric != 0,
         }
+    }
+
+    /// Of a rule of the first API, which mlx5 makes several of: of each what the packet has.
+    fn both(&self) -> bool {
+        self.ports != 0 && self.addresses != 0
     }
 }
 
@@ -264,6 +271,17 @@ impl Actions {
         let each = self.list().map(|flat| flat.action(&self.rss));
         let actions: Result<Vec<_>, Error> = each.collect();
         Ok(Does::new(template as u8, actions?))
+    }
+
+    /// What a rule of the first API does.
+    pub fn classic(&self) -> Result<Vec<Action>, Error> {
+        let mut actions = self.read(0)?.actions;
+        for action in &mut actions {
+            if let (Action::Rss(rss), true) = (action, self.rss.both()) {
+                rss.fields = RssFields::Both;
+            }
+        }
+        Ok(actions)
     }
 
     /// The one action that an indirect one is made of.

@@ -15,13 +15,18 @@ pub struct Flaws {
     faults: Faults,
     other_hash: bool,
     index_update_bug: bool,
+    /// Rules of the first API that there is room for.
+    pub(crate) rules: Option<u64>,
+    /// They cannot mark.
+    pub(crate) no_mark: bool,
     file: Option<PathBuf>,
     seen: Option<Seen>,
 }
 
 impl Flaws {
     /// Takes one more: `late=N`, `refuse=N`, `busy=N`, `table=N` (the Nth from now on; may be given
-    /// several times), `hold=1`, `hash=other`, `index-bug=1`, `faults=FILE`.
+    /// several times), `hold=1`, `hash=other`, `index-bug=1`, `rules=N`,
+    /// `no-mark=1`, `faults=FILE`.
     pub fn add(&mut self, key: &str, value: &str) -> Result<(), Error> {
         let wrong = || Error::new(Error::INVALID, format!("{key}={value}: not a fault"));
         let nth = || value.parse::<u64>().ok().filter(|n| *n > 0);
@@ -33,6 +38,8 @@ impl Flaws {
             "hold" if value == "1" => self.faults.pace = Some(0),
             "hash" if value == "other" => self.other_hash = true,
             "index-bug" if value == "1" => self.index_update_bug = true,
+            "rules" => self.rules = Some(value.parse().map_err(|_| wrong())?),
+            "no-mark" if value == "1" => self.no_mark = true,
             "faults" if self.file.is_none() => self.file = Some(value.into()),
             _ => return Err(wrong()),
         }

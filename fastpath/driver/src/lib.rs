@@ -13,11 +13,13 @@
 )]
 
 mod abi;
+mod classic;
 mod flaws;
 mod indirect;
 mod nic;
 
 use abi::{Actions, Outcome, Pattern, Result_, Table};
+use classic::Wanted;
 use fastpath::hardware::Error;
 use nic::Nic;
 use parking_lot::Mutex;
@@ -349,21 +351,69 @@ pub unsafe extern "C" fn evenpath_sim_hash(
 /// See c/sim.h.
 ///
 /// # Safety
-/// `frame` has `length` bytes that nobody else uses; `place` may be written.
+/// `masks`, `values` and `actions` are records; `why` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn evenpath_sim_rule(
+    port: u32,
+    priority: u32,
+    masks: *const Pattern,
+    values: *const Pattern,
+    actions: *const Actions,
+    only_ask: bool,
+    why: *mut *const c_char,
+) -> i64 {
+    // SAFETY: the caller says so.
+    let pattern = unsafe { &*masks }.template();
+    // SAFETY: the caller says so.
+    let values = unsafe { &*values }.values();
+    // SAFETY: the caller says so.
+    let actions = unsafe { &*actions }.classic();
+    let put = |nic: &mut Nic| {
+        let (pattern, actions) = (pattern?, actions?);
+        let wanted = Wanted {
+            port,
+            priority,
+            pattern,
+            values,
+            actions,
+        };
+        nic.rule(wanted, only_ask)
+    };
+    // SAFETY: the caller says so.
+    unsafe { with(why, put) }
+}
+
+/// See c/sim.h.
+///
+/// # Safety
+/// `why` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn evenpath_sim_rule_destroy(rule: u64, why: *mut *const c_char) -> c_int {
+    // SAFETY: the caller says so.
+    unsafe { with(why, |nic| nic.rule_destroy(rule)) as c_int }
+}
+
+/// See c/sim.h.
+///
+/// # Safety
+/// `frame` has `length` bytes that nobody else uses; `place` and `mark` may be written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn evenpath_sim_receive(
     port: u32,
     frame: *mut u8,
     length: u32,
     place: *mut u32,
+    mark: *mut u32,
 ) -> c_int {
     // SAFETY: the caller says so.
     let frame = unsafe { std::slice::from_raw_parts_mut(frame, length as usize) };
-    let (outcome, to) = match NIC.lock().as_mut() {
+    let (outcome, to, put) = match NIC.lock().as_mut() {
         Some(nic) => nic.receive(port as u16, frame),
-        None => (Outcome::Software, 0),
+        None => (Outcome::Software, 0, None),
     };
     // SAFETY: the caller says so.
     unsafe { place.write(to) };
+    // SAFETY: the caller says so.
+    unsafe { mark.write(put.unwrap_or(u32::MAX)) };
     outcome as c_int
 }

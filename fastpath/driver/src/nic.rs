@@ -1,6 +1,7 @@
 //! The one NIC of the process.
 
 use crate::abi::{Outcome, Result_};
+use crate::classic::Classic;
 use crate::flaws::Flaws;
 use fastpath::hardware::program::{
     Action, Does, Domain, Indirect, IndirectId, Operation, Place, Rule, RuleId, Table, TableId,
@@ -13,10 +14,12 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 /// Flow queues of a port, and ports: each queue of each port is one of the e-switch's.
 const QUEUES: u32 = 4;
 const PORTS: u32 = 64;
+/// The queue of rules of the first API.
+pub const CLASSIC: u32 = QUEUES * PORTS;
 
 /// The e-switch, and the numbers that were given out.
 pub struct Nic {
-    sim: Sim,
+    pub(crate) sim: Sim,
     attached: BTreeSet<u16>,
     tables: u32,
     rules: u64,
@@ -28,7 +31,8 @@ pub struct Nic {
     shared: HashMap<IndirectId, (u32, u32)>,
     /// Completed, and not fetched yet.
     done: HashMap<u32, VecDeque<Completion>>,
-    flaws: Flaws,
+    pub(crate) flaws: Flaws,
+    pub(crate) classic: Classic,
 }
 
 impl Nic {
@@ -38,7 +42,8 @@ impl Nic {
         if switchdev {
             profile = profile.switchdev();
         }
-        profile.capabilities.queues = QUEUES * PORTS;
+        // One more, for rules of the first API.
+        profile.capabilities.queues = CLASSIC + 1;
         // C keeps count of each queue's room.
         profile.capabilities.depth = u32::MAX;
         Some(Nic {
@@ -52,6 +57,7 @@ impl Nic {
             shared: HashMap::new(),
             done: HashMap::new(),
             flaws: Flaws::default(),
+            classic: Classic::default(),
         })
     }
 
@@ -98,7 +104,7 @@ impl Nic {
     }
 
     /// Before anything is asked of the e-switch: what goes wrong may have been changed.
-    fn look(&mut self) {
+    pub(crate) fn look(&mut self) {
         self.flaws.look(&mut self.sim);
     }
 
@@ -219,6 +225,7 @@ impl Nic {
             Ok::<(), Error>(())
         };
         settle(self)?;
+        self.forget_classic(port)?;
         let of = |table: &u32| self.made.get(table) == Some(&port);
         let rules = self.held.iter().filter(|(_, (table, _))| of(table));
         let rules: Vec<(u64, u32)> = rules.map(|(id, (_, queue))| (*id, *queue)).collect();
@@ -270,6 +277,12 @@ impl Nic {
         Ok(count.into())
     }
 
+    /// A number for one more rule.
+    pub fn next_rule(&mut self) -> u64 {
+        self.rules += 1;
+        self.rules - 1
+    }
+
     pub fn count(&mut self, rule: u64) -> Result<Count, Error> {
         self.sim.count(RuleId(rule))
     }
@@ -278,14 +291,15 @@ impl Nic {
         self.sim.table_hash(TableId(table), values)
     }
 
-    pub fn receive(&mut self, port: u16, frame: &mut [u8]) -> (Outcome, u32) {
+    /// What becomes of a frame, where, and with which mark.
+    pub fn receive(&mut self, port: u16, frame: &mut [u8]) -> (Outcome, u32, Option<u32>) {
         match self.sim.receive(PortId(port), frame) {
-            sim::Outcome::Sent(to) => (Outcome::Sent, to.0.into()),
-            sim::Outcome::Software { queue, .. } => {
-                (Outcome::Software, queue.unwrap_or_default().into())
+            sim::Outcome::Sent(to) => (Outcome::Sent, to.0.into(), None),
+            sim::Outcome::Software { queue, mark, .. } => {
+                (Outcome::Software, queue.unwrap_or_default().into(), mark)
             }
-            sim::Outcome::Kernel => (Outcome::Kernel, 0),
-            sim::Outcome::Lost(_) => (Outcome::Lost, 0),
+            sim::Outcome::Kernel => (Outcome::Kernel, 0, None),
+            sim::Outcome::Lost(_) => (Outcome::Lost, 0, None),
         }
     }
 }

@@ -22,12 +22,15 @@ mod operations;
 mod probe;
 mod queue;
 mod refusal;
+mod rules;
+mod rules_call;
 mod setup;
 mod tables;
 #[cfg(test)]
 mod tests;
 
 pub use probe::probe;
+pub use rules::{Fate, MARK_NO_ROOM, Rules, SpreadBy};
 pub use setup::{FlowLimits, FlowOptions};
 pub(super) use setup::{configure, isolate};
 

@@ -74,7 +74,7 @@ pub use eal::{Eal, Handle, Memory, Options, Registered, free_hugepages_mib};
 pub use error::{Cause, Errno, Error, Object};
 pub use fib::Fib;
 pub use fib_options::{EntrySize, FibOptions};
-pub use flow::{Flow, FlowLimits, FlowOptions, probe};
+pub use flow::{Fate, Flow, FlowLimits, FlowOptions, MARK_NO_ROOM, Rules, SpreadBy, probe};
 pub use hairpin::{Bound, Hairpins};
 pub use link::{Link, LinkChanged};
 pub use mbuf::{Mbuf, free_bulk};

@@ -246,6 +246,17 @@ fn modify_mask(
     }
 }
 
+/// DPDK's bits of what is hashed.
+pub(super) fn rss_types(fields: RssFields) -> u64 {
+    // SAFETY: constants of the build.
+    let of = |ports| unsafe { dpdk_sys::evenpath_flow_rss_types(ports) };
+    match fields {
+        RssFields::Addresses => of(false),
+        RssFields::Flow => of(true),
+        RssFields::Both => of(false) | of(true),
+    }
+}
+
 /// The record points into `rss`.
 fn rss_conf(rss: &Rss) -> rte_flow_action_rss {
     let key = rss.key.as_deref();
@@ -256,8 +267,7 @@ fn rss_conf(rss: &Rss) -> rte_flow_action_rss {
             (None, _) => hash::RTE_ETH_HASH_FUNCTION_DEFAULT,
         },
         level: 0,
-        // SAFETY: a constant of the build.
-        types: unsafe { dpdk_sys::evenpath_flow_rss_types(rss.fields == RssFields::Flow) },
+        types: rss_types(rss.fields),
         key_len: key.map_or(0, |k| k.len() as u32),
         queue_num: rss.queues.len() as u32,
         key: key.map_or(null(), |k| k.as_ptr()),

@@ -374,6 +374,7 @@ fn rss(rss: &Rss) -> Result<String, Unsaid> {
     let types = match rss.fields {
         RssFields::Addresses => "ip",
         RssFields::Flow => "udp tcp",
+        RssFields::Both => "ip udp tcp",
     };
     let mut text = format!("rss func {func} level 0 types {types} end");
     if let Some(key) = &rss.key {

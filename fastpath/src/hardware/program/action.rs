@@ -134,6 +134,9 @@ pub enum RssFields {
     Addresses,
     /// Addresses and ports: `RTE_ETH_RSS_UDP | RTE_ETH_RSS_TCP`.
     Flow,
+    /// Addresses and ports, and of what has no ports addresses: all of these types, which a rule of
+    /// the first API makes several rules of (v24.11 `mlx5_flow.c`, `mlx5_flow_expand_rss`).
+    Both,
 }
 
 /// `RTE_FLOW_ACTION_TYPE_RSS`.

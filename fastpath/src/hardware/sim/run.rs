@@ -176,8 +176,12 @@ impl Sim {
 /// The queue that RSS takes: the row of the low bits of the hash; of packets that it does not hash
 /// the first.
 fn spread(rss: &Rss, packet: &Packet) -> End {
-    let ports = rss.fields == RssFields::Flow;
-    let input = packet.rss_input(ports, rss.symmetric);
+    let of = |ports| packet.rss_input(ports, rss.symmetric);
+    let input = match rss.fields {
+        RssFields::Addresses => of(false),
+        RssFields::Flow => of(true),
+        RssFields::Both => of(true).or_else(|| of(false)),
+    };
     let hash = match (&rss.key, input) {
         (Some(key), Some(input)) => toeplitz::hash(key, &input),
         // A key of the NIC's own: any will do, as long as it stays.
