@@ -5,7 +5,7 @@
 //! and the program hands it back. So there is no port of this kind without a program.
 
 use crate::output::Failure;
-use control::config::offload::{Mode, Role, Side};
+use control::config::offload::{Backend, Mode, Role, Side};
 use control::config::{Config, Device, Kernel, Port};
 use std::fs;
 use std::path::Path;
@@ -54,9 +54,9 @@ fn check_in(netdevs: &Path, config: &Config, port: &Port) -> Result<(), Failure>
         Err(Failure::run(object, "open", cause, Some(remedy)))
     };
     let offload = &config.offload;
-    if offload.mode == Mode::Off {
+    if offload.mode == Mode::Off || offload.backend == Backend::Rss {
         let remedy = format!(
-            "set [offload] mode = \"required\" and role = \"transit\", or device = \"xdp:{netdev}\""
+            "set [offload] mode = \"required\", backend = \"mlx5\" and role = \"transit\", or device = \"xdp:{netdev}\""
         );
         let cause = format!(
             "its NIC is shared with netdev {netdev}, and only a program in the NIC tells whose packets \

@@ -170,6 +170,7 @@ impl<L: LpmWrite> Control<L> {
             let policy = self.hashing.policy();
             // In one commit: nobody takes a value for settings that it was not made by.
             let steps = self.nics.retarget(&policy);
+            self.spread_anew(policy.base());
             self.plan.dplane.set_policy(policy);
             let object = profile.map_or("hash".into(), |p| format!("hash profile {p}"));
             let what: Vec<String> = match pinned {

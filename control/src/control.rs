@@ -11,6 +11,7 @@ use crate::failover::{Log, Times};
 use crate::glean::Lately;
 use crate::group::Groups;
 use crate::hash::Hashing;
+use crate::marks::SpreadNews;
 use crate::nexthop::{Key, State};
 use crate::nic::Nics;
 use crate::object::Objects;
@@ -93,6 +94,8 @@ pub struct Control<L: LpmWrite> {
     pub(crate) offload: Option<Box<Offload>>,
     /// Why there is none.
     pub(crate) no_offload: Option<String>,
+    /// What NICs do for software, if they were asked to.
+    pub(crate) spreading: Option<Box<SpreadNews>>,
     pub(crate) audits: crate::audit::Audits,
 }
 
@@ -144,6 +147,7 @@ impl<L: LpmWrite> Control<L> {
             keeping: Keeping::default(),
             offload: None,
             no_offload: None,
+            spreading: None,
             audits: Default::default(),
             clock: now,
         };
@@ -257,6 +261,7 @@ impl<L: LpmWrite> Control<L> {
                 self.hash_steps(step, now);
             }
             Event::Offload(update) => self.offload_update(*update),
+            Event::Spread(news) => self.spread(*news),
             Event::Request(request, reply) if self.ask_offload(&request, &reply) => {}
             Event::Request(request, reply) => return self.serve(&request, &reply, now),
         }
@@ -277,6 +282,7 @@ impl<L: LpmWrite> Control<L> {
         if self.activity.due().is_some_and(|due| now >= due) {
             self.activity.read(&self.plan.groups, now);
             self.samples.take(now);
+            self.choose_marks(now);
         }
     }
 
@@ -315,6 +321,10 @@ impl<L: LpmWrite> Control<L> {
         self.plan_easing(now);
         self.collect();
         self.actions.extend(actions);
+        let rules = self.plan.dplane.mark_rules();
+        if !rules.is_empty() {
+            self.actions.push_back(Action::Marks(rules));
+        }
         let steps = self.nics.published();
         self.hash_steps(steps, now);
         for (prefix, why) in refused {

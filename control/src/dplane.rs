@@ -5,12 +5,13 @@
 //! given out again only after a grace period.
 
 use crate::arena::Arena;
+use crate::marks::{Book, Edit, Rule};
 use crate::prefix::Prefix;
 use fastpath::hash::Policy;
 use fastpath::table::group::Bucket;
 use fastpath::table::{
-    Adjacency, AdjacencyId, GroupId, GroupWord, LpmWrite, MAX_PORTS, PortFacts, PortId, Tables,
-    View, Writer,
+    Adjacency, AdjacencyId, GroupId, GroupWord, LpmWrite, MAX_PORTS, Marks, PortFacts, PortId,
+    Tables, View, Writer,
 };
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -125,6 +126,8 @@ pub struct Dplane<L: LpmWrite> {
     policy: Option<Box<Policy>>,
     /// What commits have published since somebody last looked, if anybody wants to know.
     recorded: Option<Box<Recorded>>,
+    /// Which prefixes NICs mark, if any are to be.
+    marks: Option<Box<Book>>,
     retired_adjacencies: Vec<AdjacencyId>,
     retired_groups: Vec<(GroupId, GroupWord)>,
     generation: u64,
@@ -149,6 +152,7 @@ impl<L: LpmWrite> Dplane<L> {
             facts: None,
             policy: None,
             recorded: None,
+            marks: None,
             retired_adjacencies: Vec::new(),
             retired_groups: Vec::new(),
             generation: 0,
@@ -329,13 +333,43 @@ impl<L: LpmWrite> Dplane<L> {
         recorded.unwrap_or_default()
     }
 
+    /// From now on prefixes have marks; workers look at them.
+    pub fn mark(&mut self, marks: Book) {
+        let (slots, ..) = marks.counts();
+        let done = self.writer.views.update(|view| {
+            view.marks = Marks::new(slots);
+            Ok::<(), Infallible>(())
+        });
+        let Ok(()) = done;
+        self.marks = Some(Box::new(marks));
+    }
+
+    /// Which prefixes have marks.
+    pub fn marks(&self) -> Option<&Book> {
+        self.marks.as_deref()
+    }
+
+    /// The same, to change it.
+    pub fn marks_mut(&mut self) -> Option<&mut Book> {
+        self.marks.as_deref_mut()
+    }
+
+    /// What NICs are to do about marks since this was last asked.
+    pub fn mark_rules(&mut self) -> Vec<Rule> {
+        self.marks.as_mut().map(|m| m.rules()).unwrap_or_default()
+    }
+
     /// Publishes what is pending in one swap, and takes retired ids back after a grace period.
     /// Which prefixes the lookup table refused, and why; they are not in it any more.
     pub fn commit(&mut self) -> Vec<(Prefix, String)> {
         let mut refused: BTreeMap<Prefix, String> = BTreeMap::new();
-        if !self.pending.is_empty() || self.facts.is_some() || self.policy.is_some() {
+        let marking = self.marks.as_ref().is_some_and(|m| m.is_due());
+        let is_due = !self.pending.is_empty() || self.facts.is_some() || self.policy.is_some();
+        if is_due || marking {
             let (pending, facts) = (std::mem::take(&mut self.pending), self.facts.take());
             let policy = self.policy.take();
+            let edits = self.marks.as_mut().map(|m| m.follow(&pending));
+            let edits = edits.unwrap_or_default();
             let done = self.writer.views.update(|view| {
                 if let Some(facts) = &facts {
                     view.ports = **facts;
@@ -348,6 +382,7 @@ impl<L: LpmWrite> Dplane<L> {
                         refused.insert(prefix, error.to_string());
                     }
                 }
+                edit(&mut view.marks, &edits, &refused);
                 Ok::<(), Infallible>(())
             });
             let Ok(()) = done;
@@ -362,6 +397,9 @@ impl<L: LpmWrite> Dplane<L> {
                     Ok::<(), Infallible>(())
                 });
                 let Ok(()) = done;
+            }
+            if let Some(marks) = &mut self.marks {
+                refused.keys().for_each(|prefix| marks.refused(*prefix));
             }
             if let Some(recorded) = &mut self.recorded {
                 recorded.prefixes.extend(pending);
@@ -405,6 +443,21 @@ impl<L: LpmWrite> Dplane<L> {
     pub fn port_of(&self, id: AdjacencyId) -> Option<PortId> {
         let facts = self.writer.tables.adjacencies.slot(id).facts();
         facts.is_forward().then(|| facts.port())
+    }
+}
+
+/// Does `edits`; a prefix that was refused has no slot.
+fn edit(marks: &mut Marks, edits: &[Edit], refused: &BTreeMap<Prefix, String>) {
+    for edit in edits {
+        match *edit {
+            Edit::Clear(slot) => marks.clear(slot),
+            Edit::Set(mark, prefix, _) if refused.contains_key(&prefix) => {
+                marks.clear(marks.slot(mark));
+            }
+            Edit::Set(mark, prefix, group) => {
+                marks.set(mark, prefix.address(), prefix.length(), group);
+            }
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 
 use crate::api::{Reply, Request};
 use crate::fpm::FpmEvent;
+use crate::marks::{Rule, Spread, SpreadNews};
 use crate::offload::{Ask, Update};
 use crossbeam::channel::Sender;
 use fastpath::hardware::plan::Change;
@@ -208,6 +209,8 @@ pub enum Event {
         /// Done, or why not.
         done: Result<(), String>,
     },
+    /// What became of [`Action::Marks`] and [`Action::Spread`].
+    Spread(Box<SpreadNews>),
     /// What became of [`Action::Offload`].
     Offload(Box<Update>),
     /// A question of the api, and where the answer goes.
@@ -254,6 +257,10 @@ pub enum Action {
         /// For the answer.
         ticket: u64,
     },
+    /// What NICs are to mark; workers know what it means.
+    Marks(Vec<Rule>),
+    /// NICs are to spread packets over workers by this seed: not what workers hash by.
+    Spread(Spread),
     /// What hardware is to forward: changes of the plan, numbered from 1; workers have them already.
     Offload(u64, Vec<Change>),
     /// A question that the owner of the hardware plane answers.

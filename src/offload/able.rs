@@ -2,7 +2,7 @@
 
 use crate::output::Failure;
 use crate::shared;
-use control::config::offload::{Design as WishedDesign, Mode, Role as WishedRole, Side};
+use control::config::offload::{Backend, Design as WishedDesign, Mode, Role as WishedRole, Side};
 use control::config::{Config, Device, Port as Wanted};
 use control::offload::Setting;
 use fastpath::dpdk::{Flow, FlowOptions, Hairpins, Port, probe};
@@ -46,7 +46,8 @@ impl Wish {
             let all = all.filter(|(_, port)| which(port));
             all.map(|(n, _)| PortId(n as u16)).collect()
         };
-        (mode != Mode::Off).then(|| Wish {
+        let forwards = mode != Mode::Off && config.offload.backend == Backend::Mlx5;
+        forwards.then(|| Wish {
             mode,
             hairpins: (role(config) == WishedRole::Transit).then_some(each),
             ports: that(is_ours),

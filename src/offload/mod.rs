@@ -8,6 +8,7 @@
 //! ```
 
 mod able;
+pub mod rss;
 mod thread;
 
 pub use able::{Plane, Wish, open};

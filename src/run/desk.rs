@@ -4,6 +4,7 @@ use super::feeds::{Feeds, Lost};
 use super::keeper::Keeper;
 use super::ports::{self, Ports, Side};
 use crate::offload::Order;
+use crate::offload::rss::ToNics;
 use control::control::Control;
 use control::event::{Action, Event, KernelSync, Noticed};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
@@ -67,6 +68,8 @@ pub struct Desk<'d, 'p> {
     lost: &'d Lost,
     /// To the hardware plane.
     orders: Option<Orders>,
+    /// To NICs that work for software.
+    nics: Option<ToNics>,
 }
 
 impl<'d, 'p> Desk<'d, 'p> {
@@ -88,7 +91,15 @@ impl<'d, 'p> Desk<'d, 'p> {
             gleans,
             lost,
             orders,
+            nics: None,
         }
+    }
+
+    /// With NICs that spread packets and mark prefixes.
+    #[must_use]
+    pub fn spreading(mut self, nics: Option<ToNics>) -> Self {
+        self.nics = nics;
+        self
     }
 
     /// Serves `control` until `stop` is set.
@@ -112,6 +123,11 @@ impl<'d, 'p> Desk<'d, 'p> {
             control.tick(now);
             let mut answers = Vec::new();
             for action in control.actions() {
+                let action = match &self.nics {
+                    Some(nics) => nics.take(action),
+                    None => Some(action),
+                };
+                let Some(action) = action else { continue };
                 match action {
                     Action::OwnAddress { address, add } => self.ports.own_address(address, add),
                     Action::ProgramHash { port, rss, ticket } => {

@@ -6,6 +6,7 @@ mod keeper;
 mod ports;
 
 use crate::cli::Run;
+use crate::offload::rss::{self, ToNics};
 use crate::offload::{self, Order, Plane, Wish};
 use crate::output::{Done, Failure};
 use crate::plane;
@@ -133,6 +134,15 @@ pub fn run(arguments: &Run) -> Done {
         }
         None => None,
     };
+    let spreader = rss::open((&config, &hash), &network)?;
+    if let Some(spreader) = &spreader {
+        if config.offload.marks > 0 {
+            control.mark(config.offload.marks as usize);
+        }
+        control.spread(spreader.news());
+    }
+    let (to_nics, for_nics) = unbounded();
+    let nics = spreader.as_ref().map(|s| ToNics::new(to_nics, s));
     let news = events.clone();
     let lost = Arc::new(Lost::default());
     let feeds = Feeds::start(&config, &tables, &stats, &lost, events, &stop)?;
@@ -168,16 +178,21 @@ pub fn run(arguments: &Run) -> Done {
         let hardware = hardware
             .transpose()
             .map_err(|cause| Failure::run("thread offload", "start", cause.to_string(), None));
-        let ready = started.is_ok() && hardware.is_ok();
+        let spreading = spreader.map(|spreader| {
+            let (thread, news) = (Builder::new().name("rss".into()), &news);
+            thread.spawn_scoped(scope, move || rss::serve(spreader, &for_nics, news))
+        });
+        let spreading = spreading
+            .transpose()
+            .map_err(|cause| Failure::run("thread rss", "start", cause.to_string(), None));
+        let ready = started.is_ok() && hardware.is_ok() && spreading.is_ok();
         if ready {
             log::info!("running: {}, {workers} worker(s)", config.summary());
             let held = shared::any(&config);
             let orders = orders.clone().map(|orders| Orders::new(orders, held));
-            Desk::new(inbox, feeds, keeper, &mut ports, &gleans, &lost, orders).serve(
-                &mut control,
-                &sides,
-                &stop,
-            );
+            Desk::new(inbox, feeds, keeper, &mut ports, &gleans, &lost, orders)
+                .spreading(nics.clone())
+                .serve(&mut control, &sides, &stop);
         }
         stop.store(true, Ordering::Relaxed);
         halt.store(true, Ordering::Relaxed);
@@ -190,7 +205,10 @@ pub fn run(arguments: &Run) -> Done {
         if let Some(orders) = orders {
             let _ = orders.send(Order::Stop);
         }
-        workers.and(hardware.map(|_| ()))
+        if let Some(nics) = &nics {
+            nics.stop();
+        }
+        workers.and(hardware.map(|_| ())).and(spreading.map(|_| ()))
     });
     log::info!("stopped");
     done.map(|()| ExitCode::SUCCESS)

@@ -1,7 +1,7 @@
 //! `evenpath show offload`.
 
 use crate::table::Table;
-use control::api::message::{Group, Offload, OffloadShares};
+use control::api::message::{Group, Offload, OffloadShares, OffloadSpread, OffloadStatus};
 use std::fmt::Write;
 
 /// The hardware plane for people.
@@ -14,6 +14,9 @@ pub fn offload(view: &Offload) -> String {
     };
     line("mode", s.mode.clone());
     line("state", because(&s.state, &s.reasons));
+    if !s.backend.is_empty() {
+        spread(s, &mut line);
+    }
     if s.role.is_empty() {
         return text;
     }
@@ -64,6 +67,32 @@ pub fn offload(view: &Offload) -> String {
         let _ = writeln!(text, "\n{}{to}: {state}", of.object);
     }
     text
+}
+
+/// What NICs do for software.
+fn spread(s: &OffloadStatus, line: &mut impl FnMut(&str, String)) {
+    line("backend", s.backend.clone());
+    for port in &s.spread {
+        let OffloadSpread {
+            queues, by, how, ..
+        } = port;
+        let port = &port.port;
+        line("spread", format!("{port}: {queues} queues, {by}: {how}"));
+    }
+    let Some(marks) = &s.marks else { return };
+    let of = format!("{} of {} prefixes", marks.prefixes, marks.slots);
+    let room = match marks.room < marks.slots {
+        true => format!("; the NICs have room for {}", marks.room),
+        false => String::new(),
+    };
+    line("marks", format!("{of}{room}"));
+    for port in &s.spread {
+        let why = port.marks_reason.as_ref();
+        let why = why.map_or_else(String::new, |why| format!("; {why}"));
+        line("marks", format!("{}: {} rules{why}", port.port, port.marks));
+    }
+    let skipped = marks.lookups_skipped;
+    line("lookups", format!("{skipped} packets without one"));
 }
 
 /// What hardware has sent to the members of a group.

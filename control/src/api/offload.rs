@@ -65,6 +65,48 @@ pub struct OffloadStatus {
     pub under_way: u64,
     /// Ports that have lost their link.
     pub ports_down: Vec<String>,
+    /// `[offload] backend`, where it is `rss`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub backend: String,
+    /// Backend `rss`: how packets of each port get to workers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub spread: Vec<OffloadSpread>,
+    /// Backend `rss`: prefixes that NICs mark, if they are to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub marks: Option<OffloadMarks>,
+}
+
+/// How packets of a port get to workers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct OffloadSpread {
+    /// The port.
+    pub port: String,
+    /// Its receive queues, one for each worker.
+    pub queues: u16,
+    /// `rule`, `ethdev`, `driver` or `none`: who was told to spread.
+    pub by: String,
+    /// How, or why not by a rule.
+    pub how: String,
+    /// Prefixes whose rule is in the NIC.
+    pub marks: u64,
+    /// Why one is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub marks_reason: Option<String>,
+}
+
+/// Prefixes that NICs mark.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct OffloadMarks {
+    /// How many may have a mark.
+    pub slots: u64,
+    /// How many have one.
+    pub prefixes: u64,
+    /// How many the NICs have room for, as far as they have said.
+    pub room: u64,
+    /// Packets whose lookup was skipped.
+    pub lookups_skipped: u64,
 }
 
 /// How many are whose.

@@ -7,6 +7,10 @@ use super::reader::{Findings, Section, number};
 pub struct Offload {
     /// Whether there is one.
     pub mode: Mode,
+    /// Who does what.
+    pub backend: Backend,
+    /// Backend `rss`: prefixes that NICs mark, 0 to 65536; 0: none.
+    pub marks: u32,
     /// Where packets come from; none: by what the NIC can do.
     pub role: Option<Role>,
     /// How a group's packets are spread; none: by what the NIC can do and the hash.
@@ -38,6 +42,29 @@ impl Mode {
             Mode::Off => "off",
             Mode::Auto => "auto",
             Mode::Required => "required",
+        }
+    }
+}
+
+/// `offload.backend`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Backend {
+    /// The NIC forwards: programs, by the template API.
+    #[default]
+    Mlx5,
+    /// The NIC spreads packets over workers, and marks prefixes; software forwards: any NIC.
+    Rss,
+}
+
+impl Backend {
+    /// All of them.
+    pub const ALL: [Backend; 2] = [Backend::Mlx5, Backend::Rss];
+
+    /// The name in the configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Backend::Mlx5 => "mlx5",
+            Backend::Rss => "rss",
         }
     }
 }
@@ -110,11 +137,19 @@ impl Side {
 }
 
 pub(super) fn offload(s: &Section<'_, '_>, out: &mut Findings<'_>) -> Offload {
-    s.only(&["mode", "role", "design", "mtu"], out);
+    s.only(&["mode", "backend", "marks", "role", "design", "mtu"], out);
     let words = "\"off\", \"auto\" or \"required\"";
     let mode = s.get("mode", words, out, |v| {
         let name = v.as_str()?;
         Mode::ALL.into_iter().find(|m| m.name() == name)
+    });
+    let words = "\"mlx5\" or \"rss\"";
+    let backend = s.get("backend", words, out, |v| {
+        let name = v.as_str()?;
+        Backend::ALL.into_iter().find(|b| b.name() == name)
+    });
+    let marks = s.get("marks", "0..65536 prefixes", out, |v| {
+        u32::try_from(number(v)?).ok().filter(|n| *n <= 65536)
     });
     let words = "\"auto\", \"dpu\" or \"transit\"";
     let role = s.get("role", words, out, |v| match v.as_str()? {
@@ -136,6 +171,8 @@ pub(super) fn offload(s: &Section<'_, '_>, out: &mut Findings<'_>) -> Offload {
     });
     Offload {
         mode: mode.map(|at| at.value).unwrap_or_default(),
+        backend: backend.map(|at| at.value).unwrap_or_default(),
+        marks: marks.map_or(0, |at| at.value),
         role: role.and_then(|at| at.value),
         design: design.and_then(|at| at.value),
         mtu: mtu.and_then(|at| at.value),
@@ -153,10 +190,12 @@ mod tests {
         assert_eq!(config.offload, Offload::default());
         assert_eq!(config.offload.mode, Mode::Off);
         let text = "[eal]\nplugins = [\"/lib/a.so\"]\n[offload]\nmode = \"required\"\n\
-                    role = \"dpu\"\ndesign = \"rows\"\nmtu = 1500\n";
+                    role = \"dpu\"\ndesign = \"rows\"\nmtu = 1500\nbackend = \"rss\"\nmarks = 1024\n";
         let config = Config::parse(text).expect("all keys");
         let all = Offload {
             mode: Mode::Required,
+            backend: Backend::Rss,
+            marks: 1024,
             role: Some(Role::Dpu),
             design: Some(Design::Rows),
             mtu: Some(1500),
@@ -175,6 +214,8 @@ mod tests {
                 "\"auto\", \"dpu\" or \"transit\"",
             ),
             ("[offload]\ndesign = 1", "\"auto\", \"rows\" or \"rss\""),
+            ("[offload]\nbackend = \"sim\"", "\"mlx5\" or \"rss\""),
+            ("[offload]\nmarks = 65537", "0..65536 prefixes"),
             ("[offload]\nmtu = 67", "\"auto\" or 68..9600 bytes"),
             ("[offload]\nmods = \"auto\"", "mode"),
             (

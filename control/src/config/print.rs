@@ -225,6 +225,10 @@ impl Sections<'_> {
         let o = &c.offload;
         let words = "off | auto: if the ports can | required: refuse to start without";
         self.line("mode", quoted(o.mode.name()), words);
+        let words = "mlx5: the NIC forwards | rss: it spreads packets over workers, who forward";
+        self.line("backend", quoted(o.backend.name()), words);
+        let words = "backend rss: prefixes that the NIC marks, to spare lookups; 0..65536";
+        self.line("marks", o.marks, words);
         let role = o.role.map_or("auto", |r| r.name());
         let words = "dpu: functions of the host and wires | transit: from wire to wire";
         self.line("role", quoted(role), words);

@@ -198,6 +198,8 @@ impl Requests {
             Action::Probe { ifindex, address } => self.probe(ifindex, address),
             Action::OwnAddress { .. }
             | Action::Keep(_)
+            | Action::Marks(_)
+            | Action::Spread(_)
             | Action::Offload(..)
             | Action::AskOffload(_)
             | Action::FpmReply { .. }

@@ -273,6 +273,9 @@ impl<L: LpmWrite> Control<L> {
 
     /// What `show offload` says without hardware.
     pub(crate) fn show_offload(&self) -> View {
+        if let Some(view) = self.show_spread() {
+            return view;
+        }
         View {
             status: OffloadStatus {
                 mode: self.config.offload.mode.name().into(),

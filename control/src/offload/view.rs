@@ -115,6 +115,7 @@ impl Setting {
             waiting: agent.waiting() as u64,
             under_way: agent.under_way() as u64,
             ports_down: agent.ports_down().iter().map(|p| naming.port(*p)).collect(),
+            ..OffloadStatus::default()
         }
     }
 }

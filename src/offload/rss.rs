@@ -1,0 +1,320 @@
+//! Backend `rss`: NICs spread packets over the queues of workers by our key, and mark prefixes, by rules of
+//! rte_flow's first API; software forwards all of it.
+//!
+//! A thread of its own does the rules, which take mlx5 longer than a repair may wait.
+
+use crate::nic;
+use crate::output::Failure;
+use control::api::message::OffloadSpread;
+use control::config::offload::{Backend, Mode};
+use control::config::{Config, Device};
+use control::event::{Action, Event};
+use control::marks::{Rule, Spread, SpreadNews};
+use crossbeam::channel::{Receiver, Sender};
+use fastpath::dpdk::{MARK_NO_ROOM, Port, RssAlgorithm, RssOptions, Rules};
+use fastpath::hardware::Error;
+use fastpath::hash::{Settings, toeplitz};
+use fastpath::table::PortId;
+
+/// What the thread is asked for.
+#[derive(Debug)]
+pub enum SpreadOrder {
+    /// The NIC of this port is to hash so; the ticket comes back with the answer.
+    Program(PortId, RssOptions, u64),
+    /// All NICs are to spread so.
+    Spread(Spread),
+    /// Marks to put in and to take out.
+    Marks(Vec<Rule>),
+    /// Nothing comes any more.
+    Stop,
+}
+
+/// A port's rules, and what is said of it.
+struct Each<'p> {
+    id: PortId,
+    rules: Option<Rules<'p>>,
+    /// The device tells its hash with packets.
+    tells: bool,
+    view: OffloadSpread,
+    /// Prefixes that there was room for.
+    room: Option<usize>,
+    /// Whether it marks IPv4, and IPv6, once that is known.
+    families: [Option<bool>; 2],
+}
+
+/// All ports.
+pub struct Spreader<'p>(Vec<Each<'p>>);
+
+/// As near to `settings` as NICs come.
+fn options(spread: Spread) -> RssOptions {
+    RssOptions {
+        key: toeplitz::key(spread.seed),
+        ports: spread.ports,
+        algorithm: match spread.sorted {
+            true => RssAlgorithm::SortedToeplitz,
+            false => RssAlgorithm::Toeplitz,
+        },
+    }
+}
+
+/// What `config` wants of the NICs of started `ports`, done as far as they do it; `hash` is in force.
+/// Nothing, where it wants something else.
+///
+/// # Errors
+/// A port is not spread as it must be.
+pub fn open<'p>(
+    (config, hash): (&Config, &Settings),
+    ports: &[(PortId, &'p Port<'p>)],
+) -> Result<Option<Spreader<'p>>, Failure> {
+    let (mode, backend) = (config.offload.mode, config.offload.backend);
+    if mode == Mode::Off || backend != Backend::Rss {
+        return Ok(None);
+    }
+    let wanted = match hash.rss() {
+        Some(rss) => nic::options(rss),
+        None => options(Spread::of(hash)),
+    };
+    let mut all = Vec::new();
+    for (id, port) in ports {
+        let device = &config.ports[usize::from(id.0)].device;
+        let is_ours = matches!(device, Some(Device::Pci(_) | Device::Devargs(_)));
+        let each = Each::open(*id, port, is_ours, &wanted);
+        log::info!(
+            "port {}: spread: {}: {}",
+            port.name(),
+            each.view.by,
+            each.view.how
+        );
+        if mode == Mode::Required && each.view.by == "driver" {
+            let remedy = "set [offload] mode = \"auto\" to go on with what its driver does";
+            let how = each.view.how.clone();
+            return Err(Failure::run(
+                format!("port {}", port.name()),
+                "spread its packets",
+                how,
+                Some(remedy),
+            ));
+        }
+        all.push(each);
+    }
+    Ok(Some(Spreader(all)))
+}
+
+impl<'p> Each<'p> {
+    fn open(id: PortId, port: &'p Port<'p>, is_ours: bool, wanted: &RssOptions) -> Self {
+        let queues = port.rx_queues();
+        let mut each = Each {
+            id,
+            rules: None,
+            tells: port.tells_hash(),
+            view: OffloadSpread {
+                port: port.name().into(),
+                queues,
+                ..OffloadSpread::default()
+            },
+            room: None,
+            families: [None; 2],
+        };
+        if !is_ours {
+            each.say("driver", "the kernel's driver has the NIC".into());
+            each.families = [Some(false); 2];
+            return each;
+        }
+        let mut rules = match Rules::new(port) {
+            Ok(rules) => rules,
+            Err(error) => {
+                each.say("driver", error.to_string());
+                each.families = [Some(false); 2];
+                return each;
+            }
+        };
+        if queues < 2 {
+            each.say("none", "one queue: there is nothing to spread over".into());
+        } else {
+            match rules.spread(wanted) {
+                Ok(_) => each.spread_by(&rules, wanted),
+                Err(refused) => match port.set_rss(wanted) {
+                    Ok(()) => each.say("ethdev", format!("{}; no rule: {refused}", words(wanted))),
+                    Err(other) => {
+                        let other = &other.cause;
+                        each.say("driver", format!("no rule: {refused}; ethdev: {other}"));
+                    }
+                },
+            }
+        }
+        each.rules = Some(rules);
+        each
+    }
+
+    fn say(&mut self, by: &str, how: String) {
+        (self.view.by, self.view.how) = (by.into(), how);
+    }
+
+    fn spread_by(&mut self, rules: &Rules<'_>, wanted: &RssOptions) {
+        let by = rules
+            .spread_by()
+            .map_or_else(String::new, |by| by.to_string());
+        let fields = if wanted.ports {
+            "addresses and ports"
+        } else {
+            "addresses"
+        };
+        self.say("rule", format!("{by} over {fields}"));
+    }
+
+    /// Spreads anew, where a rule does it; the ports whose driver does are [`nic::program`]'s.
+    fn spread(&mut self, wanted: &RssOptions) -> Result<(), String> {
+        let Some(mut rules) = self.rules.take_if(|_| self.view.by == "rule") else {
+            return Err("it is not spread by a rule".into());
+        };
+        let done = rules.spread(wanted);
+        match &done {
+            Ok(_) => self.spread_by(&rules, wanted),
+            Err(error) => {
+                let now = rules.spread_by();
+                let now = now.map_or("the driver's own".into(), |by| by.to_string());
+                self.say("rule", format!("{now}, as before: {error}"));
+            }
+        }
+        self.rules = Some(rules);
+        done.map(drop).map_err(|error| error.to_string())
+    }
+
+    fn mark(&mut self, rule: Rule) {
+        let Some(rules) = &mut self.rules else { return };
+        match rule {
+            Rule::Take(mark) => rules.unmark(mark),
+            Rule::Put(mark, prefix) => {
+                let family = usize::from(!prefix.is_ipv4());
+                if self.families[family] == Some(false) {
+                    return;
+                }
+                match rules.mark(mark, prefix.address(), prefix.length()) {
+                    Ok(()) => self.families[family] = Some(true),
+                    Err(error) => {
+                        let is_full = [MARK_NO_ROOM, Error::NO_MEMORY].contains(&error.errno);
+                        if is_full {
+                            self.room = Some(rules.marked());
+                        } else if self.families[family].is_none() {
+                            self.families[family] = Some(false);
+                        }
+                        self.view.marks_reason = Some(format!("{prefix}: {error}"));
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn words(wanted: &RssOptions) -> &'static str {
+    match wanted.ports {
+        true => "over addresses and ports",
+        false => "over addresses",
+    }
+}
+
+impl Spreader<'_> {
+    /// The ports that a rule spreads.
+    pub fn by_rule(&self) -> Vec<PortId> {
+        let rules = self.0.iter().filter(|each| each.view.by == "rule");
+        rules.map(|each| each.id).collect()
+    }
+
+    /// What is said of it all.
+    pub fn news(&self) -> SpreadNews {
+        let ports = self.0.iter().map(|each| OffloadSpread {
+            marks: each.rules.as_ref().map_or(0, |r| r.marked() as u64),
+            ..each.view.clone()
+        });
+        let may = |family: usize| {
+            self.0
+                .iter()
+                .any(|each| each.families[family] != Some(false))
+        };
+        SpreadNews {
+            ports: ports.collect(),
+            room: self.0.iter().filter_map(|each| each.room).min(),
+            families: [may(0), may(1)],
+        }
+    }
+}
+
+/// Does what it is told until [`SpreadOrder::Stop`]; at the end the rules go.
+pub fn serve(mut spreader: Spreader<'_>, orders: &Receiver<SpreadOrder>, events: &Sender<Event>) {
+    // Control is gone only when the process ends.
+    let tell = |event| drop(events.send(event));
+    for order in orders {
+        match order {
+            SpreadOrder::Program(port, wanted, ticket) => {
+                let each = spreader.0.iter_mut().find(|each| each.id == port);
+                let done = match each {
+                    None => Err("it has no device".into()),
+                    Some(each) => each.spread(&wanted).and_then(|()| match each.tells {
+                        true => Ok(()),
+                        false => Err("the NIC does not tell its hash with packets".into()),
+                    }),
+                };
+                tell(Event::HashProgrammed { port, ticket, done });
+            }
+            SpreadOrder::Spread(spread) => {
+                let wanted = options(spread);
+                for each in spreader.0.iter_mut().filter(|e| e.view.by == "rule") {
+                    if let Err(error) = each.spread(&wanted) {
+                        log::warn!("port {}: spread: {error}", each.view.port);
+                    }
+                }
+            }
+            SpreadOrder::Marks(rules) => {
+                // Room is made before it is wanted.
+                let (puts, takes): (Vec<Rule>, Vec<Rule>) =
+                    rules.into_iter().partition(|r| matches!(r, Rule::Put(..)));
+                for rule in takes.into_iter().chain(puts) {
+                    spreader.0.iter_mut().for_each(|each| each.mark(rule));
+                }
+            }
+            SpreadOrder::Stop => return,
+        }
+        tell(Event::Spread(Box::new(spreader.news())));
+    }
+}
+
+/// The way to the thread.
+#[derive(Clone, Debug)]
+pub struct ToNics {
+    orders: Sender<SpreadOrder>,
+    by_rule: Vec<PortId>,
+}
+
+impl ToNics {
+    /// Of a thread that takes `orders`, for the rules of `spreader`.
+    pub fn new(orders: Sender<SpreadOrder>, spreader: &Spreader<'_>) -> Self {
+        ToNics {
+            orders,
+            by_rule: spreader.by_rule(),
+        }
+    }
+
+    /// Passes on what is the thread's; an action that is not comes back.
+    pub fn take(&self, action: Action) -> Option<Action> {
+        let order = match action {
+            Action::ProgramHash { port, rss, ticket } if self.by_rule.contains(&port) => {
+                SpreadOrder::Program(port, nic::options(rss), ticket)
+            }
+            Action::Spread(spread) => SpreadOrder::Spread(spread),
+            Action::Marks(rules) => SpreadOrder::Marks(rules),
+            other => return Some(other),
+        };
+        self.send(order);
+        None
+    }
+
+    /// Nothing comes any more.
+    pub fn stop(&self) {
+        self.send(SpreadOrder::Stop);
+    }
+
+    fn send(&self, order: SpreadOrder) {
+        // The thread ends after everyone who has orders.
+        let _ = self.orders.send(order);
+    }
+}
