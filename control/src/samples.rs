@@ -66,6 +66,11 @@ impl Samples {
         }
     }
 
+    /// Packets that those workers have not looked up, because of their marks.
+    pub fn marked(&self) -> u64 {
+        self.workers.iter().map(|(s, _)| s.snapshot().marked).sum()
+    }
+
     /// Those of the last [`WINDOW`] before `now`, oldest first; [`JUDGED`] of them at most, one of
     /// each so many that follow one another, at random, since traffic may come in turns.
     pub fn recent(&self, now: Instant) -> impl Iterator<Item = &Sample> {

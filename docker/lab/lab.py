@@ -82,16 +82,16 @@ class Lab:
     the ports' names for the kernel; "sim" likewise on the simulated e-switch, as a DPU; "transit" in NIC mode, between wires; "shared" likewise, on NICs whose netdevs the kernel keeps; "kernel" lets the dpu's kernel forward, for comparison. `cores`: as in `[eal]`. `hash`:
     the lines of `[hash]` and the tables behind it. `tables`: more lines of `[tables]`. `bgp`: {node: lines of its
     `router bgp`}; `bfd`: BFD between the dpu and its leaves. `faults`: a file that the simulated e-switch reads its faults from.
-    `offload`: the lines of `[offload]`; `devices`: {port: its device instead}.
+    `offload`: the lines of `[offload]`; `devices`: {port: its device instead}; `eal`: more lines of `[eal]`.
     """
 
     def __init__(self, plane="xdp", unnumbered=False, fabric_mtu=1500, nexthop_groups=True, cores="auto",
                  hash="seed = 1\n", tables="", bgp=None, bfd=False, faults="",
-                 offload=None, devices=None):
+                 offload=None, devices=None, eal=""):
         self.plane, self.unnumbered, self.nexthop_groups, self.cores = plane, unnumbered, nexthop_groups, cores
         self.hash, self.tables = hash, tables
         self.bgp, self.bfd, self.faults = bgp or {}, bfd, faults
-        self.offload, self.devices = offload, devices or {}
+        self.offload, self.devices, self.eal = offload, devices or {}, eal
         self.daemons = {}  # (node, name) -> Popen
         self.logs = "/run/lab"
         os.makedirs(self.logs)
@@ -295,7 +295,7 @@ class Lab:
                 role = 'role = "transit"\n' if self.plane in ("transit", "shared") else ""
                 file.write("[offload]\n" + (self.offload or f'mode = "required"\n{role}') + "\n")
             # small tables and no huge pages leave those to others; a fixed seed makes a restart keep every flow's way
-            file.write(f'[eal]\ncores = "{self.cores}"\nhugepages = "never"\n{plugins}\n'
+            file.write(f'[eal]\ncores = "{self.cores}"\nhugepages = "never"\n{plugins}{self.eal}\n'
                        f'[tables]\nroutes-ipv4 = 10000\nroutes-ipv6 = 10000\n{self.tables}\n'
                        + ("" if "[state]" in self.hash else f'[state]\ndirectory = "{self.logs}/state"\n\n')
                        + "[hash]\n" + self.hash)

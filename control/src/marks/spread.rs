@@ -68,7 +68,7 @@ impl<L: LpmWrite> Control<L> {
                 slots: slots as u64,
                 prefixes: taken as u64,
                 room: room as u64,
-                lookups_skipped: self.snapshot().marked,
+                lookups_skipped: self.samples.marked(),
             }
         });
         Some(View {
