@@ -52,9 +52,9 @@ def expect_failover(name, account, since, until, budget_ms, settled=None):
 
 
 def expect_counters(lab):
-    """in + icmp-sent + fragments = out + dropped + punted."""
+    """in + from-kernel + icmp-sent + fragments = out + dropped + punted."""
     answer = lab.show("counters")
-    received = sum(port["in"] for port in answer["ports"].values())
+    received = sum(port["in"] + port["from-kernel"] for port in answer["ports"].values())
     sent = sum(port["out"] for port in answer["ports"].values())
     left = received + answer["icmp-sent"] + answer["fragments"]
     right = sent + sum(answer["dropped"].values()) + answer["punted"]
