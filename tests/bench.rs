@@ -21,9 +21,13 @@ fn found(arguments: &str) -> Value {
 /// The command fails where a packet is dropped, so each success says that all were forwarded.
 #[test]
 fn packets_of_both_families_reach_all_ports_and_the_figures_agree() {
-    for (family, device, frame) in [(4, "pcap", 64), (6, "null", 66)] {
+    for (family, device, encap, frame) in [
+        (4, "pcap", "vxlan", 96),
+        (4, "pcap", "none", 64),
+        (6, "null", "none", 66),
+    ] {
         let found = found(&format!(
-            "--family {family} --device {device} --routes 3000 --members 5 --groups 7 --ports 4 \
+            "--family {family} --device {device} --encap {encap} --routes 3000 --members 5 --groups 7 --ports 4 \
              --flows 2000 --burst 16 --duration 1 --seed 9"
         ));
         let number = |name: &str| found[name].as_f64().expect(name);
@@ -54,7 +58,7 @@ fn arguments_that_do_not_go_together_are_named() {
         (
             "--family 6 --frame-size 65",
             2,
-            "--frame-size <N>': a UDP packet of IPv6 takes 66 bytes",
+            "--frame-size <N>': such a packet takes 66 bytes",
         ),
         (
             "--members 100",

@@ -67,6 +67,7 @@ fn measured(bench: &Bench) -> Result<Found, Failure> {
         count: bench.flows(),
         length: bench.frame_size() - crate::cli::bench::CHECK_SEQUENCE,
         files: bench.workers,
+        encap: bench.encap,
     };
     let mut random = Random::new(bench.seed, 1);
     let files = traffic::write(&folder, flows, &world.prefixes, world::macs(), &mut random);
@@ -174,6 +175,7 @@ struct Found {
     flows: u32,
     frame_bytes: u16,
     burst: u16,
+    encap: &'static str,
     workers: u16,
     device: &'static str,
     seed: u32,
@@ -210,6 +212,7 @@ impl Found {
             flows: bench.flows(),
             frame_bytes: bench.frame_size(),
             burst: bench.burst,
+            encap: bench.encap.name(),
             workers: bench.workers,
             device: bench.device.name(),
             seed: bench.seed,
@@ -219,8 +222,8 @@ impl Found {
 
     fn text(&self) -> String {
         format!(
-            "IPv{}, {} routes, {} groups of {} next hops on {} ports, {} flows, {} bytes, bursts of {}, \
-             {} workers, net_{}\n\
+            "IPv{}, {} routes, {} groups of {} next hops on {} ports, {} flows, {} bytes, encap {}, \
+             bursts of {}, {} workers, net_{}\n\
              forwarding {:8.2} Mpps {:8.1} cycles a packet (quartiles {:.0} % apart)\n\
              floor      {:8.2} Mpps {:8.1} cycles a packet\n\
              cost of forwarding        {:8.1} cycles a packet\n",
@@ -231,6 +234,7 @@ impl Found {
             self.ports,
             self.flows,
             self.frame_bytes,
+            self.encap,
             self.burst,
             self.workers,
             self.device,

@@ -1,8 +1,10 @@
 //! The packets of a measurement: UDP, each flow to one destination.
 
 use super::prefixes::{Random, inside};
+use crate::cli::bench::Encap;
 use control::prefix::Prefix;
 use fastpath::wire::checksum::checksum;
+use fastpath::wire::tunnel;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -22,23 +24,57 @@ pub struct Macs {
     pub sender: [u8; 6],
 }
 
+/// The header of an IPv4 packet of `len` bytes.
+fn header4(from: Ipv4Addr, to: Ipv4Addr, len: u16) -> Vec<u8> {
+    let mut header = vec![0x45, 0];
+    header.extend(len.to_be_bytes());
+    header.extend([0, 0, 0x40, 0, HOP_LIMIT, UDP, 0, 0]);
+    header.extend([from, to].iter().flat_map(Ipv4Addr::octets));
+    let sum = checksum(&header);
+    header[10..12].copy_from_slice(&sum.to_be_bytes());
+    header
+}
+
+/// What `encap` puts behind the outer UDP header: a packet of a flow of its own.
+fn carried(encap: Encap, random: &mut Random) -> Vec<u8> {
+    let word = random.word();
+    let [from, to] = [word as u32, (word >> 32) as u32]
+        .map(|host| Ipv4Addr::from_bits(u32::from(SOURCES) << 24 | host & 0x00ff_ffff));
+    let mut packet = header4(from, to, 28);
+    packet.extend((random.word() as u32).to_be_bytes());
+    packet.extend([0, 8, 0, 0]);
+    let [.., a, b, c, d] = random.word().to_be_bytes();
+    match encap {
+        Encap::None => Vec::new(),
+        Encap::Vxlan => {
+            let head = [8, 0, 0, 0, a, b, c, 0];
+            let frame = [2, 0, 0, 0, 0, 3, 2, 0, 0, 0, 0, 4, 8, 0];
+            [&head[..], &frame, &packet].concat()
+        }
+        Encap::Gtp => {
+            let head = [0x34, 255, 0, 8 + packet.len() as u8, a, b, c, d];
+            let session = [0, 0, 0, 0x85, 1, 0, 9, 0];
+            [&head[..], &session, &packet].concat()
+        }
+    }
+}
+
 /// A frame of `length` bytes, without check sequence.
-fn frame(macs: Macs, destination: IpAddr, length: usize, random: &mut Random) -> Vec<u8> {
+fn frame(
+    macs: Macs,
+    destination: IpAddr,
+    length: usize,
+    encap: Encap,
+    random: &mut Random,
+) -> Vec<u8> {
     let mut out = [macs.own, macs.sender].concat();
     let word = random.word();
     let host = word as u32 & 0x00ff_ffff;
     match destination {
         IpAddr::V4(to) => {
-            let len = (length - 14) as u16;
             let from = Ipv4Addr::from_bits(u32::from(SOURCES) << 24 | host);
-            let mut header = vec![0x45, 0];
-            header.extend(len.to_be_bytes());
-            header.extend([0, 0, 0x40, 0, HOP_LIMIT, UDP, 0, 0]);
-            header.extend([from, to].iter().flat_map(Ipv4Addr::octets));
-            let sum = checksum(&header);
-            header[10..12].copy_from_slice(&sum.to_be_bytes());
             out.extend([8, 0]);
-            out.extend(header);
+            out.extend(header4(from, to, (length - 14) as u16));
         }
         IpAddr::V6(to) => {
             let len = (length - 54) as u16;
@@ -53,9 +89,16 @@ fn frame(macs: Macs, destination: IpAddr, length: usize, random: &mut Random) ->
     let [.., a, b, c, d] = word.to_be_bytes();
     let high = (word >> 32) as u16 | 1024;
     out.extend(high.to_be_bytes());
-    out.extend([a ^ c, b ^ d]);
+    out.extend(match encap {
+        Encap::None => [a ^ c, b ^ d],
+        Encap::Vxlan => tunnel::PORT_VXLAN.to_be_bytes(),
+        Encap::Gtp => tunnel::PORT_GTPU.to_be_bytes(),
+    });
     out.extend(udp.to_be_bytes());
     out.extend([0, 0]);
+    if encap != Encap::None {
+        out.extend(carried(encap, random));
+    }
     out.resize(length, 0);
     out
 }
@@ -95,6 +138,8 @@ pub struct Flows {
     pub length: u16,
     /// In so many files, dealt in turn.
     pub files: u16,
+    /// What each packet carries.
+    pub encap: Encap,
 }
 
 /// Writes the packets as pcap files to `folder`; flow `i` goes to an address of the `i`th of
@@ -120,7 +165,7 @@ pub fn write(
     let count = flows.count as usize;
     for (i, prefix) in prefixes.iter().cycle().take(count).enumerate() {
         let destination = inside(*prefix, random);
-        let bytes = frame(macs, destination, length as usize, random);
+        let bytes = frame(macs, destination, length as usize, flows.encap, random);
         let file = i % files.len();
         let head = [0, i as u32 % 1_000_000, length, length];
         files[file].write_all(&head.map(u32::to_ne_bytes).concat())?;
@@ -133,7 +178,7 @@ pub fn write(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fastpath::hash::Policy;
+    use fastpath::hash::{Choice, Policy, Settings};
     use fastpath::software::parse::describe;
     use fastpath::table::{PortFacts, PortId};
     use std::collections::HashSet;
@@ -150,14 +195,26 @@ mod tests {
             mac: own,
             ..PortFacts::ABSENT
         };
-        for (to, length) in [("203.0.113.7", 60), ("2001:db8::7", 62)] {
+        for (to, length, encap) in [
+            ("203.0.113.7", 60, Encap::None),
+            ("2001:db8::7", 62, Encap::None),
+            ("203.0.113.7", 92, Encap::Vxlan),
+            ("2001:db8::7", 106, Encap::Gtp),
+        ] {
             let to: IpAddr = to.parse().unwrap();
+            let choice = Choice {
+                fields: encap.fields(),
+                ..Choice::default()
+            };
+            let policy = Policy::from(Settings::new(choice));
             let mut random = Random::new(5, 0);
             let mut hashes = HashSet::new();
             for _ in 0..1000 {
-                let bytes = frame(macs, to, length, &mut random);
+                let bytes = frame(macs, to, length, encap, &mut random);
                 assert_eq!(bytes.len(), length);
-                let found = describe(&bytes, PortId(0), &facts, &Policy::default()).unwrap();
+                let found = describe(&bytes, PortId(0), &facts, &policy).unwrap();
+                assert_eq!(found.flow.key.inner.is_some(), encap != Encap::None);
+                assert_eq!(found.flow.key.teid.is_some(), encap == Encap::Gtp);
                 assert_eq!((found.destination, found.l3), (to, 14));
                 assert_eq!(usize::from(found.len), length - 14);
                 hashes.insert(found.hash);

@@ -91,6 +91,7 @@ impl World {
         let at: Vec<_> = (0..self.nexthops).map(|i| self.port_of(i, ports)).collect();
         let config = &mut self.config;
         config.hash.seed = Seed::Fixed(bench.seed);
+        config.hash.fields = bench.encap.fields();
         config.fpm.enable = false;
         config.resilient.enable = true;
         config.resilient.buckets = bench.buckets;

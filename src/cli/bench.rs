@@ -2,6 +2,7 @@
 
 use clap::error::ErrorKind;
 use clap::{Args, ValueEnum};
+use fastpath::hash::{Field, Fields};
 
 /// Bytes of the frame check sequence, which a frame's size counts and no driver hands over.
 pub const CHECK_SEQUENCE: u16 = 4;
@@ -16,7 +17,8 @@ in turns with the forwarding, on the same cores.
 Examples:
   evenpath bench --routes 1000 --members 16
   evenpath bench --routes 500000 --members 64 --ports 32 --duration 10 --json
-  evenpath bench --family 6 --routes 1000 --burst 4"
+  evenpath bench --family 6 --routes 1000 --burst 4
+  evenpath bench --encap vxlan"
 )]
 pub struct Bench {
     /// Prefixes, their lengths spread as in the Internet's tables: 1..1000000.
@@ -35,7 +37,8 @@ pub struct Bench {
     /// default: 4096, or as many as routes if that is more.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     pub flows: Option<u32>,
-    /// Bytes of a frame, its check sequence counted: 64..1518; of IPv6 and by default there: 66.
+    /// Bytes of a frame, its check sequence counted: up to 1518; the smallest, and the default: 64, of
+    /// IPv6 66, of packets in tunnels more.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(64..=1518))]
     pub frame_size: Option<u16>,
     /// The most packets taken from a queue at once: 1..64.
@@ -44,6 +47,10 @@ pub struct Bench {
     /// IP version of routes and packets.
     #[arg(long, value_name = "4|6", default_value_t = 4, value_parser = clap::value_parser!(u8).range(4..=6))]
     pub family: u8,
+    /// What each packet carries; the hash then takes the fields of the packet inside as well, and of
+    /// GTP-U the tunnel's id.
+    #[arg(long, value_enum, default_value_t = Encap::None)]
+    pub encap: Encap,
     /// Buckets of each group: a power of two from 64 to 4096.
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub buckets: u32,
@@ -80,6 +87,45 @@ impl Device {
     }
 }
 
+/// What the packets of a measurement carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Encap {
+    /// Nothing of interest.
+    None,
+    /// VXLAN (RFC 7348): a frame with UDP over IPv4.
+    Vxlan,
+    /// GTP-U (3GPP TS 29.281) as 5G has it, with a PDU session container: UDP over IPv4.
+    Gtp,
+}
+
+impl Encap {
+    /// The name of `--encap`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Encap::None => "none",
+            Encap::Vxlan => "vxlan",
+            Encap::Gtp => "gtp",
+        }
+    }
+
+    /// The fields that are hashed.
+    pub fn fields(self) -> Fields {
+        let more = Field::INNER.iter().filter(|_| self != Encap::None);
+        let fields = more.fold(Fields::default(), |set, field| set.with(*field, true));
+        fields.with(Field::GtpTeid, self == Encap::Gtp)
+    }
+
+    /// Bytes behind the outer UDP header, at least.
+    pub const fn smallest(self) -> u16 {
+        const UDP_OVER_IPV4: u16 = 20 + 8;
+        match self {
+            Encap::None => 0,
+            Encap::Vxlan => 8 + 14 + UDP_OVER_IPV4,
+            Encap::Gtp => 8 + 4 + 4 + UDP_OVER_IPV4,
+        }
+    }
+}
+
 impl Bench {
     /// Flows.
     pub fn flows(&self) -> u32 {
@@ -93,7 +139,8 @@ impl Bench {
 
     /// The smallest frame with a UDP packet in it, bytes, the check sequence counted.
     fn smallest(&self) -> u16 {
-        if self.is_v6() { 66 } else { 64 }
+        let (headers, least) = if self.is_v6() { (62, 66) } else { (42, 64) };
+        (headers + self.encap.smallest() + CHECK_SEQUENCE).max(least)
     }
 
     /// Bytes of a frame, its check sequence counted.
@@ -112,7 +159,7 @@ impl Bench {
         }
         let size = self.frame_size();
         if size < self.smallest() {
-            let why = format!("a UDP packet of IPv6 takes {} bytes", self.smallest());
+            let why = format!("such a packet takes {} bytes", self.smallest());
             return wrong("frame-size", size.into(), &why);
         }
         let allowed = control::config::Resilient::buckets_of(self.buckets.into());
@@ -162,8 +209,10 @@ mod tests {
             ("--family 5", "'5' for '--family <N>'"),
             (
                 "--family 6 --frame-size 65",
-                "'65' for '--frame-size <N>': a UDP packet of IPv6 takes 66",
+                "'65' for '--frame-size <N>': such a packet takes 66",
             ),
+            ("--encap vxlan --frame-size 95", "such a packet takes 96"),
+            ("--encap gtp --family 6 --frame-size 64", "takes 110"),
             ("--buckets 100", "'100' for '--buckets <N>'"),
             (
                 "--members 65",
