@@ -4,6 +4,7 @@ use super::burst::{Allocator, BURST, Burst, Frame, RxQueue, TxQueue};
 use super::prefetch::prefetch;
 use crate::table::traffic::Traffic;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Headroom of a new frame, bytes: DPDK's default.
@@ -11,12 +12,12 @@ pub const HEADROOM: usize = 128;
 /// Room for data of a new frame, bytes: DPDK's default; a longer one gets what it needs.
 pub const DATAROOM: usize = 2048;
 
-/// A frame in a box.
+/// A frame in a box; as small as can be, since moving it is part of what `.ci/instructions` counts.
 #[derive(Clone, Debug)]
 pub struct HeapFrame {
     memory: Box<[u8]>,
-    start: usize,
-    len: usize,
+    start: u32,
+    len: u32,
     /// What a NIC would have told with it.
     rss: Option<u32>,
     mark: Option<u32>,
@@ -35,11 +36,16 @@ impl HeapFrame {
         memory.resize(headroom + bytes.len() + tailroom, 0xa5);
         HeapFrame {
             memory: memory.into(),
-            start: headroom,
-            len: bytes.len(),
+            start: headroom as u32,
+            len: bytes.len() as u32,
             rss: None,
             mark: None,
         }
+    }
+
+    #[inline]
+    fn range(&self) -> Range<usize> {
+        self.start as usize..self.start as usize + self.len as usize
     }
 
     /// The same frame, with `hash` as what a NIC told with it.
@@ -60,48 +66,48 @@ impl HeapFrame {
 impl Frame for HeapFrame {
     #[inline]
     fn bytes(&self) -> &[u8] {
-        let range = self.start..self.start + self.len;
+        let range = self.range();
         self.memory.get(range).unwrap_or_default()
     }
 
     #[inline]
     fn bytes_mut(&mut self) -> &mut [u8] {
-        let range = self.start..self.start + self.len;
+        let range = self.range();
         self.memory.get_mut(range).unwrap_or_default()
     }
 
     #[inline]
     fn prepend(&mut self, n: usize) -> bool {
-        let fits = n <= self.start;
+        let fits = n <= self.start as usize;
         if fits {
-            self.start -= n;
-            self.len += n;
+            self.start -= n as u32;
+            self.len += n as u32;
         }
         fits
     }
 
     #[inline]
     fn advance(&mut self, n: usize) -> bool {
-        let fits = n <= self.len;
+        let fits = n <= self.len as usize;
         if fits {
-            self.start += n;
-            self.len -= n;
+            self.start += n as u32;
+            self.len -= n as u32;
         }
         fits
     }
 
     #[inline]
     fn set_len(&mut self, len: usize) -> bool {
-        let fits = len <= self.memory.len() - self.start.min(self.memory.len());
+        let fits = len <= self.memory.len().saturating_sub(self.start as usize);
         if fits {
-            self.len = len;
+            self.len = len as u32;
         }
         fits
     }
 
     #[inline]
     fn prefetch(&self) {
-        if let Some(first) = self.memory.get(self.start) {
+        if let Some(first) = self.memory.get(self.start as usize) {
             prefetch(first);
         }
     }
