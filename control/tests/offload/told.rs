@@ -120,17 +120,21 @@ fn an_update_that_software_is_silent_about_is_answered_by_hardware() {
     let number = world.number;
     world.lab.event(word(&[(IT, State::Hardware)], number));
     assert_eq!(world.answers(), one(IT, "offload"));
-    let hop = Hop {
-        gateway: Some(ip("169.254.0.0")),
-        ifindex: P0,
-        onlink: false,
-        encap: false,
-    };
-    world.say(vec![bgp(prefix(IT), Via::Hop(hop))]);
+    world.say(vec![bgp(prefix(IT), one_leaf())]);
     assert_eq!(world.answers(), [], "software again");
     let number = world.number;
     world.lab.event(word(&[(IT, State::Hardware)], number));
     assert_eq!(world.answers(), one(IT, "offload"), "of the update");
+}
+
+/// By the first leaf alone.
+fn one_leaf() -> Via {
+    Via::Hop(Hop {
+        gateway: Some(ip("169.254.0.0")),
+        ifindex: P0,
+        onlink: false,
+        encap: false,
+    })
 }
 
 pub fn newest(answers: Answers) -> Answers {
@@ -145,13 +149,7 @@ fn old_news_of_a_replaced_route_is_not_told() {
     world.say(vec![bgp(prefix(IT), leaves())]);
     world.answers();
     let before = world.number;
-    let hop = Hop {
-        gateway: Some(ip("169.254.0.0")),
-        ifindex: P0,
-        onlink: false,
-        encap: false,
-    };
-    world.say(vec![bgp(prefix(IT), Via::Hop(hop))]);
+    world.say(vec![bgp(prefix(IT), one_leaf())]);
     assert_eq!(world.answers(), one(IT, "trap"));
     assert!(world.number > before);
     world.lab.event(word(&[(IT, State::Hardware)], before));

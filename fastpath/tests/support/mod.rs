@@ -11,6 +11,7 @@
 pub mod model;
 pub mod packet;
 pub mod pcap;
+pub mod random;
 
 use fastpath::hash::Settings;
 use fastpath::software::heap::{HeapAllocator, HeapFrame, Wire, WireTx};
