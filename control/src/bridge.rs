@@ -9,8 +9,9 @@
 //! in between, they were withdrawals and are carried out.
 
 use crate::answer_route::protocol;
+use crate::map::Set;
 use crate::prefix::Prefix;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -90,12 +91,12 @@ struct Part {
     /// Routes, with those kept; and how many of them the latest resync has brought.
     routes: u64,
     fresh: u64,
-    kept: HashSet<Prefix>,
+    kept: Set<Prefix>,
     /// Came back with fewer next hops than they had, which they keep for now.
-    fewer: HashSet<Prefix>,
+    fewer: Set<Prefix>,
     phase: Phase,
     /// Told with fewer next hops by the resync, which they keep for now.
-    narrow: HashSet<Prefix>,
+    narrow: Set<Prefix>,
     refill: Refill,
     /// How many of those that were kept came back.
     back: u64,
@@ -108,10 +109,10 @@ impl Default for Part {
         Part {
             routes: 0,
             fresh: 0,
-            kept: HashSet::new(),
-            fewer: HashSet::new(),
+            kept: Set::default(),
+            fewer: Set::default(),
             phase: Phase::Calm,
-            narrow: HashSet::new(),
+            narrow: Set::default(),
             refill: Refill::Over,
             back: 0,
             begun: None,

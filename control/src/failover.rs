@@ -12,12 +12,13 @@ use crate::api::message::{Failover, Happening};
 use crate::control::Control;
 use crate::event::Noticed;
 use crate::histogram::Histogram;
+use crate::map::Map;
 use crate::nexthop::{Key, Nexthops, Sets};
 use crate::plan::Repair;
 use crate::rib::Target;
 use crate::told::Told;
 use fastpath::table::LpmWrite;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -93,7 +94,7 @@ pub struct Times {
     /// What FRR has taken out, which nobody else has noticed.
     told: Told,
     /// What changes concern of `open`: thousands of routes change alike.
-    same: HashMap<Change, Vec<usize>>,
+    same: Map<Change, Vec<usize>>,
 }
 
 impl Times {

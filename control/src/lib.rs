@@ -44,6 +44,7 @@ pub mod group;
 pub mod hash;
 pub mod histogram;
 pub mod keyed;
+pub mod map;
 pub mod marks;
 pub mod metrics;
 mod moves;

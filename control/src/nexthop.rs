@@ -7,10 +7,10 @@
 use crate::bucket::Member;
 use crate::event::{self, Mac};
 use crate::fpm::decode::Hop;
+use crate::map::Map;
 use crate::neighbor::Neighbors;
 use crate::port::Ports;
 use fastpath::table::{Adjacency, AdjacencyId, GroupId, PortId};
-use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Instant;
@@ -290,7 +290,7 @@ impl Nexthop {
 pub struct Nexthops {
     all: Vec<Option<Nexthop>>,
     free: Vec<Member>,
-    by_key: HashMap<Key, Member>,
+    by_key: Map<Key, Member>,
 }
 
 impl Nexthops {
@@ -396,7 +396,7 @@ pub type Members = Arc<[(Member, u32)]>;
 pub struct Sets {
     all: Vec<Option<Members>>,
     free: Vec<u32>,
-    index: HashMap<Members, SetId>,
+    index: Map<Members, SetId>,
 }
 
 impl Sets {

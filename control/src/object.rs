@@ -5,9 +5,10 @@
 
 use crate::bucket::Member;
 use crate::fpm::decode::Object;
+use crate::map::{Map, Set};
 use crate::nexthop::{Key, Nexthops, SetId, Sets};
 use crate::prefix::Prefix;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 
 /// How deep groups of groups are followed; zebra sends them flat.
 const DEPTH: u32 = 2;
@@ -26,13 +27,13 @@ pub enum Resolved {
 /// All objects.
 #[derive(Debug, Default)]
 pub struct Objects {
-    all: HashMap<u32, (Object, Resolved)>,
+    all: Map<u32, (Object, Resolved)>,
     /// Groups by the ids that they name.
-    named_by: HashMap<u32, BTreeSet<u32>>,
+    named_by: Map<u32, BTreeSet<u32>>,
     /// Routes that wait, by the id that they name.
-    waiting: HashMap<u32, HashSet<Prefix>>,
+    waiting: Map<u32, Set<Prefix>>,
     /// Routes that use an id, counted.
-    users: HashMap<u32, u64>,
+    users: Map<u32, u64>,
 }
 
 impl Objects {
@@ -61,7 +62,7 @@ impl Objects {
 
     /// Routes that wait.
     pub fn waiting(&self) -> usize {
-        self.waiting.values().map(HashSet::len).sum()
+        self.waiting.values().map(Set::len).sum()
     }
 
     /// Groups that wait for a member.
@@ -87,7 +88,7 @@ impl Objects {
 
     /// True when a route goes by what `id` means: those that wait for it do not yet, and are known.
     pub fn is_used(&self, id: u32) -> bool {
-        let waiting = self.waiting.get(&id).map_or(0, HashSet::len);
+        let waiting = self.waiting.get(&id).map_or(0, Set::len);
         self.users
             .get(&id)
             .is_some_and(|&count| count as usize > waiting)

@@ -13,11 +13,12 @@ use crate::control::Control;
 use crate::event::Action;
 use crate::fpm::answer::{Answer, LONGEST, OFFLOAD, OFFLOAD_FAILED, TRAP};
 use crate::group::Changes;
+use crate::map::Map;
 use crate::prefix::Prefix;
 use crate::rib::Entry;
 use crate::routes::PROTOCOL_KERNEL;
 use fastpath::table::{AdjacencyId, GroupId, LpmWrite};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Answers handed over at once, and no more until they are written.
 const LOAD: usize = 2048;
@@ -71,7 +72,7 @@ pub struct Reports {
     /// To be judged after the next commit; true: zebra waits for an answer.
     touched: Vec<(Prefix, bool)>,
     /// In the tables, but no next hop can be used yet.
-    unusable: HashMap<GroupId, BTreeSet<Prefix>>,
+    unusable: Map<GroupId, BTreeSet<Prefix>>,
     due: BTreeMap<Prefix, Due>,
     /// Handed over and not written yet.
     load: Option<Sent>,

@@ -6,10 +6,11 @@
 
 use crate::dplane::Fixed;
 use crate::fpm::decode::RouteKind;
+use crate::map::Map;
 use crate::nexthop::SetId;
 use crate::prefix::{Prefix, width};
 use fastpath::table::GroupId;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 /// Who wants a route, best first.
@@ -127,7 +128,7 @@ impl Entry {
 /// All routes.
 #[derive(Debug)]
 pub struct Rib {
-    entries: HashMap<Prefix, Entry>,
+    entries: Map<Prefix, Entry>,
     /// How many prefixes of each length there are, by family.
     lengths: [[u32; 129]; 2],
 }
@@ -135,7 +136,7 @@ pub struct Rib {
 impl Default for Rib {
     fn default() -> Self {
         Rib {
-            entries: HashMap::new(),
+            entries: Map::default(),
             lengths: [[0; 129]; 2],
         }
     }

@@ -11,8 +11,8 @@ use super::attribute::{Malformed, Messages, u32_of};
 use super::decode::{self, Message, Object, Route, Skip};
 use super::frame::{FrameError, Frames};
 use crate::event::Noticed;
+use crate::map::Map;
 use crate::prefix::Prefix;
-use std::collections::HashMap;
 
 /// How many messages of each kind came.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,14 +52,14 @@ impl Counts {
 #[derive(Clone, Debug)]
 struct Latest<K, V> {
     changes: Vec<(K, Option<V>)>,
-    places: HashMap<K, usize>,
+    places: Map<K, usize>,
 }
 
 impl<K, V> Default for Latest<K, V> {
     fn default() -> Self {
         Latest {
             changes: Vec::new(),
-            places: HashMap::new(),
+            places: Map::default(),
         }
     }
 }

@@ -14,9 +14,10 @@ pub mod take_up;
 use crate::bucket::Member;
 use crate::deal::Rules;
 use crate::dplane::Dplane;
+use crate::map::Map;
 use crate::nexthop::{Nexthops, SetId, Sets};
 use fastpath::table::{GroupId, GroupWord, LpmWrite};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 use take_up::Past;
 
@@ -92,9 +93,9 @@ struct Remembered {
 #[derive(Clone, Copy)]
 struct Surroundings<'a> {
     rules: &'a Rules,
-    all: &'a HashMap<GroupId, Group>,
-    by_set: &'a HashMap<(SetId, SetId), Vec<GroupId>>,
-    memory: &'a HashMap<(SetId, SetId), Remembered>,
+    all: &'a Map<GroupId, Group>,
+    by_set: &'a Map<(SetId, SetId), Vec<GroupId>>,
+    memory: &'a Map<(SetId, SetId), Remembered>,
     /// Buckets of the largest table that there is room for.
     most: usize,
 }
@@ -121,11 +122,11 @@ impl Changes {
 #[derive(Debug)]
 pub struct Groups {
     changes: Changes,
-    all: HashMap<GroupId, Group>,
-    by_set: HashMap<(SetId, SetId), Vec<GroupId>>,
-    memory: HashMap<(SetId, SetId), Remembered>,
+    all: Map<GroupId, Group>,
+    by_set: Map<(SetId, SetId), Vec<GroupId>>,
+    memory: Map<(SetId, SetId), Remembered>,
     /// Where routes from a group to a set go, as long as nothing else changes.
-    memo: HashMap<(GroupId, SetId), GroupId>,
+    memo: Map<(GroupId, SetId), GroupId>,
     unused: BTreeSet<GroupId>,
     rules: Rules,
     /// Buckets of the largest table that there is room for.
@@ -143,10 +144,10 @@ impl Groups {
     pub fn new(rules: Rules) -> Self {
         Groups {
             changes: Changes::default(),
-            all: HashMap::new(),
-            by_set: HashMap::new(),
-            memory: HashMap::new(),
-            memo: HashMap::new(),
+            all: Map::default(),
+            by_set: Map::default(),
+            memory: Map::default(),
+            memo: Map::default(),
             unused: BTreeSet::new(),
             rules,
             most: 1 << GroupWord::MAX_LOG2,
