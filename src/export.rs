@@ -3,15 +3,17 @@
 use crate::calc::offline;
 use crate::cli;
 use crate::output::{self, Done, Failure};
+use crate::verify::Wait;
 use control::api::client::Client;
-use control::api::message::Exported;
+use control::api::message::{Exported, VerifyQuery};
 use control::api::{Request, Response};
 use control::config::Config;
 use control::config::offload::{Design as WishedDesign, Role as WishedRole, Side};
 use fastpath::hardware::Capabilities;
+use fastpath::hardware::audit::Copied;
 use fastpath::hardware::choose::{Place, choose};
 use fastpath::hardware::compile::{Compiler, Config as ProgramConfig, Design, Hairpin, Role};
-use fastpath::hardware::export::{Ethdev, testpmd};
+use fastpath::hardware::export::{Ethdev, whole};
 use fastpath::hardware::plan::Change;
 use fastpath::hardware::program::{Rss, RssFields};
 use fastpath::hardware::sim::Profile;
@@ -24,21 +26,39 @@ const HAIRPINS: u16 = 16;
 /// `evenpath export`.
 pub fn export(what: &cli::Export, socket: &Path, as_json: bool) -> Done {
     let cli::Export::Testpmd(args) = what;
-    let exported = match &args.config {
-        Some(file) => from_file(file, args)?,
-        None => match Client::connect(socket)?.ask(&Request::Export)? {
-            Response::Export(exported) => *exported,
-            _ => {
-                let cause = "it is to another question";
-                return Err(Failure::run("answer", "read", cause, None));
-            }
-        },
+    let mut client = match &args.config {
+        Some(file) => return written(&from_file(file, args)?, as_json),
+        None => Client::connect(socket)?,
     };
+    let (mut query, mut wait) = (VerifyQuery::default(), Wait::default());
+    let mut text = String::new();
+    loop {
+        let Response::Export(mut piece) = client.ask(&Request::Export(query.clone()))? else {
+            let cause = "it is to another question";
+            return Err(Failure::run("answer", "read", cause, None));
+        };
+        if piece.next.is_none() {
+            piece.text.insert_str(0, &text);
+            return written(&piece, as_json);
+        }
+        query.next = piece.next;
+        if piece.text.is_empty() {
+            wait.sleep();
+        } else if as_json {
+            text += &piece.text;
+        } else {
+            output::text(&piece.text)?;
+        }
+    }
+}
+
+/// The end of a script, or all of it.
+fn written(exported: &Exported, as_json: bool) -> Done {
     for unsaid in &exported.not_said {
         eprintln!("evenpath: note: not said: {unsaid}");
     }
     if as_json {
-        return output::json(&exported);
+        return output::json(exported);
     }
     output::text(&exported.text)
 }
@@ -51,16 +71,15 @@ fn from_file(file: &Path, args: &cli::Testpmd) -> Result<Exported, Failure> {
     let programs = programs(&config, args, &plan)?;
     let compiled = programs
         .into_iter()
-        .map(|(config, can)| Compiler::anew(config, can, &plan));
-    let compiled: Vec<Compiler> = compiled.collect();
-    let all: Vec<&Compiler> = compiled.iter().collect();
-    let script = testpmd(&all, &ethdevs(&config));
+        .map(|(config, can)| Copied::of(&Compiler::anew(config, can, &plan)));
+    let script = whole(&compiled.collect::<Vec<_>>(), &ethdevs(&config));
     Ok(Exported {
         tables: script.tables as u64,
         rules: script.rules as u64,
         indirect_actions: script.indirects as u64,
         not_said: script.unsaid,
         text: script.text,
+        next: None,
     })
 }
 

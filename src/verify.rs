@@ -1,7 +1,7 @@
 //! `evenpath verify`: whether the tables are as planned.
 
 use crate::output::{self, Done, Failure};
-use control::api::client::{Client, ClientError};
+use control::api::client::Client;
 use control::api::message::{Difference, Verified, VerifyQuery};
 use control::api::{Request, Response};
 use std::fmt::Write;
@@ -14,8 +14,6 @@ const LISTED: usize = 1000;
 /// What is marked dead is looked at again after this time: whoever sees a link go marks it at once, and
 /// control's repair ends that.
 const AGAIN: Duration = Duration::from_secs(1);
-/// So long operations may be under way in the NIC.
-const SETTLED: Duration = Duration::from_secs(30);
 
 /// `evenpath verify`.
 pub fn verify(socket: &Path, as_json: bool) -> Done {
@@ -56,21 +54,41 @@ fn piece(client: &mut Client, query: VerifyQuery) -> Result<Verified, Failure> {
     }
 }
 
-/// The programs of the hardware plane, once nothing is under way there.
+/// The programs of the hardware plane: the plan goes there in pieces, then it is asked what came of it.
 fn hardware(client: &mut Client) -> Result<Verified, Failure> {
-    let end = Instant::now() + SETTLED;
+    let (mut query, mut wait) = (VerifyQuery::default(), Wait::default());
     loop {
-        match client.ask(&Request::VerifyOffload) {
-            Ok(Response::Verify(verified)) => return Ok(verified),
-            Err(ClientError::Refused(why)) if Instant::now() < end && why.object == "hardware" => {
-                std::thread::sleep(AGAIN / 5);
+        match client.ask(&Request::VerifyOffload(query.clone()))? {
+            Response::Verify(all) if all.next.is_none() => return Ok(all),
+            Response::Verify(piece) => {
+                if piece.next == query.next {
+                    wait.sleep();
+                }
+                query.next = piece.next;
             }
-            Err(error) => return Err(error.into()),
-            Ok(_) => {
+            _ => {
                 let cause = "it is to another question";
                 return Err(Failure::run("answer", "read", cause, None));
             }
         }
+    }
+}
+
+/// Between two questions of what there is no answer to yet.
+#[derive(Debug)]
+pub struct Wait(Duration);
+
+impl Default for Wait {
+    fn default() -> Self {
+        Wait(Duration::from_millis(5))
+    }
+}
+
+impl Wait {
+    /// Twice as long each time, up to a fifth of a second.
+    pub fn sleep(&mut self) {
+        std::thread::sleep(self.0);
+        self.0 = (self.0 * 2).min(AGAIN / 5);
     }
 }
 

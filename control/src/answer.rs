@@ -71,8 +71,8 @@ impl<L: LpmWrite> Control<L> {
                 foreseen.map(|f| Response::WhatIf(Box::new(f)))
             }
             Request::Drain(wanted) => self.drain(wanted, now).map(Response::Drain),
-            Request::VerifyOffload => Ok(Response::Verify(Verified::default())),
-            Request::Export => Err(error(
+            Request::VerifyOffload(_) => Ok(Response::Verify(Verified::default())),
+            Request::Export(_) => Err(error(
                 "hardware".into(),
                 "export",
                 "there is no hardware plane".into(),

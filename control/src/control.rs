@@ -262,7 +262,7 @@ impl<L: LpmWrite> Control<L> {
             }
             Event::Offload(update) => self.offload_update(*update),
             Event::Spread(news) => self.spread(*news),
-            Event::Request(request, reply) if self.ask_offload(&request, &reply) => {}
+            Event::Request(request, reply) if self.ask_offload(&request, &reply, now) => {}
             Event::Request(request, reply) => return self.serve(&request, &reply, now),
         }
         self.commit(now);
@@ -279,6 +279,7 @@ impl<L: LpmWrite> Control<L> {
         self.commit(now);
         self.keep(now);
         self.tidy_audit(now);
+        self.tidy_offload(now);
         if self.activity.due().is_some_and(|due| now >= due) {
             self.activity.read(&self.plan.groups, now);
             self.samples.take(now);

@@ -1,7 +1,7 @@
 //! The thread that owns the programs: orders in, what became of them out.
 
 use control::event::Event;
-use control::offload::{Ask, Audit, Setting, Update, What, look, script};
+use control::offload::{Ask, Inquiries, Setting, Update, What, look};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 use fastpath::hardware::Steering;
 use fastpath::hardware::agent::Agent;
@@ -40,27 +40,6 @@ struct Pace {
     per_second: f64,
 }
 
-/// Answers a question; an audit in a thread of its own, on copies.
-fn answer<S: Steering>(agent: &mut Agent<S>, about: (&Setting, f64), ask: Ask) {
-    let reply = ask.reply.clone();
-    let answer = match ask.what {
-        What::Show => look(agent, about, &ask),
-        What::Export => script(agent, about.0),
-        What::Verify(_) => {
-            let Some(audit) = Audit::of(agent, ask) else {
-                return;
-            };
-            let made = Builder::new().name("audit".into()).spawn(|| audit.make());
-            if let Err(cause) = made {
-                log::error!("offload: start the thread of an audit: {cause}");
-            }
-            return;
-        }
-    };
-    // Who asked may have gone away meanwhile.
-    let _ = reply.send(answer);
-}
-
 /// Keeps `agent` at what it is told until [`Order::Stop`]. The NICs, with what is in them.
 pub fn serve<S: Steering>(
     mut agent: Agent<S>,
@@ -73,6 +52,7 @@ pub fn serve<S: Steering>(
         done: 0,
         per_second: 0.0,
     };
+    let mut inquiries = Inquiries::default();
     let mut busy = true;
     loop {
         let wait = match (busy, agent.under_way()) {
@@ -89,10 +69,18 @@ pub fn serve<S: Steering>(
                 let more = orders.try_iter().take(ORDERS);
                 for order in std::iter::once(order).chain(more) {
                     match order {
-                        Order::Plan(number, changes) => agent.apply(number, changes),
+                        Order::Plan(number, changes) => {
+                            inquiries.follow(&changes);
+                            agent.apply(number, changes);
+                        }
                         Order::Link(port, true) => agent.port_up(port),
                         Order::Link(port, false) => agent.port_down(port),
-                        Order::Ask(ask) => answer(&mut agent, (setting, pace.per_second), ask),
+                        Order::Ask(ask) if matches!(ask.what, What::Show) => {
+                            let answer = look(&agent, (setting, pace.per_second), &ask);
+                            // Who asked may have gone away meanwhile.
+                            let _ = ask.reply.send(answer);
+                        }
+                        Order::Ask(ask) => inquiries.ask(&mut agent, ask, Instant::now()),
                         Order::Stop => return agent.into_steerings(),
                     }
                 }
@@ -102,6 +90,15 @@ pub fn serve<S: Steering>(
         }
         let now = Instant::now();
         busy = agent.turn(now);
+        let turn = inquiries.turn(&mut agent, setting, now);
+        busy |= turn.is_busy;
+        if let Some(job) = turn.job {
+            // Who asks hears that it is gone.
+            let made = Builder::new().name("audit".into()).spawn(|| job.make());
+            if let Err(cause) = made {
+                log::error!("offload: start the thread of an audit: {cause}");
+            }
+        }
         let status = (now >= pace.since + FIGURES).then(|| {
             let done = agent.operations().done;
             let seconds = now.duration_since(pace.since).as_secs_f64();

@@ -64,10 +64,10 @@ pub enum Request {
     Drain(Drain),
     /// Where the tables are not what is planned, piece by piece.
     Verify(VerifyQuery),
-    /// Where the hardware plane's programs are not what is planned.
-    VerifyOffload,
-    /// The hardware plane's programs as a script for testpmd.
-    Export,
+    /// Where the hardware plane's programs are not what is planned, piece by piece.
+    VerifyOffload(VerifyQuery),
+    /// The hardware plane's programs as a script for testpmd, piece by piece.
+    Export(VerifyQuery),
     /// Sweep now what a held FPM resync did not bring.
     FpmRelease,
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What is to be looked at: an audit goes piece by piece, and packets go on meanwhile.
+/// What is to be looked at: audits and exports go piece by piece, and packets go on meanwhile.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct VerifyQuery {
@@ -58,11 +58,11 @@ pub struct Checked {
     pub rules: u64,
 }
 
-/// Programs of the hardware plane as a script for testpmd.
+/// Programs of the hardware plane as a script for testpmd, or a piece of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(default, rename_all = "kebab-case")]
 pub struct Exported {
-    /// Tables that are made.
+    /// Tables that are made; the sums are those of all of it, and in the last piece.
     pub tables: u64,
     /// Rules.
     pub rules: u64,
@@ -72,6 +72,9 @@ pub struct Exported {
     pub not_said: Vec<String>,
     /// The script.
     pub text: String,
+    /// Where it goes on; none: that was all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<VerifyNext>,
 }
 
 /// Something that is not as planned.

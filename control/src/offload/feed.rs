@@ -7,7 +7,7 @@
 use crate::bucket::Member;
 use crate::dplane::{Fixed, Recorded};
 use crate::group::Changes;
-use crate::nexthop::Key;
+use crate::nexthop::{Key, Nexthop};
 use crate::plan::Plan;
 use crate::prefix::Prefix;
 use fastpath::hardware::plan::{Change, Entry, Lead, NexthopId};
@@ -124,9 +124,7 @@ impl Feed {
             let Some(nexthop) = nexthop else {
                 continue;
             };
-            let is_in_tables = nexthop.adjacency.is_some();
-            let forwards = |a: &Adjacency| a.disposition == Disposition::Forward && is_in_tables;
-            let adjacency = nexthop.outlook.adjacency.filter(forwards);
+            let adjacency = forwarded(nexthop);
             let hop = self.hop(member, nexthop.key);
             if hop.adjacency != adjacency {
                 hop.adjacency = adjacency;
@@ -152,6 +150,43 @@ impl Feed {
         });
         self.by_id.insert(hop.id, member);
         hop
+    }
+
+    /// Facts as they are, whatever was told before: ports, the hash, and next hops by the numbers that
+    /// they were told by.
+    pub(crate) fn facts<L: LpmWrite>(&self, plan: &Plan<L>, out: &mut Vec<Change>) {
+        let mut fresh = Feed::default();
+        fresh.ports(plan, out);
+        out.push(Change::Hash(Box::new(plan.dplane.view().hash.clone())));
+        for (member, nexthop) in plan.nexthops.iter() {
+            if !nexthop.groups.is_empty() {
+                let number = self.number(plan, member);
+                out.push(Change::Nexthop(number, forwarded(nexthop)));
+            }
+        }
+    }
+
+    /// The buckets of a group as they are, by those numbers.
+    pub(crate) fn table<L: LpmWrite>(
+        &self,
+        plan: &Plan<L>,
+        id: GroupId,
+    ) -> Option<Arc<[NexthopId]>> {
+        let group = plan.groups.get(id).filter(|_| !is_on_link(plan, id))?;
+        let owners = group.effective.iter();
+        Some(match group.alive {
+            true => owners.map(|m| self.number(plan, *m)).collect(),
+            false => owners.map(|_| NOBODY).collect(),
+        })
+    }
+
+    /// The number of a next hop, told or not.
+    fn number<L: LpmWrite>(&self, plan: &Plan<L>, member: Member) -> NexthopId {
+        let told = self.hops.get(&member).map(|h| h.id);
+        told.unwrap_or(match plan.nexthops.get(member) {
+            Some(_) => NexthopId(member),
+            None => NOBODY,
+        })
     }
 
     fn group<L: LpmWrite>(&mut self, plan: &Plan<L>, id: GroupId, out: &mut Vec<Change>) {
@@ -193,6 +228,13 @@ impl Feed {
     }
 }
 
+/// Where software sends what is for a next hop, if it sends it.
+fn forwarded(nexthop: &Nexthop) -> Option<Adjacency> {
+    let is_in_tables = nexthop.adjacency.is_some();
+    let forwards = |a: &Adjacency| a.disposition == Disposition::Forward && is_in_tables;
+    nexthop.outlook.adjacency.filter(forwards)
+}
+
 /// Destinations are on the link: software finds each one's neighbor.
 fn is_on_link<L: LpmWrite>(plan: &Plan<L>, id: GroupId) -> bool {
     let Some(group) = plan.groups.get(id) else {
@@ -206,7 +248,7 @@ fn is_on_link<L: LpmWrite>(plan: &Plan<L>, id: GroupId) -> bool {
 }
 
 /// Where a group leads packets, as hardware sees it; `None`: nowhere.
-fn lead<L: LpmWrite>(plan: &Plan<L>, group: GroupId) -> Option<Lead> {
+pub(super) fn lead<L: LpmWrite>(plan: &Plan<L>, group: GroupId) -> Option<Lead> {
     if group == GroupId::NONE {
         return None;
     }
@@ -219,6 +261,6 @@ fn lead<L: LpmWrite>(plan: &Plan<L>, group: GroupId) -> Option<Lead> {
     })
 }
 
-fn change(prefix: Prefix, lead: Option<Lead>) -> Change {
+pub(super) fn change(prefix: Prefix, lead: Option<Lead>) -> Change {
     Change::Prefix(prefix.address(), prefix.length(), lead)
 }

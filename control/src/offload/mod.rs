@@ -13,13 +13,14 @@
 //! be told the same.
 
 mod feed;
+mod inquiry;
 mod verify;
 mod view;
 
-pub use verify::{Audit, script};
+pub use inquiry::{Inquiries, Job, SLICE, Told, Turn};
 pub use view::{Naming, Setting, look};
 
-use crate::api::message::{Offload as View, OffloadQuery, OffloadStatus};
+use crate::api::message::{Offload as View, OffloadQuery, OffloadStatus, VerifyNext};
 use crate::api::{Reply, Request};
 use crate::bucket::Member;
 use crate::control::Control;
@@ -36,6 +37,7 @@ use fastpath::table::{GroupId, LpmWrite};
 use feed::{Feed, NOBODY};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
+use std::time::Instant;
 
 /// What became of the plan in hardware.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,10 +53,11 @@ pub struct Update {
 pub enum What {
     /// Who forwards what.
     Show,
-    /// Whether the programs are those of this plan.
-    Verify(Vec<Change>),
-    /// The programs, as a script.
-    Export,
+    /// Whether the programs are those of the plan, of which this is a piece.
+    Verify(Told),
+    /// The programs, as a script; whether this is the first time that it is asked for, and what to
+    /// ask with the next time.
+    Export(bool, VerifyNext),
 }
 
 /// A question that the owner of the programs answers by itself.
@@ -99,6 +102,7 @@ pub struct Offload {
     counts: HashMap<NexthopId, Count>,
     total: Count,
     status: Option<Box<OffloadStatus>>,
+    telling: verify::Telling,
 }
 
 impl Offload {
@@ -287,24 +291,43 @@ impl<L: LpmWrite> Control<L> {
         }
     }
 
+    /// Forgets the plan of an audit that nobody asks for any more.
+    pub(crate) fn tidy_offload(&mut self, now: Instant) {
+        if let Some(offload) = &mut self.offload {
+            offload.telling.tidy(now);
+        }
+    }
+
     /// Why there is no hardware plane, for `show offload`.
     pub fn no_offload(&mut self, why: String) {
         self.no_offload = Some(why);
     }
 
     /// Passes a question on to the owner of the programs; false: there is none.
-    pub(crate) fn ask_offload(&mut self, request: &Request, reply: &Sender<Reply>) -> bool {
-        let Some(offload) = &self.offload else {
+    pub(crate) fn ask_offload(
+        &mut self,
+        request: &Request,
+        reply: &Sender<Reply>,
+        now: Instant,
+    ) -> bool {
+        if self.offload.is_none() {
             return false;
-        };
+        }
         let none = OffloadQuery::default();
         let (what, query) = match request {
             Request::ShowOffload(query) => (What::Show, query),
-            Request::VerifyOffload => (What::Verify(self.plan_as_told()), &none),
-            Request::Export => (What::Export, &none),
+            Request::VerifyOffload(next) => (self.audit_offload(next, now), &none),
+            Request::Export(next) => (self.export_offload(next), &none),
             _ => return false,
         };
-        let named = offload.feed.members().filter_map(|(id, member)| {
+        // Names are for the first piece of an answer.
+        let is_named = match &what {
+            What::Show => true,
+            What::Verify(told) => told.is_first,
+            What::Export(..) => false,
+        };
+        let feed = self.offload.iter().filter(|_| is_named).map(|o| &o.feed);
+        let named = feed.flat_map(Feed::members).filter_map(|(id, member)| {
             let key = self.plan.nexthops.get(member)?.key;
             let port = self.plan.ports.interface(key.ifindex);
             let name = match key.gateway {

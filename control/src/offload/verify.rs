@@ -1,84 +1,62 @@
-//! Audits of the hardware plane, and its programs for others: questions that only the owner of the
-//! programs can answer, with what control gives along.
+//! Audits of the hardware plane, and its programs for others: what control gives along, piece by piece,
+//! and what is made of the copies.
 
-use super::{Ask, Setting, What};
-use crate::api::message::{Difference, Error, Exported, Verified};
-use crate::api::{Reply, Response};
+use super::inquiry::{PATIENCE, Told};
+use super::{Setting, What};
+use crate::api::message::{Checked, Difference, Exported, Verified, VerifyNext, VerifyQuery};
 use crate::control::Control;
+use crate::prefix::Prefix;
 use crossbeam::channel::Sender;
-use fastpath::hardware::Steering;
-use fastpath::hardware::agent::Agent;
-use fastpath::hardware::audit::{self, Snapshot};
+use fastpath::hardware::audit::{self, Altered, Copied, Snapshot};
 use fastpath::hardware::compile::Role;
 use fastpath::hardware::export::{Ethdev, testpmd};
 use fastpath::hardware::plan::{Change, NexthopId};
-use fastpath::table::{LpmWrite, PortId};
-use std::collections::{BTreeMap, HashMap};
+use fastpath::table::{GroupId, LpmWrite, PortId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
 
-/// The most differences of a program that are listed.
-const LISTED: usize = 1000;
+/// The most differences of all programs that are listed.
+pub(super) const LISTED: usize = 1000;
+/// Buckets, and prefixes, that a piece of the plan has; of buckets those of one group more.
+const BUCKETS: usize = 16_384;
+const PREFIXES: usize = 8_192;
 
-/// An audit, ready to be made by whoever has the time.
+/// A program, and the plan that it ought to be of.
 #[derive(Debug)]
-pub struct Audit {
-    programs: Vec<Snapshot>,
-    plan: Vec<Change>,
-    /// What drivers have said already.
-    found: Vec<audit::Difference>,
-    names: BTreeMap<NexthopId, String>,
-    reply: Sender<Reply>,
+pub struct Comparison {
+    pub(super) copy: Altered,
+    /// What the driver has said already.
+    pub(super) lost: Vec<audit::Difference>,
+    pub(super) plan: Vec<Arc<[Change]>>,
+    /// Ports that hardware knows to be down before control does.
+    pub(super) down: Vec<PortId>,
+    pub(super) names: Arc<BTreeMap<NexthopId, String>>,
+    pub(super) say: Sender<Verified>,
 }
 
-impl Audit {
-    /// Takes copies of the programs of `agent`, and asks their drivers; `None`: it was no question for
-    /// an audit, or was answered: as long as operations are under way there is nothing to compare.
-    pub fn of<S: Steering>(agent: &mut Agent<S>, ask: Ask) -> Option<Audit> {
-        let What::Verify(mut plan) = ask.what else {
-            return None;
-        };
-        let (waiting, under_way) = (agent.waiting(), agent.under_way());
-        if waiting + under_way > 0 {
-            let _ = ask.reply.send(Reply::Error(Error {
-                object: "hardware".into(),
-                operation: "verify".into(),
-                cause: format!("{waiting} changes wait and {under_way} operations are under way"),
-                remedy: Some("try again".into()),
-            }));
-            return None;
-        }
-        let down: Vec<PortId> = agent.ports_down().to_vec();
-        for change in &mut plan {
-            // Hardware knows before control does.
-            if let Change::Nexthop(_, adjacency) = change {
-                *adjacency = adjacency.filter(|a| !down.contains(&a.port));
+impl Comparison {
+    /// Compares. Takes as long as compiling the whole plan.
+    pub(super) fn make(self) {
+        let program = Snapshot::from(self.copy.settle());
+        let told = || self.plan.iter().flat_map(|piece| piece.iter());
+        let mut hops = BTreeMap::new();
+        for change in told() {
+            if let Change::Nexthop(id, adjacency) = change {
+                hops.insert(*id, adjacency.is_some_and(|a| self.down.contains(&a.port)));
             }
         }
-        let mut found = Vec::new();
-        agent.ask_drivers(&mut found);
-        let programs = agent.engines().iter();
-        Some(Audit {
-            programs: programs.map(|e| Snapshot::of(e.compiler())).collect(),
-            plan,
-            found,
-            names: ask.names,
-            reply: ask.reply,
-        })
-    }
-
-    /// Compares, and answers. Takes as long as compiling the whole plan.
-    pub fn make(self) {
-        let mut verified = Verified::default();
-        for program in &self.programs {
-            let found = program.differences(&program.anew(&self.plan));
-            verified.checked.rules += program.rules() as u64;
-            self.put(&mut verified, found);
-        }
-        self.put(&mut verified, self.found.clone());
-        // Who asked may have gone away meanwhile.
-        let _ = self.reply.send(Reply::Ok(Response::Verify(verified)));
-    }
-
-    fn put(&self, verified: &mut Verified, found: Vec<audit::Difference>) {
+        let dead = hops.into_iter().filter(|(_, is_dead)| *is_dead);
+        let dead: Vec<Change> = dead.map(|(id, _)| Change::Nexthop(id, None)).collect();
+        let planned = program.anew(told().chain(&dead));
+        let mut verified = Verified {
+            checked: Checked {
+                rules: program.rules() as u64,
+                ..Checked::default()
+            },
+            ..Verified::default()
+        };
+        let found = program.differences(&planned).into_iter().chain(self.lost);
         for difference in found {
             if verified.differences.len() == LISTED {
                 verified.omitted += 1;
@@ -86,70 +64,195 @@ impl Audit {
             }
             verified.differences.push(Difference {
                 of: "hardware".into(),
-                object: self.named(difference.object),
+                object: named(&self.names, difference.object),
                 planned: difference.planned,
                 found: difference.found,
             });
         }
-    }
-
-    /// With a next hop's name in place of its number.
-    fn named(&self, object: String) -> String {
-        let number = object.strip_prefix("nexthop ").and_then(|rest| {
-            let (number, rest) = rest.split_once(", ")?;
-            Some((NexthopId(number.parse().ok()?), rest))
-        });
-        let name = number.and_then(|(id, rest)| Some((self.names.get(&id)?, rest)));
-        name.map_or(object.clone(), |(name, rest)| {
-            format!("nexthop {name}, {rest}")
-        })
+        // Who asked may have gone away meanwhile.
+        let _ = self.say.send(verified);
     }
 }
 
-/// The programs of `agent` as a script for testpmd.
-pub fn script<S: Steering>(agent: &Agent<S>, setting: &Setting) -> Reply {
-    let programs: Vec<_> = agent.engines().iter().map(|e| e.compiler()).collect();
-    let transit = programs
-        .iter()
-        .any(|p| matches!(p.config().role, Role::Transit { .. }));
-    let each = setting.ports.iter().enumerate();
-    let ports = each.map(|(n, name)| Ethdev {
-        port: PortId(n as u16),
-        name: name.clone(),
-        number: n as u16,
-        isolated: transit,
+/// With a next hop's name in place of its number.
+fn named(names: &BTreeMap<NexthopId, String>, object: String) -> String {
+    let number = object.strip_prefix("nexthop ").and_then(|rest| {
+        let (number, rest) = rest.split_once(", ")?;
+        Some((NexthopId(number.parse().ok()?), rest))
     });
-    let script = testpmd(&programs, &ports.collect::<Vec<_>>());
-    Reply::Ok(Response::Export(Box::new(Exported {
-        tables: script.tables as u64,
-        rules: script.rules as u64,
-        indirect_actions: script.indirects as u64,
-        not_said: script.unsaid,
-        text: script.text,
-    })))
+    let name = number.and_then(|(id, rest)| Some((names.get(&id)?, rest)));
+    name.map_or(object.clone(), |(name, rest)| {
+        format!("nexthop {name}, {rest}")
+    })
+}
+
+/// A piece of a script.
+#[derive(Debug)]
+pub(super) enum Line {
+    /// There are more.
+    Piece(String),
+    /// The last one, and the sum.
+    Last(Box<Exported>),
+}
+
+/// Programs that are to be written as a script for testpmd.
+#[derive(Debug)]
+pub struct Scripting {
+    copies: Vec<Altered>,
+    ports: Vec<Ethdev>,
+    say: Sender<Line>,
+}
+
+impl Scripting {
+    pub(super) fn new(copies: Vec<Altered>, setting: &Setting, say: Sender<Line>) -> Self {
+        let transit = |c: &Altered| matches!(c.config().role, Role::Transit { .. });
+        let transit = copies.iter().any(transit);
+        let each = setting.ports.iter().enumerate();
+        let ports = each.map(|(n, name)| Ethdev {
+            port: PortId(n as u16),
+            name: name.clone(),
+            number: n as u16,
+            isolated: transit,
+        });
+        Scripting {
+            ports: ports.collect(),
+            copies,
+            say,
+        }
+    }
+
+    /// Writes, as fast as somebody takes it; ends when nobody does any more.
+    pub(super) fn make(self) {
+        let programs: Vec<Copied> = self.copies.into_iter().map(Altered::settle).collect();
+        let mut say = |text| self.say.send(Line::Piece(text)).is_ok();
+        let Some(script) = testpmd(&programs, &self.ports, &mut say) else {
+            return;
+        };
+        let last = Line::Last(Box::new(Exported {
+            tables: script.tables as u64,
+            rules: script.rules as u64,
+            indirect_actions: script.indirects as u64,
+            not_said: script.unsaid,
+            text: script.text,
+            next: None,
+        }));
+        let _ = self.say.send(last);
+    }
+}
+
+/// An audit of the hardware plane that is being told the plan.
+#[derive(Debug, Default)]
+pub(super) struct Telling {
+    number: u32,
+    groups: Vec<GroupId>,
+    prefixes: Vec<Prefix>,
+    asked: Option<Instant>,
+}
+
+impl Telling {
+    /// The number of another question, which takes the place of this one.
+    fn another(&mut self) -> u32 {
+        let number = self.number.wrapping_add(1);
+        *self = Telling {
+            number,
+            ..Telling::default()
+        };
+        number
+    }
+
+    /// Forgets what nobody asks for any more.
+    pub(super) fn tidy(&mut self, now: Instant) {
+        let is_old = |asked: Instant| now.saturating_duration_since(asked) >= PATIENCE;
+        if self.asked.is_some_and(is_old) {
+            self.another();
+        }
+    }
 }
 
 impl<L: LpmWrite> Control<L> {
-    /// The plan as the hardware plane knows it: by the numbers that it was told.
-    pub(super) fn plan_as_told(&self) -> Vec<Change> {
-        let Some(offload) = &self.offload else {
-            return Vec::new();
+    /// A piece of the plan, as the hardware plane knows it: by the numbers that it was told.
+    pub(super) fn audit_offload(&mut self, query: &VerifyQuery, now: Instant) -> What {
+        let Some(offload) = &mut self.offload else {
+            return What::Show;
         };
-        let mut fresh = super::Feed::default();
-        let mut plan = fresh.whole(&self.plan, self.led());
-        let each = fresh.members();
-        let told = each.filter_map(|(id, member)| Some((id, offload.feed.id(member)?)));
-        let told: HashMap<NexthopId, NexthopId> = told.collect();
-        let name = |id: &NexthopId| told.get(id).copied().unwrap_or(*id);
-        for change in &mut plan {
-            match change {
-                Change::Nexthop(id, _) => *id = name(id),
-                Change::Group(_, Some(buckets)) => {
-                    *buckets = buckets.iter().map(name).collect();
+        let mut changes = Vec::new();
+        let telling = &mut offload.telling;
+        if query.next.is_none() {
+            *telling = Telling {
+                number: telling.another(),
+                asked: Some(now),
+                groups: self.plan.groups.iter().map(|g| g.0).collect(),
+                prefixes: self.rib.iter().map(|(prefix, _)| prefix).collect(),
+            };
+            offload.feed.facts(&self.plan, &mut changes);
+        }
+        let next = query.next.unwrap_or(VerifyNext {
+            audit: telling.number,
+            at: 0,
+        });
+        if next.audit != telling.number {
+            // Of one that is over.
+            return What::Verify(Told {
+                is_first: false,
+                changes,
+                is_all: false,
+                next,
+            });
+        }
+        let (groups, prefixes) = (telling.groups.len(), telling.prefixes.len());
+        let end = groups + prefixes;
+        let mut at = end.min(next.at as usize);
+        let mut buckets = 0;
+        while let Some(id) = telling.groups.get(at).filter(|_| buckets < BUCKETS) {
+            if let Some(table) = offload.feed.table(&self.plan, *id) {
+                buckets += table.len();
+                changes.push(Change::Group(*id, Some(table)));
+            }
+            at += 1;
+        }
+        // A piece is of groups or of prefixes.
+        if at >= groups && buckets == 0 {
+            let from = at - groups;
+            let some = telling.prefixes.iter().skip(from).take(PREFIXES);
+            for prefix in some {
+                at += 1;
+                let group = self.rib.get(*prefix).map(|e| e.group);
+                if let Some(group) = group.filter(|g| *g != GroupId::NONE) {
+                    changes.push(super::feed::change(
+                        *prefix,
+                        super::feed::lead(&self.plan, group),
+                    ));
                 }
-                _ => {}
             }
         }
-        plan
+        let is_all = at == end;
+        if is_all {
+            *telling = Telling {
+                number: telling.number,
+                ..Telling::default()
+            };
+        }
+        What::Verify(Told {
+            is_first: query.next.is_none(),
+            changes,
+            is_all,
+            next: VerifyNext {
+                audit: next.audit,
+                at: if is_all { u64::MAX } else { at as u64 },
+            },
+        })
+    }
+
+    /// The beginning of an export, or more of it.
+    pub(super) fn export_offload(&mut self, query: &VerifyQuery) -> What {
+        let Some(offload) = &mut self.offload else {
+            return What::Show;
+        };
+        let is_first = query.next.is_none();
+        let next = query.next.unwrap_or_else(|| VerifyNext {
+            audit: offload.telling.another(),
+            at: 0,
+        });
+        What::Export(is_first, next)
     }
 }

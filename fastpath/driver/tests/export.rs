@@ -4,9 +4,10 @@
 #[path = "../../tests/support/pcap.rs"]
 mod pcap;
 
+use fastpath::hardware::audit::Copied;
 use fastpath::hardware::compile::{Config, Design, Role};
 use fastpath::hardware::engine::Engine;
-use fastpath::hardware::export::{Ethdev, Script, testpmd};
+use fastpath::hardware::export::{Ethdev, Script, whole};
 use fastpath::hardware::plan::{Change, Entry, Lead, NexthopId};
 use fastpath::hardware::sim::{Kind, Outcome, Profile, Sim};
 use fastpath::hash::Settings;
@@ -256,7 +257,7 @@ fn testpmd_takes_a_program_and_forwards_as_it_does() {
     let folder = std::env::temp_dir().join(format!("evenpath-export-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let mut engine = program();
-    let script = testpmd(&[engine.compiler()], &ethdevs());
+    let script = whole(&[Copied::of(engine.compiler())], &ethdevs());
     assert_eq!(script.unsaid, [""; 0]);
 
     let mut state = 0x2545_f491_4f6c_dd1d_u64;

@@ -17,7 +17,6 @@ mod standings;
 #[cfg(test)]
 mod tests;
 
-use super::audit::{Asking, Difference, Snapshot};
 use super::compile::{Known, Standing, State, Summary};
 use super::engine::{Engine, Operations};
 use super::plan::{Change, NexthopId};
@@ -144,17 +143,9 @@ impl<S: Steering> Agent<S> {
         &self.engines
     }
 
-    /// The same, to receive packets by a simulated NIC.
+    /// The same, to copy them, or to receive packets by a simulated NIC.
     pub fn engines_mut(&mut self) -> &mut [Engine<S>] {
         &mut self.engines
-    }
-
-    /// Asks the drivers about all that they can be asked about: rules that count, indirect actions.
-    pub fn ask_drivers(&mut self, found: &mut Vec<Difference>) {
-        for engine in &mut self.engines {
-            let mut asking = Asking::of(&Snapshot::of(engine.compiler()));
-            while asking.ask(engine, usize::MAX, found) {}
-        }
     }
 
     /// The NICs back, with what was programmed still in them.

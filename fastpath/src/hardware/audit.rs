@@ -5,19 +5,21 @@
 //! and hairpin queues depend on what happened before and say nothing, what packets meet does. A group is
 //! compared once, so that one wrong rewrite is one difference, however many prefixes lead there.
 //!
-//! Pure, on copies: whoever owns the NIC takes a [`Snapshot`] and may go on. COUNT actions are left out:
+//! Pure, on copies: whoever owns the NIC makes one piece by piece ([`Copying`]) and goes on meanwhile. COUNT actions are left out:
 //! who has one depends on how many counters there were then.
 
+mod copy;
 #[cfg(test)]
 mod tests;
 mod walk;
 mod words;
 
+pub use copy::{Altered, Copied, Copying, Piece};
+
+use super::Capabilities;
 use super::compile::{Compiler, Config, Purpose, Step};
-use super::engine::Engine;
 use super::plan::Change;
-use super::program::{Action, Domain, Group, Indirect, IndirectId, Rule, Table, TableId};
-use super::{Capabilities, Steering};
+use super::program::{Domain, Group};
 use crate::table::PortId;
 use std::collections::HashMap;
 
@@ -57,67 +59,49 @@ pub struct Difference {
 /// Where tables are.
 type Node = (Domain, PortId, Group);
 
-/// A program at one moment.
+/// A program at one moment, in the order that packets meet it.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    config: Config,
-    can: Capabilities,
-    tables: HashMap<TableId, Table>,
-    rules: Vec<(Rule, Purpose)>,
-    indirects: HashMap<IndirectId, Indirect>,
-    /// Rules of each group, by their place in `rules`.
+    copied: Copied,
+    /// Rules of each group, by their place among all.
     groups: HashMap<Node, Vec<usize>>,
-    /// Operations under way, and those that failed.
-    unsettled: usize,
-    failures: usize,
+}
+
+impl From<Copied> for Snapshot {
+    fn from(copied: Copied) -> Self {
+        let mut groups: HashMap<Node, Vec<usize>> = HashMap::new();
+        for (at, (rule, _)) in copied.rules.iter().enumerate() {
+            if let Some(table) = copied.tables.get(&rule.table) {
+                let node = (table.domain, table.port, table.group);
+                groups.entry(node).or_default().push(at);
+            }
+        }
+        Snapshot { copied, groups }
+    }
 }
 
 impl Snapshot {
     /// What `compiler` has in the NIC, as that has confirmed it.
     pub fn of(compiler: &Compiler) -> Self {
-        let all = compiler
-            .tables()
-            .map(|(table, _)| (table.id, table.clone()));
-        let tables: HashMap<TableId, Table> = all.collect();
-        let all = compiler.rules().map(|rule| {
-            let purpose = compiler.purpose(rule.id);
-            (rule, purpose)
-        });
-        let rules: Vec<(Rule, Purpose)> = all.collect();
-        let mut groups: HashMap<Node, Vec<usize>> = HashMap::new();
-        for (at, (rule, _)) in rules.iter().enumerate() {
-            if let Some(table) = tables.get(&rule.table) {
-                let node = (table.domain, table.port, table.group);
-                groups.entry(node).or_default().push(at);
-            }
-        }
-        Snapshot {
-            config: compiler.config().clone(),
-            can: compiler.capabilities().clone(),
-            tables,
-            rules,
-            indirects: compiler.indirects().map(|i| (i.id, i)).collect(),
-            groups,
-            unsettled: compiler.under_way(),
-            failures: compiler.failures(),
-        }
+        Copied::of(compiler).into()
     }
 
     /// The program that a NIC that refuses nothing would have with this plan.
     #[must_use]
     pub fn anew<'a>(&self, plan: impl IntoIterator<Item = &'a Change>) -> Snapshot {
-        let (config, can) = (self.config.clone(), self.can.clone());
+        let (config, can) = (self.copied.config.clone(), self.copied.can.clone());
         Snapshot::of(&Compiler::anew(config, can, plan))
     }
 
     /// Where the program is not as `planned`; in order.
     pub fn differences(&self, planned: &Snapshot) -> Vec<Difference> {
         let mut found = walk::walk(self, planned);
-        if self.failures > 0 || self.unsettled > 0 {
+        let (failures, unsettled) = (self.copied.failures, self.copied.unsettled);
+        if failures > 0 || unsettled > 0 {
             found.push(Difference {
                 object: "operations".into(),
                 planned: "none failed, none under way".into(),
-                found: format!("{} failed, {} under way", self.failures, self.unsettled),
+                found: format!("{failures} failed, {unsettled} under way"),
             });
         }
         found.sort();
@@ -126,68 +110,12 @@ impl Snapshot {
 
     /// How many rules there are.
     pub fn rules(&self) -> usize {
-        self.rules.len()
+        self.copied.rules.len()
     }
 
     /// The first rule of a group, for its name.
     fn first(&self, node: Node) -> Option<&Purpose> {
         let rules = self.groups.get(&node)?;
-        rules.iter().map(|at| &self.rules[*at].1).min()
-    }
-}
-
-/// What is asked of a driver, one after the other: rules that count, and indirect actions.
-#[derive(Clone, Debug, Default)]
-pub struct Asking {
-    rules: Vec<(super::program::RuleId, Purpose)>,
-    indirects: Vec<(IndirectId, Action)>,
-}
-
-impl Asking {
-    /// All that the driver can be asked about.
-    pub fn of(snapshot: &Snapshot) -> Self {
-        let counts = |rule: &&(Rule, Purpose)| rule.0.does.actions.contains(&Action::Count);
-        let rules = snapshot.rules.iter().filter(counts);
-        let indirects = snapshot.indirects.values();
-        Asking {
-            rules: rules.map(|(rule, purpose)| (rule.id, *purpose)).collect(),
-            indirects: indirects.map(|i| (i.id, i.action.clone())).collect(),
-        }
-    }
-
-    /// Asks about some of them, what exists still by the compiler's books; false: that was all.
-    pub fn ask<S: Steering>(
-        &mut self,
-        engine: &mut Engine<S>,
-        most: usize,
-        found: &mut Vec<Difference>,
-    ) -> bool {
-        for _ in 0..most {
-            if let Some((rule, purpose)) = self.rules.pop() {
-                if !engine.compiler().has_rule(rule) {
-                    continue;
-                }
-                if let Err(error) = engine.steering_mut().count(rule) {
-                    found.push(Difference {
-                        object: words::purpose(&purpose),
-                        planned: "the driver counts its packets".into(),
-                        found: error.to_string(),
-                    });
-                }
-            } else if let Some((id, planned)) = self.indirects.pop() {
-                let now = engine.compiler().indirects().find(|i| i.id == id);
-                let has = engine.steering().indirect(id);
-                if now.is_some_and(|i| i.action == planned) && has != Some(&planned) {
-                    found.push(Difference {
-                        object: format!("indirect action {}", id.0),
-                        planned: format!("{planned:?}"),
-                        found: has.map_or("none".into(), |a| format!("{a:?}")),
-                    });
-                }
-            } else {
-                return false;
-            }
-        }
-        true
+        rules.iter().map(|at| &self.copied.rules[*at].1).min()
     }
 }

@@ -95,7 +95,6 @@ impl<S: Steering> Engine<S> {
         &self.compiler
     }
 
-    #[cfg(test)]
     pub(super) fn compiler_mut(&mut self) -> &mut Compiler {
         &mut self.compiler
     }

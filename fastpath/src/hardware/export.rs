@@ -8,13 +8,16 @@
 //! What testpmd cannot say ([`Script::unsaid`]) is a comment in the script, and what would have led
 //! there leads to software.
 
+mod parts;
 mod words;
 
-use super::compile::{Compiler, Role, SOFTWARE};
+use super::audit::Copied;
+use super::compile::{Role, SOFTWARE};
 use super::program::{
     Action, Domain, Group, HashFunction, IndirectId, Insertion, Place, Rule, Table, TableId,
 };
 use crate::table::PortId;
+use parts::Part;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write;
 use words::{LINE, Names, Unsaid};
@@ -33,9 +36,9 @@ pub struct Ethdev {
 }
 
 /// A script.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Script {
-    /// Commands and comments, a line each.
+    /// Commands and comments, a line each; of a script in pieces the last one.
     pub text: String,
     /// Tables, rules and indirect actions that were said.
     pub tables: usize,
@@ -52,60 +55,47 @@ const DEPTH: usize = 256;
 /// So many are pushed and pulled together: a pull takes what has completed, and of some drivers no
 /// more than this.
 const BATCH: usize = 64;
+/// Bytes of a script after which a piece of it is handed out.
+pub const PIECE: usize = 256 << 10;
 
-/// What one ethdev gets.
-#[derive(Default)]
-struct Part<'a> {
-    tables: Vec<(usize, &'a Table)>,
-    indirects: Vec<(usize, super::program::Indirect)>,
-    rules: Vec<(usize, Rule)>,
-}
-
-/// The script of programs, one after the other; `ports` are all that they name.
-pub fn testpmd(programs: &[&Compiler], ports: &[Ethdev]) -> Script {
-    let mut parts: BTreeMap<PortId, Part<'_>> = BTreeMap::new();
-    let mut table_of: HashMap<(usize, TableId), &Table> = HashMap::new();
-    for (at, program) in programs.iter().enumerate() {
-        for (table, _) in program.tables() {
-            table_of.insert((at, table.id), table);
-            let part = parts.entry(table.port).or_default();
-            part.tables.push((at, table));
-        }
-        for indirect in program.indirects() {
-            let part = parts.entry(indirect.port).or_default();
-            part.indirects.push((at, indirect));
-        }
-        for rule in program.rules() {
-            if let Some(table) = table_of.get(&(at, rule.table)) {
-                let part = parts.entry(table.port).or_default();
-                part.rules.push((at, rule));
-            }
-        }
-    }
-    let mut writer = Writer::new(ports);
+/// The script of programs, one after the other; `ports` are all that they name. `text` is given the
+/// script in pieces of [`PIECE`] bytes and some, and says whether it wants more; what is left after
+/// the last one is in the answer. `None`: it did not.
+pub fn testpmd(
+    programs: &[Copied],
+    ports: &[Ethdev],
+    text: &mut dyn FnMut(String) -> bool,
+) -> Option<Script> {
+    let parts = parts::of(programs);
+    let mut writer = Writer::new(ports, text);
     writer.head(programs);
-    for part in parts.values_mut() {
-        part.tables.sort_by_key(|(at, t)| (*at, t.id));
-        part.indirects.sort_by_key(|(at, i)| (*at, i.id));
-        let group = |at: usize, rule: &Rule| table_of.get(&(at, rule.table)).map(|t| t.group);
-        part.rules.sort_by_key(|(at, rule)| {
-            (
-                std::cmp::Reverse(group(*at, rule)),
-                *at,
-                rule.table,
-                rule.id,
-            )
-        });
-    }
     writer.configure(&parts);
     for (port, part) in &parts {
-        writer.part(*port, part, &table_of);
+        writer.part(*port, part, programs);
+        if !writer.wanted {
+            return None;
+        }
     }
-    writer.finish()
+    Some(writer.finish())
+}
+
+/// The same in one piece.
+pub fn whole(programs: &[Copied], ports: &[Ethdev]) -> Script {
+    let mut text = String::new();
+    let script = testpmd(programs, ports, &mut |piece| {
+        text += &piece;
+        true
+    });
+    let mut script = script.unwrap_or_default();
+    script.text.insert_str(0, &text);
+    script
 }
 
 struct Writer<'a> {
     ports: &'a [Ethdev],
+    sink: &'a mut dyn FnMut(String) -> bool,
+    /// The sink wants more.
+    wanted: bool,
     script: Script,
     /// Groups that could not be said: by program.
     missing: BTreeSet<(usize, Group)>,
@@ -114,16 +104,12 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn new(ports: &'a [Ethdev]) -> Self {
+    fn new(ports: &'a [Ethdev], sink: &'a mut dyn FnMut(String) -> bool) -> Self {
         Writer {
             ports,
-            script: Script {
-                text: String::new(),
-                tables: 0,
-                rules: 0,
-                indirects: 0,
-                unsaid: Vec::new(),
-            },
+            sink,
+            wanted: true,
+            script: Script::default(),
             missing: BTreeSet::new(),
             tables: HashMap::new(),
             indirects: HashMap::new(),
@@ -133,6 +119,10 @@ impl<'a> Writer<'a> {
     fn line(&mut self, line: &str) {
         self.script.text += line;
         self.script.text.push('\n');
+        if self.script.text.len() >= PIECE {
+            let piece = std::mem::take(&mut self.script.text);
+            self.wanted = self.wanted && (self.sink)(piece);
+        }
     }
 
     /// A command, unless testpmd cannot read it.
@@ -165,7 +155,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn head(&mut self, programs: &[&Compiler]) {
+    fn head(&mut self, programs: &[Copied]) {
         self.line(
             "# evenpath's program for dpdk-testpmd of DPDK 24.11. Ports, by testpmd's numbers:",
         );
@@ -185,7 +175,7 @@ impl<'a> Writer<'a> {
                 hairpins,
                 software,
                 ..
-            } = &program.config().role
+            } = &program.config.role
             {
                 queues = queues.max(software.queues.len() as u16);
                 for hairpin in hairpins {
@@ -222,7 +212,7 @@ impl<'a> Writer<'a> {
             let Some(number) = self.number(*port) else {
                 continue;
             };
-            let counts = |rule: &&(usize, Rule)| rule.1.does.actions.contains(&Action::Count);
+            let counts = |rule: &&(usize, &Rule)| rule.1.does.actions.contains(&Action::Count);
             let counters = part.rules.iter().filter(counts).count();
             self.line(&format!(
                 "flow configure {number} queues_number 1 queues_size {DEPTH} \
@@ -233,12 +223,7 @@ impl<'a> Writer<'a> {
     }
 
     /// What one port gets.
-    fn part(
-        &mut self,
-        port: PortId,
-        part: &Part<'_>,
-        table_of: &HashMap<(usize, TableId), &Table>,
-    ) {
+    fn part(&mut self, port: PortId, part: &Part<'_>, programs: &[Copied]) {
         let Some(number) = self.number(port) else {
             return self.unsaid("a program", Unsaid::Port(port));
         };
@@ -274,7 +259,7 @@ impl<'a> Writer<'a> {
         }
         let mut open = 0;
         for (at, rule) in &part.rules {
-            let Some(table) = table_of.get(&(*at, rule.table)) else {
+            let Some(table) = parts::table(programs, *at, rule) else {
                 continue;
             };
             match self.rule(number, *at, table, rule) {
@@ -284,6 +269,9 @@ impl<'a> Writer<'a> {
                 }
                 Ok(false) => {}
                 Err(why) => self.unsaid(&format!("a rule of group {}", table.group.0), why),
+            }
+            if !self.wanted {
+                return;
             }
             if open == BATCH {
                 self.collect(number);

@@ -1,6 +1,9 @@
 //! Whatever happened, a program is as if compiled anew; and each kind of thing that is not is named.
 
+mod copying;
+
 use super::super::compile::{Config, Design, Hairpin, Role};
+use super::super::engine::Engine;
 use super::super::plan::{Entry, Lead, NexthopId};
 use super::super::program::{Rss, RssFields};
 use super::super::sim::{Faults, Kind, Profile, Sim};
@@ -250,76 +253,61 @@ fn what_failed_is_a_difference() {
     assert_eq!(differences(&engine, &plan), []);
 }
 
-#[test]
-fn whatever_happened_a_program_is_as_if_compiled_anew() {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut random = |below: u64| {
+/// Numbers below what is asked for; xorshift64.
+fn random(seed: u64) -> impl FnMut(u64) -> u64 {
+    let mut state = seed;
+    move |below| {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
         (state >> 20) % below
-    };
+    }
+}
+
+/// Any change of next hops, groups or prefixes.
+fn any(random: &mut impl FnMut(u64) -> u64) -> Change {
+    match random(5) {
+        0 => {
+            let n = random(6) as u32;
+            match random(3) {
+                0 => Change::Nexthop(NexthopId(n), None),
+                _ => hop(n, random(4) as u8),
+            }
+        }
+        1 | 2 => {
+            let members: Vec<u32> = (0..=random(4)).map(|_| random(6) as u32).collect();
+            match random(8) {
+                0 => Change::Group(GroupId(random(4) as u32), None),
+                _ => group(random(4) as u32, &members),
+            }
+        }
+        _ => {
+            let length = 8 + random(9) as u8;
+            let bits = (10 << 24 | random(1 << 16) as u32) & !(u32::MAX >> length);
+            let address = IpAddr::from(std::net::Ipv4Addr::from_bits(bits));
+            let lead = match random(6) {
+                0 => None,
+                1 => Some(Lead::Software),
+                _ => Some(Lead::Group(GroupId(random(4) as u32))),
+            };
+            Change::Prefix(address, length, lead)
+        }
+    }
+}
+
+#[test]
+fn whatever_happened_a_program_is_as_if_compiled_anew() {
+    let mut random = random(0x9e37_79b9_7f4a_7c15);
     for setting in SETTINGS {
         let (mut plan, mut engine) = (Plan::new(setting), engine(setting));
         settle(&mut engine, &plan.0.values().cloned().collect::<Vec<_>>());
         for step in 0..300 {
-            let change = match random(5) {
-                0 => {
-                    let n = random(6) as u32;
-                    match random(3) {
-                        0 => Change::Nexthop(NexthopId(n), None),
-                        _ => hop(n, random(4) as u8),
-                    }
-                }
-                1 | 2 => {
-                    let members: Vec<u32> = (0..=random(4)).map(|_| random(6) as u32).collect();
-                    match random(8) {
-                        0 => Change::Group(GroupId(random(4) as u32), None),
-                        _ => group(random(4) as u32, &members),
-                    }
-                }
-                _ => {
-                    let length = 8 + random(9) as u8;
-                    let bits = (10 << 24 | random(1 << 16) as u32) & !(u32::MAX >> length);
-                    let address = IpAddr::from(std::net::Ipv4Addr::from_bits(bits));
-                    let lead = match random(6) {
-                        0 => None,
-                        1 => Some(Lead::Software),
-                        _ => Some(Lead::Group(GroupId(random(4) as u32))),
-                    };
-                    Change::Prefix(address, length, lead)
-                }
-            };
+            let change = any(&mut random);
             plan.put(change.clone());
             settle(&mut engine, &[change]);
             if step % 10 == 0 {
                 assert_eq!(differences(&engine, &plan), [], "{setting:?} {step}");
             }
         }
-    }
-}
-
-#[test]
-fn drivers_are_asked_about_what_they_have() {
-    for setting in SETTINGS {
-        let plan = Plan::new(setting);
-        let mut engine = engine(setting);
-        settle(&mut engine, &plan.0.values().cloned().collect::<Vec<_>>());
-        let asking = Asking::of(&Snapshot::of(engine.compiler()));
-        let (mut all, mut found) = (asking.clone(), Vec::new());
-        let mut pieces = 0;
-        while all.ask(&mut engine, 4, &mut found) {
-            pieces += 1;
-        }
-        assert!(found.is_empty() && pieces > 3, "{setting:?} {found:?}");
-        // Of a driver that has lost everything.
-        let (mut all, mut found) = (asking, Vec::new());
-        *engine.steering_mut() = super::tests::engine(setting).into_steering();
-        while all.ask(&mut engine, 64, &mut found) {}
-        assert!(found.len() > 8, "{setting:?} {found:?}");
-        let shared = found
-            .iter()
-            .any(|d| d.object.starts_with("indirect action "));
-        assert_eq!(shared, setting == Setting::Rss);
     }
 }

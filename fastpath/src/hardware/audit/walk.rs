@@ -21,7 +21,7 @@ impl Snapshot {
     /// The hairpin queue of that number.
     pub(super) fn lane(&self, queue: u16) -> Option<Lane> {
         use super::super::compile::Role;
-        let Role::Transit { hairpins, .. } = &self.config.role else {
+        let Role::Transit { hairpins, .. } = &self.copied.config.role else {
             return None;
         };
         let hairpin = hairpins.iter().find(|h| h.queue == queue)?;
@@ -31,7 +31,7 @@ impl Snapshot {
             for (rule, _) in self.rules_of(*node) {
                 let tx_queue = matches!(&rule.place, Place::Pattern { spec, .. }
                     if spec.first() == Some(&hairpin.tx_queue.into()));
-                if let Some(table) = self.tables.get(&rule.table).filter(|_| tx_queue) {
+                if let Some(table) = self.copied.tables.get(&rule.table).filter(|_| tx_queue) {
                     let does = rule.does.actions.iter().filter(|a| **a != Action::Count);
                     done.push((table.pattern.clone(), does.cloned().collect()));
                 }
@@ -44,7 +44,7 @@ impl Snapshot {
 
     fn rules_of(&self, node: Node) -> impl Iterator<Item = &(Rule, Purpose)> {
         let rules = self.groups.get(&node).into_iter().flatten();
-        rules.map(|at| &self.rules[*at])
+        rules.map(|at| &self.copied.rules[*at])
     }
 
     fn spots(&self, node: Node) -> HashMap<Spot<'_>, &(Rule, Purpose)> {
@@ -55,7 +55,7 @@ impl Snapshot {
             if node.0 == Domain::Egress && matches!(purpose, Purpose::Nexthop(..)) {
                 continue;
             }
-            if let Some(table) = self.tables.get(&rule.table) {
+            if let Some(table) = self.copied.tables.get(&rule.table) {
                 spots.insert(spot(table, rule), entry);
             }
         }
@@ -71,10 +71,11 @@ impl Snapshot {
 
     fn is_full(&self) -> bool {
         let mut rules: HashMap<_, u32> = HashMap::new();
-        for (rule, _) in &self.rules {
+        for (rule, _) in &self.copied.rules {
             *rules.entry(rule.table).or_default() += 1;
         }
         let lpm = self
+            .copied
             .tables
             .values()
             .filter(|t| LPM.contains(&t.group) && t.size > 1);
@@ -212,7 +213,7 @@ impl Walk<'_> {
             (Action::Rss(a), Action::Rss(b)) => self.same_rss(a, b),
             (Action::Indirect(a), Action::Indirect(b)) => {
                 let action = |snapshot: &'_ Snapshot, id| {
-                    let found = snapshot.indirects.get(id);
+                    let found = snapshot.copied.indirects.get(id);
                     found.map(|i| i.action.clone())
                 };
                 match (action(self.found, a), action(self.planned, b)) {

@@ -65,7 +65,7 @@ pub(super) fn actions(snapshot: &Snapshot, node: Node, all: &[Action]) -> String
                 None => format!("queue {queue}"),
             },
             Action::Rss(rss) => format!("RSS over {} queues", rss.queues.len()),
-            Action::Indirect(id) => match snapshot.indirects.get(id).map(|i| &i.action) {
+            Action::Indirect(id) => match snapshot.copied.indirects.get(id).map(|i| &i.action) {
                 Some(Action::Rss(rss)) => format!("RSS over {} queues", rss.queues.len()),
                 _ => "an indirect action that there is not".into(),
             },

@@ -7,7 +7,7 @@
 use super::super::Error;
 use super::super::plan::{Family, NexthopId};
 use super::super::program::{
-    Action, Does, Group, Indirect, IndirectId, Operation, Place, Rule, RuleId, Table, TableId,
+    Action, Does, Group, Indirect, IndirectId, Operation, Place, RuleId, Table, TableId,
 };
 use crate::table::GroupId;
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -156,6 +156,8 @@ pub(super) struct Ledger {
     /// Tables of a group: without any its number may be another's.
     peopled: HashMap<Group, u32>,
     flights: usize,
+    /// What the NIC has otherwise since somebody began to copy it.
+    altered: Option<Altered>,
 }
 
 fn jump(does: &Does) -> Option<Group> {
@@ -340,37 +342,6 @@ impl Ledger {
         shared.is_some_and(|s| s.failed && s.have.is_some() && s.have != s.want)
     }
 
-    /// All tables that there are.
-    pub(super) fn all_tables(&self) -> impl Iterator<Item = (&Table, usize)> {
-        let made = |s: &&Shelf| s.stage == Stage::Made;
-        self.shelves
-            .values()
-            .filter(made)
-            .map(|s| (&s.spec, s.cells.len()))
-    }
-
-    /// All rules that the NIC has.
-    pub(super) fn all_rules(&self) -> impl Iterator<Item = Rule> + '_ {
-        self.cells.iter().filter_map(|(id, cell)| {
-            Some(Rule {
-                id: *id,
-                table: cell.table,
-                place: cell.place.clone(),
-                does: cell.have.clone()?,
-            })
-        })
-    }
-
-    /// All indirect actions that it has.
-    pub(super) fn all_shared(&self) -> impl Iterator<Item = Indirect> + '_ {
-        self.shared.values().filter_map(|s| {
-            Some(Indirect {
-                action: s.have.clone()?,
-                ..s.spec.clone()
-            })
-        })
-    }
-
     /// What has happened, in order.
     pub(super) fn events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)
@@ -388,8 +359,10 @@ impl Ledger {
     }
 }
 
+mod copy;
 mod lanes;
 mod renew;
 mod steps;
 
+use copy::Altered;
 use renew::{Renewal, Spoilt};

@@ -15,6 +15,7 @@
 //! update, and the old rows go; none depends on how many prefixes there are.
 
 mod config;
+mod copy;
 mod egress;
 mod express;
 mod fill;
@@ -42,7 +43,7 @@ pub use standing::{Known, Summary};
 pub use state::{Named, Reason, Standing, State};
 
 use super::plan::{Change, Family, NexthopId, bits};
-use super::program::{Group, Indirect, IndirectId, Rule, RuleId, Table, TableId};
+use super::program::{Group, IndirectId, RuleId, TableId};
 use super::{Capabilities, Error};
 use crate::hash::Policy;
 use crate::table::{GroupId, PortId};
@@ -237,21 +238,6 @@ impl Compiler {
     /// Operations that are under way, or wait for room in the queue: somebody must turn again.
     pub fn under_way(&self) -> usize {
         self.ledger.flights()
-    }
-
-    /// All tables in the NIC, with how many rules each has.
-    pub fn tables(&self) -> impl Iterator<Item = (&Table, usize)> {
-        self.ledger.all_tables()
-    }
-
-    /// All rules in the NIC, as it has confirmed them.
-    pub fn rules(&self) -> impl Iterator<Item = Rule> + '_ {
-        self.ledger.all_rules()
-    }
-
-    /// All indirect actions in the NIC.
-    pub fn indirects(&self) -> impl Iterator<Item = Indirect> + '_ {
-        self.ledger.all_shared()
     }
 
     /// These rules go as soon as nothing jumps to their group.

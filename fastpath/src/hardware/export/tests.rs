@@ -69,7 +69,10 @@ fn script(engine: &Engine<Sim>) -> Script {
         number: number + 3,
         isolated: true,
     };
-    testpmd(&[engine.compiler()], &[port(0, "up1"), port(1, "up2")])
+    whole(
+        &[Copied::of(engine.compiler())],
+        &[port(0, "up1"), port(1, "up2")],
+    )
 }
 
 fn has(script: &Script, line: &str) -> bool {
@@ -137,7 +140,7 @@ fn what_testpmd_cannot_say_is_left_to_software() {
 #[test]
 fn ports_that_testpmd_does_not_have() {
     let engine = transit(4);
-    let script = testpmd(&[engine.compiler()], &[]);
+    let script = whole(&[Copied::of(engine.compiler())], &[]);
     assert_eq!((script.tables, script.rules), (0, 0));
     let missing = "a program: port 0 is not among testpmd's";
     assert!(script.unsaid.iter().any(|u| u == missing));

@@ -241,6 +241,7 @@ impl Ledger {
         };
         cell.spoilt = None;
         let before = cell.have.take();
+        self.alter(id);
         self.lean(before.as_ref().and_then(jump), -1);
         self.put(Todo::Cell(id));
     }

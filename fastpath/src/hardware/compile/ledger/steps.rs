@@ -323,6 +323,7 @@ impl Ledger {
         cell.failed = false;
         let before = std::mem::replace(&mut cell.have, now);
         self.failed.remove(&id);
+        self.alter(id);
         // What the flight leaned on the rule itself leans on now.
         self.lean(before.as_ref().and_then(|d: &Does| jump(d)), -1);
         self.put(Todo::Cell(id));
@@ -344,6 +345,7 @@ impl Ledger {
         shared.failed = false;
         shared.have = flight;
         self.failed_shared.remove(&id);
+        self.alter_shared(id);
         self.put(Todo::Shared(id));
     }
 }

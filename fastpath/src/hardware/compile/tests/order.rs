@@ -1,7 +1,7 @@
 //! In which order things come and go.
 
 use super::*;
-use crate::hardware::program::{Action, Domain, Insertion};
+use crate::hardware::program::{Action, Domain, Indirect, Insertion, Rule};
 use std::collections::HashMap;
 
 /// Groups that rules in the NIC jump to and where packets would be lost: no rule there, or a row
