@@ -93,6 +93,29 @@ fn who_comes_late_takes_what_it_had_and_nothing_else_moves() {
 }
 
 #[test]
+fn a_table_that_never_forwarded_is_nobodys_after_a_restart() {
+    let (mut router, mut truth, mut random) = begin(&config(true, None), &[(1, 1), (3, 1)]);
+    let had = table(&router);
+    router.drain(1, false, 600).expect("a drain");
+    router.link(interface(1), false);
+    truth.cut.insert(interface(1));
+    truth.dead.extend([1, 3]);
+    // The same next hops, when none of them can be used.
+    truth.routes.insert(2, truth.routes[&1].clone());
+    router.route(&mut random, 2, &truth.routes[&2]);
+    let mut next = router.restarted(&truth, &mut random);
+    next.link(interface(1), true);
+    up(&mut next, 3);
+    up(&mut next, 1);
+    assert!(table(&next) == had, "what it had");
+    let other = next.tables(2).0;
+    assert!(
+        other.iter().all(|n| *n == 3),
+        "nothing of what it never had"
+    );
+}
+
+#[test]
 fn who_was_back_and_is_lost_returns_by_the_rules() {
     let members = [(1, 1), (2, 1), (3, 1), (4, 1)];
     let never = config(true, Some(Recovery::Never));

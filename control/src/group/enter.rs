@@ -126,7 +126,8 @@ impl Groups {
         if group.young.or(awaited).is_some() {
             self.young.insert(id);
         }
-        if group.awaited.is_some() {
+        if !group.alive {
+            // What is taken up says nothing of who can be used now.
             group.follow(members, &*nexthops, &self.rules);
         }
         let party = group.party(members, &*nexthops);

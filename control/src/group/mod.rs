@@ -8,6 +8,7 @@
 
 mod enter;
 pub mod resize;
+mod resume;
 mod table;
 pub mod take_up;
 

@@ -19,7 +19,7 @@ impl Group {
         Group {
             set,
             lineage: draft.lineage,
-            seconds: Vec::new(),
+            seconds: draft.effective.clone(),
             due: draft.due,
             home: draft.home,
             effective: draft.effective,
@@ -373,6 +373,7 @@ pub(super) fn deal(
 }
 
 /// What a new group would be.
+#[derive(Clone)]
 pub(super) struct Draft {
     pub lineage: SetId,
     pub home: Vec<Member>,

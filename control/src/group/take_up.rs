@@ -9,14 +9,13 @@
 //! one of each life: in the last one others had the buckets of who had been away all along, and are to
 //! have them again until that one comes.
 
-use super::table::{Draft, deal};
+use super::table::Draft;
 use super::{Awaited, Group, Groups};
 use crate::bucket::{Member, NOBODY, widened};
-use crate::deal::{Deal, Party, Recovery, Rules, by_rendezvous};
+use crate::deal::{Deal, Recovery};
 use crate::dplane::Dplane;
 use crate::nexthop::{Known, Members, Nexthops, SetId, Sets};
 use crate::prefix::Prefix;
-use crate::quota::Rounding;
 use fastpath::table::{GroupId, LpmWrite, PortId};
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -36,6 +35,9 @@ pub struct Place {
 /// A set of next hops as it is known across restarts: places and weights, ascending.
 pub type Name = Vec<(Place, u32)>;
 
+/// In a kept table: whose bucket has never forwarded anything, as [`NOBODY`] says it of a table in use.
+pub const NOBODY_OLD: u16 = u16::MAX;
+
 /// A table by the places of its members, owners by their index there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Old {
@@ -43,11 +45,12 @@ pub struct Old {
     pub name: Name,
     /// Who owns which bucket while all members are usable.
     pub home: Vec<u16>,
-    /// Who owned which.
+    /// Who owned which, or [`NOBODY_OLD`].
     pub effective: Vec<u16>,
     /// Who got buckets when they were last dealt, ascending.
     pub due: Vec<u16>,
-    /// Who had owned which in lives before that, for those who were not back in it; the oldest first.
+    /// Who, or [`NOBODY_OLD`], had owned which in lives before that, for those who were not back in
+    /// it; the oldest first.
     pub older: Vec<Vec<u16>>,
     /// Who does not return by itself.
     pub parked: Vec<u16>,
@@ -142,7 +145,9 @@ impl Groups {
         let index = own.or_else(|| past.defaults.get(&name).copied())?;
         let heir = past.heirs.get(&index).copied();
         let same = |id: &GroupId| self.all.get(id).is_some_and(|g| g.set == set);
-        if let Some(id) = heir.filter(same) {
+        // What has gone on in that group since is not the past of a route that was elsewhere meanwhile.
+        let elsewhere = self.all.get(&from).map(|g| g.word);
+        if let Some(id) = heir.filter(same).filter(|_| elsewhere.is_none()) {
             return Some(id);
         }
         let old = past.tables.get(index)?;
@@ -154,7 +159,10 @@ impl Groups {
             return None;
         }
         let here = |table: &[u16]| -> Vec<Member> {
-            let owner = |o: &u16| order.get(usize::from(*o)).copied();
+            let owner = |o: &u16| match *o {
+                NOBODY_OLD => Some(NOBODY),
+                o => order.get(usize::from(o)).copied(),
+            };
             table.iter().filter_map(owner).collect()
         };
         let mut parked = here(&old.parked);
@@ -162,8 +170,11 @@ impl Groups {
         let lives = old.older.iter().chain([&old.effective]);
         let mut due = here(&old.due);
         due.sort_unstable();
+        let lives: Vec<Vec<Member>> = lives.map(|life| widened(&here(life), size)).collect();
+        // Where nobody has had anything nobody is awaited: it begins as if there had been no start.
+        let begins = lives.iter().flatten().all(|m| *m == NOBODY);
         let awaited = Awaited {
-            lives: lives.map(|life| widened(&here(life), size)).collect(),
+            lives,
             due: due.iter().copied().collect(),
             served: BTreeSet::new(),
             parked: parked.clone(),
@@ -176,12 +187,21 @@ impl Groups {
             due,
             parked,
             alive: false,
-            begins: false,
+            begins,
             young: None,
             is_growing: false,
             is_heir: true,
-            awaited: Some(Box::new(awaited)),
+            awaited: (!begins).then(|| Box::new(awaited)),
         };
+        if let Some(word) = elsewhere {
+            let mut group = Group::of(draft.clone(), set, word);
+            group.follow(&members, &*nexthops, &self.rules);
+            let mut ids = self.by_set.get(&(set, set)).into_iter().flatten();
+            let same = ids.find(|id| self.all.get(id).is_some_and(|g| g.is_the_same_heir(&group)));
+            if let Some(&id) = same {
+                return Some(id);
+            }
+        }
         // Without room it starts anew, with fewer buckets.
         let id = self
             .create(draft, set, &members, now, nexthops, dplane)
@@ -201,7 +221,7 @@ impl Groups {
             group.is_heir = false;
             if let Some(before) = group.awaited.take() {
                 if self.rules.recovery == Recovery::Never {
-                    let out = |m: &Member| super::table::is_out(nexthops, *m);
+                    let out = |m: &Member| *m != NOBODY && super::table::is_out(nexthops, *m);
                     let had = before.lives.iter().flatten();
                     group.parked.extend(had.filter(|m| out(m)));
                     group.parked.sort_unstable();
@@ -216,18 +236,24 @@ impl Groups {
 }
 
 impl Group {
-    /// Its table as it is kept, if it has ever forwarded anything; `order` are its members as `name`
-    /// has them.
+    /// Both follow from a table of before the start, and stand where the other does.
+    fn is_the_same_heir(&self, other: &Group) -> bool {
+        let waits = |g: &Group| g.awaited.is_some();
+        self.is_heir
+            && other.is_heir
+            && (&self.home, &self.effective) == (&other.home, &other.effective)
+            && (&self.parked, self.alive) == (&other.parked, other.alive)
+            && waits(self) == waits(other)
+    }
+
+    /// Its table as it is kept; `order` are its members as `name` has them.
     pub fn as_old(&self, name: Name, order: &[Member]) -> Option<Old> {
         let place = |m: &Member| order.iter().position(|o| o == m).map(|i| i as u16);
-        if self.effective.iter().all(|m| *m == NOBODY) {
-            return None;
-        }
         let home: Vec<u16> = self.home.iter().map(place).collect::<Option<_>>()?;
-        // Of the time before, while nobody was usable, some owners are no members any more.
+        // While nobody was usable others have come, and had nothing.
         let here = |table: &[Member]| -> Vec<u16> {
-            let owners = table.iter().zip(&home);
-            owners.map(|(m, h)| place(m).unwrap_or(*h)).collect()
+            let owners = table.iter().map(place);
+            owners.map(|owner| owner.unwrap_or(NOBODY_OLD)).collect()
         };
         let awaited = self.awaited.as_deref();
         let mut lives = Vec::new();
@@ -237,7 +263,7 @@ impl Group {
             for ((slot, owner), settled) in owed.iter_mut().zip(life).zip(&mut settled) {
                 // Where somebody has come who had it, those who had it after say nothing any more.
                 *settled |= awaited.is_some_and(|a| a.served.contains(owner));
-                if !*settled {
+                if !*settled && *owner != NOBODY {
                     *slot = *owner;
                 }
             }
@@ -257,128 +283,5 @@ impl Group {
             parked: parked.iter().filter_map(place).collect(),
             due,
         })
-    }
-
-    /// Follows the state of its members while some who had buckets `before` the start have yet to
-    /// return; whether they all have now.
-    pub(super) fn resume(
-        &mut self,
-        before: &mut Awaited,
-        members: &Members,
-        nexthops: &impl Known,
-        rules: &Rules,
-    ) -> bool {
-        let was_alive = self.alive;
-        let is_out = |m: &Member| super::table::is_out(nexthops, *m);
-        if rules.recovery == Recovery::Never && was_alive {
-            // Who was back and is lost returns by the rules.
-            let lost = before.served.iter().filter(|m| is_out(m));
-            before.parked.extend(lost);
-            before.parked.sort_unstable();
-            before.parked.dedup();
-        }
-        self.parked.clone_from(&before.parked);
-        // Who is held down and had buckets nevertheless is to have them again.
-        let oldest = before.lives.first().cloned().unwrap_or_default();
-        let is_lost = |m: &Member| before.served.contains(m) && !self.effective.contains(m);
-        let owed = |b: usize| {
-            let mut lives = before.lives.iter().map(|life| life[b]);
-            lives.find(|m| !is_out(m) && !is_lost(m))
-        };
-        let holders: Vec<Member> = (0..self.home.len())
-            .filter_map(|b| owed(b).or(was_alive.then_some(self.effective[b])))
-            .collect();
-        let party = Party::of(members, &self.parked, &holders, nexthops);
-        // Until others are back: then they have again what they had.
-        self.parked.retain(|p| !party.is_due(*p));
-        self.alive = party.is_alive();
-        if !self.alive {
-            return false;
-        }
-        if let Deal::Rendezvous(seed) = rules.deal {
-            let leaves = |m: &Member| party.leaving.binary_search(m).is_ok();
-            let comes = |m: &Member| !is_out(m) && !before.served.contains(m);
-            let keeps = |is: &Member, then: &Member| {
-                was_alive && leaves(is) && !comes(then) || is_lost(then)
-            };
-            let both = self.effective.iter().zip(&oldest);
-            self.effective = both
-                .map(|(is, then)| if keeps(is, then) { *is } else { *then })
-                .collect();
-            self.home = by_rendezvous(members, self.home.len(), seed, nexthops).0;
-            self.rank((members, &party), seed, |_| false, nexthops);
-        } else {
-            self.take_back(before, &party, was_alive, rules);
-            self.choose_seconds(&party, rules, nexthops);
-        }
-        before.served.extend(self.effective.iter().copied());
-        self.due = party.those_due();
-        if rules.recovery == Recovery::Immediate {
-            self.settle_home(&party);
-        }
-        let all_back = !before.lives.iter().flatten().any(is_out);
-        if all_back {
-            self.take_home(&party, rules);
-        }
-        all_back
-    }
-
-    /// Who has come back has the buckets that it had; those of who is away go on with whom they are.
-    fn take_back(&mut self, before: &Awaited, party: &Party, was_alive: bool, rules: &Rules) {
-        let leaves = |m: Member| party.leaving.binary_search(&m).is_ok();
-        let is_here = |m: &Member| party.is_due(*m) || leaves(*m);
-        let held: BTreeSet<Member> = self
-            .effective
-            .iter()
-            .copied()
-            .filter(|_| was_alive)
-            .collect();
-        let all = party
-            .due
-            .iter()
-            .map(|m| m.0)
-            .chain(party.leaving.iter().copied());
-        let came: BTreeSet<Member> = all.filter(|m| !held.contains(m)).collect();
-        let at_once = rules.recovery == Recovery::Immediate;
-        let mut table = self.effective.clone();
-        for (b, slot) in table.iter_mut().enumerate() {
-            let own = Some(self.home[b]).filter(|m| at_once && party.is_due(*m));
-            // Who is back after it was lost has no more than the rules give it.
-            let lives = before.lives.iter().map(|life| life[b]);
-            let owed = lives.take_while(|m| held.contains(m) || !before.served.contains(m));
-            let first = own.into_iter().chain(owed).find(is_here);
-            *slot = first.filter(|m| came.contains(m)).unwrap_or(*slot);
-        }
-        let wish: Vec<Member> = (0..table.len())
-            .map(|b| match self.seconds.get(b) {
-                Some(&second) if was_alive => second,
-                _ => self.home[b],
-            })
-            .collect();
-        let gains = !came.is_empty() || !party.due.iter().all(|m| self.due.contains(&m.0));
-        let rounding = match gains {
-            true => Rounding::Even,
-            false => Rounding::Kept,
-        };
-        // What they had stays theirs, unless somebody is there who got nothing when they had it, and
-        // is not to wait.
-        let got = |m: &(Member, u32)| before.due.contains(&m.0);
-        let is_new = !party.last_resort && !party.due.iter().all(got);
-        let patient = rules.is_patient();
-        let may_move = |b: usize| {
-            let is_owed = before.lives.iter().any(|life| life[b] == table[b]);
-            let spare = match is_owed {
-                true => is_new && !patient,
-                false => !patient || before.young.is_some(),
-            };
-            spare && gains && !party.is_due(self.home[b]) && !leaves(table[b])
-        };
-        self.effective = deal(&table, party, (Some(&wish), rounding), may_move);
-        let evens_out = is_new && !patient && gains;
-        if evens_out {
-            let dealt = std::mem::take(&mut self.effective);
-            let how = (Some(&wish[..]), rounding);
-            self.effective = deal(&dealt, party, how, |b| !leaves(dealt[b]));
-        }
     }
 }

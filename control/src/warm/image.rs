@@ -3,6 +3,7 @@
 //! The first line has the version, how many bytes follow, and their CRC-32 (IEEE 802.3), so a file
 //! that was cut short, written to, or is none of ours is told from a good one.
 
+use crate::group::take_up::NOBODY_OLD;
 use crate::prefix::Prefix;
 use fastpath::table::GroupWord;
 use serde::{Deserialize, Serialize};
@@ -29,7 +30,8 @@ pub struct MemberRecord {
     pub weight: u32,
 }
 
-/// The table of a set of next hops. Owners are given by their place among the members.
+/// The table of a set of next hops. Owners are given by their place among the members; 65535 of a
+/// bucket that has never forwarded anything, where somebody `owned`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TableRecord {
@@ -188,7 +190,8 @@ impl TableRecord {
     fn check(&self) -> Result<(), &'static str> {
         let size = self.home.len();
         let effective = self.effective.as_ref().unwrap_or(&self.home);
-        let tables = [&self.home, effective].into_iter().chain(&self.older);
+        let owned = std::iter::once(effective).chain(&self.older).flatten();
+        let owned = owned.filter(|owner| **owner != NOBODY_OLD);
         let others = self.parked.iter().chain(self.due.iter().flatten());
         let known = |owner: &u16| usize::from(*owner) < self.members.len();
         let place = |m: &MemberRecord| (m.via, m.port.clone(), m.onlink);
@@ -205,7 +208,7 @@ impl TableRecord {
             Err("a weight of 0")
         } else if self.older.len() > self.members.len() {
             Err("tables of more lives than there are members")
-        } else if !tables.flatten().chain(others).all(known) {
+        } else if !self.home.iter().chain(owned).chain(others).all(known) {
             Err("an owner that is no member")
         } else {
             Ok(())
@@ -256,7 +259,7 @@ mod tests {
             home: vec![0, 1, 2, 0],
             effective: Some(vec![0, 1, 1, 0]),
             due: Some(vec![0]),
-            older: vec![vec![2, 1, 1, 0]],
+            older: vec![vec![2, 1, NOBODY_OLD, 0]],
             parked: vec![2],
             prefixes: vec!["10.9.0.0/16".parse().expect("prefix")],
         };
@@ -311,7 +314,7 @@ mod tests {
 
     #[test]
     fn tables_that_make_no_sense_are_refused() {
-        let spoil: [fn(&mut TableRecord); 12] = [
+        let spoil: [fn(&mut TableRecord); 15] = [
             |t| t.home.truncate(3),
             |t| t.home = vec![],
             |t| t.effective = Some(vec![0; 8]),
@@ -319,8 +322,11 @@ mod tests {
             |t| t.older[0][1] = 3,
             |t| t.older = vec![vec![0; 4]; 4],
             |t| t.home[0] = 3,
+            |t| t.home[0] = NOBODY_OLD,
             |t| t.parked = vec![9],
+            |t| t.parked = vec![NOBODY_OLD],
             |t| t.due = Some(vec![3]),
+            |t| t.due = Some(vec![NOBODY_OLD]),
             |t| t.members.reverse(),
             |t| t.members[1] = t.members[0].clone(),
             |t| t.members[0].weight = 0,

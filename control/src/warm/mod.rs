@@ -10,7 +10,7 @@ pub mod image;
 use crate::control::Control;
 use crate::drain::Spared;
 use crate::event::Action;
-use crate::group::take_up::{Name, Old, Past, Place, named};
+use crate::group::take_up::{NOBODY_OLD, Name, Old, Past, Place, named};
 use crate::nexthop::Hold;
 use crate::prefix::Prefix;
 use crate::routes;
@@ -56,6 +56,15 @@ impl Keeping {
 fn ms_since_1970(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// `owners` by the numbers that they have elsewhere: `at` of those that they have here.
+fn renumbered(owners: &[u16], at: &[u16]) -> Vec<u16> {
+    let owner = |o: &u16| match *o {
+        NOBODY_OLD => Some(NOBODY_OLD),
+        o => at.get(usize::from(o)).copied(),
+    };
+    owners.iter().filter_map(owner).collect()
 }
 
 /// A table as it is kept, and who uses it.
@@ -143,13 +152,10 @@ impl<L: LpmWrite> Control<L> {
         for (place, (_, _, was)) in order.iter().enumerate() {
             at[usize::from(*was)] = place as u16;
         }
-        let here = |owners: &[u16]| -> Vec<u16> {
-            let owner = |o: &u16| at.get(usize::from(*o)).copied();
-            owners.iter().filter_map(owner).collect()
-        };
+        let here = |owners: &[u16]| renumbered(owners, &at);
         let owners = |table: &[u16]| -> Vec<u16> {
-            let all: BTreeSet<u16> = here(table).into_iter().collect();
-            all.into_iter().collect()
+            let all = here(table).into_iter().filter(|o| *o != NOBODY_OLD);
+            all.collect::<BTreeSet<u16>>().into_iter().collect()
         };
         let old = Old {
             name: order.iter().map(|m| (m.0, m.1)).collect(),
@@ -349,11 +355,9 @@ impl<L: LpmWrite> Control<L> {
         for (place, (_, was)) in order.iter().enumerate() {
             at[usize::from(*was)] = place as u16;
         }
-        let there = |owners: &[u16]| -> Vec<u16> {
-            let owner = |o: &u16| at.get(usize::from(*o)).copied();
-            owners.iter().filter_map(owner).collect()
-        };
-        let owners: BTreeSet<&u16> = old.effective.iter().collect();
+        let there = |owners: &[u16]| renumbered(owners, &at);
+        let owners = old.effective.iter().filter(|o| **o != NOBODY_OLD);
+        let owners: BTreeSet<&u16> = owners.collect();
         TableRecord {
             due: (!owners.iter().copied().eq(&old.due)).then(|| there(&old.due)),
             effective: (old.effective != old.home).then(|| there(&old.effective)),

@@ -44,10 +44,8 @@ pub struct History {
     /// Who has been away since its share was dealt.
     pub unknown: BTreeMap<u8, BTreeSet<u8>>,
     pub restarted: Option<Instant>,
-    /// The tables of then.
-    pub started: BTreeMap<u8, Table>,
-    /// Prefixes of which FRR has said something else since.
-    pub renamed: BTreeSet<u8>,
+    /// The tables that sets had then, and at starts not long before.
+    pub started: BTreeMap<Weights, Vec<Table>>,
     /// Sets that FRR has named before, which may be remembered.
     pub announced: BTreeSet<Weights>,
     pub when: String,
@@ -142,17 +140,23 @@ impl History {
                 format!("news of {n}")
             }
             14 => self.spare(n, random.below(3) as u32 * 20),
-            15 => {
-                if self.router.drain(n, true, 0).is_some() {
-                    self.truth.spared.remove(&n);
-                    self.truth.held.remove(&n);
-                }
+            15 if self.router.drain(n, true, 0).is_some() => {
+                self.truth.spared.remove(&n);
+                self.truth.held.remove(&n);
                 format!("undrain {n}")
             }
+            15 => format!("no undrain {n}"),
             // What is parked in a life that has not taken everything up yet is another test's.
             16 if self.recovery == Recovery::Never && self.is_settling() => return,
             16 => {
                 let then = self.now();
+                if !self.is_settling() {
+                    self.started.clear();
+                }
+                for (p, table) in &self.last {
+                    let weights = self.truth.routes[p].clone();
+                    self.started.entry(weights).or_default().push(table.clone());
+                }
                 self.router = self.router.restarted(&self.truth, random);
                 // The clock of another life.
                 let later = self.now() - then;
@@ -162,8 +166,6 @@ impl History {
                     .values_mut()
                     .for_each(|s| s.until += later);
                 self.restarted = Some(self.now());
-                self.renamed.clear();
-                self.started.clone_from(&self.last);
                 self.truth.lost.clear();
                 self.withdrawn.clear();
                 self.uneven.clear();
@@ -176,7 +178,7 @@ impl History {
         self.turned(&could);
         self.when = format!("{}\n  {what}", self.when);
         self.check(&before, failed);
-        if what.starts_with("drain") {
+        if what.starts_with("drain") || what.starts_with("undrain") {
             self.end_drains();
         }
         self.announced.extend(self.truth.routes.values().cloned());
@@ -194,23 +196,23 @@ impl History {
 
     pub fn spare(&mut self, n: u8, over: u32) -> String {
         let now = self.now();
-        if self.router.drain(n, false, over).is_some() {
-            let over = over * SECOND;
-            self.truth.held.remove(&n);
-            let spared = Spared {
-                until: now + over,
-                patience: ACTIVE.min(over / 4),
-                done: over.is_zero(),
-            };
-            self.truth.spared.insert(n, spared);
+        if self.router.drain(n, false, over).is_none() {
+            return format!("no drain {n}");
         }
-        format!("drain {n} over {over}")
+        let over = over * SECOND;
+        self.truth.held.remove(&n);
+        let spared = Spared {
+            until: now + over,
+            patience: ACTIVE.min(over / 4),
+            done: over.is_zero(),
+        };
+        self.truth.spared.insert(n, spared);
+        format!("drain {n} over {over:?}")
     }
 
     /// FRR says something else about a prefix.
     pub fn reroute(&mut self, random: &mut Random) -> String {
         let prefix = 1 + random.below(3) as u8;
-        self.renamed.insert(prefix);
         let old = self.truth.routes.get(&prefix).cloned();
         let Some(old) = old.filter(|_| !random.one_of(6)) else {
             if self.truth.routes.remove(&prefix).is_some() {

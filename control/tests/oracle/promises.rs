@@ -112,16 +112,19 @@ impl History {
         let had = had.map_or_else(|| vec![0; size], |t| repeated(t, size));
         for (b, (had, is)) in had.iter().zip(&after.table).enumerate() {
             let may = after.due.contains_key(is) || leaves(is) && had == is;
-            // A set that FRR names soon after a start has the table that it had before, and who had
-            // buckets has them.
-            let then = self.started.get(&p).map(|t| t[b % t.len()]);
-            let is_due_again = self.renamed.contains(&p) || then == Some(*is);
-            let may = may || self.is_settling() && is_due_again;
+            let may = may || self.is_due_again(after, b, *is);
             assert!(may, "{}: {p}: bucket {b} of {is}", self.when);
         }
         if self.rules.deal == DealBy::Rendezvous && self.recovery != Recovery::Never {
             self.check_ranks(p, &had, after, leaves);
         }
+    }
+
+    /// Soon after a start a set has the table that it had before, whether the route is new or comes
+    /// back, and who had buckets has them. Starts in between change nothing for who is not yet back.
+    fn is_due_again(&self, after: &Seen, b: usize, n: u8) -> bool {
+        let lives = self.started.get(&after.weights).into_iter().flatten();
+        self.is_settling() && lives.into_iter().any(|life| life[b % life.len()] == n)
     }
 
     /// Everybody has the buckets that are its by rank. Who is being drained keeps what it `had` of
@@ -139,10 +142,11 @@ impl History {
             beside.insert(*n, *weight);
             let own = by_rank(&beside);
             let spared = &self.truth.spared[n];
-            for b in (0..size).filter(|b| own[*b] == *n && had[*b] == *n) {
+            let keeps = |b: usize| had[b] == *n || self.is_due_again(after, b, *n);
+            for b in (0..size).filter(|b| own[*b] == *n && keeps(*b)) {
                 let used = self.used.get(&p).map(|u| u[b % u.len()]);
                 let is_over = used.is_some_and(|at| now - at >= spared.patience);
-                let may_be_gone = is_over || now >= spared.until;
+                let may_be_gone = is_over || now >= spared.until || had[b] != *n;
                 if !may_be_gone || after.table[b] == *n {
                     expected[b] = *n;
                 }
