@@ -4,6 +4,7 @@
 //! refuses everything. With this count a table is refused more only when it is full, and then before
 //! DPDK has touched it.
 
+use foldhash::quality::RandomState;
 use std::collections::{HashMap, HashSet};
 
 /// A prefix or a block: its first address, left-aligned in 128 bits, and its length.
@@ -16,9 +17,9 @@ const FIRST_LEVEL: u8 = 24;
 #[derive(Debug)]
 pub(super) struct Blocks {
     /// Prefixes longer than the first level.
-    prefixes: HashSet<Prefix>,
+    prefixes: HashSet<Prefix, RandomState>,
     /// How many of them need each block.
-    users: HashMap<Prefix, u32>,
+    users: HashMap<Prefix, u32, RandomState>,
     limit: usize,
 }
 
@@ -36,8 +37,8 @@ fn needed((address, length): Prefix) -> impl Iterator<Item = Prefix> {
 impl Blocks {
     pub(super) fn new(limit: u32) -> Self {
         Blocks {
-            prefixes: HashSet::new(),
-            users: HashMap::new(),
+            prefixes: HashSet::default(),
+            users: HashMap::default(),
             limit: limit as usize,
         }
     }
