@@ -10,6 +10,7 @@ pub mod answer;
 pub mod attribute;
 pub mod batch;
 pub mod decode;
+pub mod encode;
 pub mod frame;
 pub mod outbox;
 pub mod server;
