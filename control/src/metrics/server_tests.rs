@@ -98,7 +98,7 @@ fn one_page_and_nothing_else() {
 
 #[test]
 fn who_is_slow_is_cut_off_and_who_comes_too_much_is_refused() {
-    let server = Running::new(Duration::from_millis(700));
+    let server = Running::new(Duration::from_secs(3));
     let mut idle: Vec<TcpStream> = (0..MAX_CLIENTS).map(|_| server.connect()).collect();
     // They trickle, and hold all places.
     for stream in &mut idle {
