@@ -15,6 +15,13 @@ use rustix::time::{ClockId, clock_gettime};
 use std::time::Duration;
 use stream::{Form, Nowhere};
 
+/// Bytes a route that are left when all of `stream` is in, and the most that there were meanwhile.
+fn memory(stream: &[u8], routes: u32) -> [i64; 2] {
+    let mut lab = stream::lab();
+    let taken = allocation_counter::measure(|| stream::feed(&mut lab, stream, true));
+    [taken.bytes_current, taken.bytes_max as i64].map(|bytes| bytes / i64::from(routes))
+}
+
 /// Rounds, of which the medians count.
 const ROUNDS: usize = if cfg!(debug_assertions) { 1 } else { 7 };
 
@@ -39,7 +46,7 @@ fn round(stream: &[u8]) -> [Duration; 2] {
     assert!(routes > 0);
     let mut lab = stream::lab();
     let start = spent();
-    stream::feed(&mut lab, stream);
+    stream::feed(&mut lab, stream, true);
     let planned = spent() - start;
     drop::<Lab<Nowhere>>(lab);
     [decoded, planned]
@@ -62,16 +69,17 @@ fn main() {
         let rate = |seconds: f64| f64::from(routes) / seconds;
         let [decoded, planned] = [rate(of(0)), rate(of(1))];
         let ratio = planned / decoded;
+        let [bytes, most] = memory(&stream, routes);
         if is_json {
             println!(
                 "{{\"form\":\"{}\",\"routes\":{routes},\"decoded\":{decoded:.0},\
-                 \"planned\":{planned:.0},\"ratio\":{ratio:.3}}}",
+                 \"planned\":{planned:.0},\"ratio\":{ratio:.3},\"bytes\":{bytes},\"most-bytes\":{most}}}",
                 form.name()
             );
         } else {
             println!(
                 "{:<8}{routes:>9} routes: decoded {decoded:>10.0} /s, decoded and planned \
-                 {planned:>10.0} /s ({ratio:.2})",
+                 {planned:>10.0} /s ({ratio:.2}); {bytes} bytes a route, {most} at most meanwhile",
                 form.name(),
             );
         }

@@ -7,6 +7,7 @@ use crate::prefix::Prefix;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
+use std::vec::IntoIter;
 
 /// How many routes are worked on before other events get their turn.
 pub const SLICE: usize = 4096;
@@ -22,10 +23,34 @@ pub enum Work {
     Narrow,
 }
 
+/// What came at once, as it came: nothing is copied to wait.
+#[derive(Debug)]
+enum Run {
+    Told(IntoIter<(Prefix, Option<Route>)>),
+    Ours(IntoIter<(Prefix, Work)>),
+}
+
+impl Run {
+    fn next(&mut self) -> Option<(Prefix, Work)> {
+        match self {
+            Run::Told(all) => all.next().map(|(p, route)| (p, Work::Told(route))),
+            Run::Ours(all) => all.next(),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        match self {
+            Run::Told(all) => all.len() == 0,
+            Run::Ours(all) => all.len() == 0,
+        }
+    }
+}
+
 /// All that waits.
 #[derive(Debug, Default)]
 pub struct Backlog {
-    work: VecDeque<(Prefix, Work)>,
+    /// None of them is empty.
+    work: VecDeque<Run>,
     /// What zebra's socket had to say since a connection began or ended behind that work.
     events: VecDeque<FpmEvent>,
     since: Option<Instant>,
@@ -44,10 +69,15 @@ impl Backlog {
         self.work.is_empty()
     }
 
+    /// What zebra has said, behind all that waits.
+    pub(crate) fn told(&mut self, routes: Vec<(Prefix, Option<Route>)>, now: Instant) {
+        self.behind(Run::Told(routes.into_iter()), now);
+    }
+
     /// Behind all that waits.
     pub(crate) fn push(&mut self, work: impl IntoIterator<Item = (Prefix, Work)>, now: Instant) {
-        self.work.extend(work);
-        self.note(now);
+        let work: Vec<_> = work.into_iter().collect();
+        self.behind(Run::Ours(work.into_iter()), now);
     }
 
     /// Before all that waits: zebra has not heard of it.
@@ -56,7 +86,17 @@ impl Backlog {
         work: impl IntoIterator<Item = (Prefix, Work)>,
         now: Instant,
     ) {
-        work.into_iter().for_each(|w| self.work.push_front(w));
+        let work: Vec<_> = work.into_iter().collect();
+        if !work.is_empty() {
+            self.work.push_front(Run::Ours(work.into_iter()));
+        }
+        self.note(now);
+    }
+
+    fn behind(&mut self, run: Run, now: Instant) {
+        if !run.is_empty() {
+            self.work.push_back(run);
+        }
         self.note(now);
     }
 
@@ -81,7 +121,12 @@ impl Backlog {
 
     /// The next piece of work.
     pub(crate) fn pop(&mut self) -> Option<(Prefix, Work)> {
-        self.work.pop_front()
+        let run = self.work.front_mut()?;
+        let next = run.next();
+        if run.is_empty() {
+            self.work.pop_front();
+        }
+        next
     }
 
     /// Notes whether there is anything left.

@@ -186,9 +186,9 @@ impl Bridges {
         if let Some(part) = self.parts.get_mut(&origin) {
             part.routes -= 1;
             part.fresh -= u64::from(fresh);
-            part.kept.remove(&prefix);
-            part.fewer.remove(&prefix);
-            part.narrow.remove(&prefix);
+            drop_from(&mut part.kept, prefix);
+            drop_from(&mut part.fewer, prefix);
+            drop_from(&mut part.narrow, prefix);
         }
     }
 
@@ -220,8 +220,8 @@ impl Bridges {
     /// No longer so.
     pub fn is_whole(&mut self, origin: Origin, prefix: Prefix) {
         if let Some(part) = self.parts.get_mut(&origin) {
-            part.fewer.remove(&prefix);
-            part.narrow.remove(&prefix);
+            drop_from(&mut part.fewer, prefix);
+            drop_from(&mut part.narrow, prefix);
         }
     }
 
@@ -270,7 +270,7 @@ impl Bridges {
             part.refill = Refill::Until(now + self.hold);
         }
         let first = part.back == 0;
-        let kept = part.kept.remove(&prefix);
+        let kept = drop_from(&mut part.kept, prefix);
         part.back += u64::from(kept);
         match &mut part.phase {
             // Whoever ends says nothing more: it lives.
@@ -374,6 +374,11 @@ impl Bridges {
                 _ => None,
             })
     }
+}
+
+/// A set that is empty, as it is nearly always, asks for no hash.
+fn drop_from(set: &mut Set<Prefix>, prefix: Prefix) -> bool {
+    !set.is_empty() && set.remove(&prefix)
 }
 
 impl Part {

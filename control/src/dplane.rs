@@ -101,6 +101,9 @@ const FIXED: [(Fixed, AdjacencyId); 4] = [
     (Fixed::Prohibit, AdjacencyId::PROHIBITED),
 ];
 
+/// Room for so many changes is kept from one commit to the next.
+const KEPT: usize = 1 << 14;
+
 /// What commits have published.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recorded {
@@ -120,8 +123,9 @@ pub struct Dplane<L: LpmWrite> {
     adjacencies: Ids,
     arena: Arena,
     fixed: [GroupId; FIXED.len()],
-    /// Prefixes to point elsewhere at the next commit; [`GroupId::NONE`]: to remove.
-    pending: BTreeMap<Prefix, GroupId>,
+    /// Prefixes to point elsewhere at the next commit, the last word on each counts;
+    /// [`GroupId::NONE`]: to remove.
+    pending: Vec<(Prefix, GroupId)>,
     facts: Option<Box<[PortFacts; MAX_PORTS]>>,
     policy: Option<Box<Policy>>,
     /// What commits have published since somebody last looked, if anybody wants to know.
@@ -148,7 +152,7 @@ impl<L: LpmWrite> Dplane<L> {
             arena: Arena::new(tables.groups.buckets_capacity()),
             writer,
             fixed: [GroupId::NONE; FIXED.len()],
-            pending: BTreeMap::new(),
+            pending: Vec::new(),
             facts: None,
             policy: None,
             recorded: None,
@@ -303,7 +307,7 @@ impl<L: LpmWrite> Dplane<L> {
 
     /// With the next commit `prefix` points to `group`; [`GroupId::NONE`] removes it.
     pub fn point(&mut self, prefix: Prefix, group: GroupId) {
-        self.pending.insert(prefix, group);
+        self.pending.push((prefix, group));
     }
 
     /// With the next commit these are the facts about ports.
@@ -366,7 +370,8 @@ impl<L: LpmWrite> Dplane<L> {
         let marking = self.marks.as_ref().is_some_and(|m| m.is_due());
         let is_due = !self.pending.is_empty() || self.facts.is_some() || self.policy.is_some();
         if is_due || marking {
-            let (pending, facts) = (std::mem::take(&mut self.pending), self.facts.take());
+            let (mut pending, facts) = (std::mem::take(&mut self.pending), self.facts.take());
+            settle(&mut pending);
             let policy = self.policy.take();
             let edits = self.marks.as_mut().map(|m| m.follow(&pending));
             let edits = edits.unwrap_or_default();
@@ -377,7 +382,7 @@ impl<L: LpmWrite> Dplane<L> {
                 if let Some(policy) = &policy {
                     view.hash = (**policy).clone();
                 }
-                for (&prefix, &group) in &pending {
+                for &(prefix, group) in &pending {
                     if let Err(error) = point(view, prefix, group) {
                         refused.insert(prefix, error.to_string());
                     }
@@ -402,11 +407,15 @@ impl<L: LpmWrite> Dplane<L> {
                 refused.keys().for_each(|prefix| marks.refused(*prefix));
             }
             if let Some(recorded) = &mut self.recorded {
-                recorded.prefixes.extend(pending);
+                recorded.prefixes.extend(pending.iter().copied());
                 let none = refused.keys().map(|p| (*p, GroupId::NONE));
                 recorded.prefixes.extend(none);
                 recorded.facts |= facts.is_some();
                 recorded.policy |= policy.is_some();
+            }
+            if pending.capacity() <= KEPT {
+                pending.clear();
+                self.pending = pending;
             }
             self.generation += 1;
             self.take_back();
@@ -444,6 +453,19 @@ impl<L: LpmWrite> Dplane<L> {
         let facts = self.writer.tables.adjacencies.slot(id).facts();
         facts.is_forward().then(|| facts.port())
     }
+}
+
+/// In order, as tables like it best, and each prefix once.
+fn settle(pending: &mut Vec<(Prefix, GroupId)>) {
+    // Stable, and in one pass where zebra has sent them in order.
+    pending.sort_by_key(|p| p.0);
+    pending.dedup_by(|later, kept| {
+        let same = later.0 == kept.0;
+        if same {
+            kept.1 = later.1;
+        }
+        same
+    });
 }
 
 /// Does `edits`; a prefix that was refused has no slot.

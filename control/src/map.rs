@@ -3,7 +3,7 @@
 //! Whoever announces prefixes to our neighbors chooses keys, so the hash has a key of its own in each
 //! process and each map: nobody who cannot see both can choose prefixes that meet in one place.
 
-use foldhash::fast::RandomState;
+use foldhash::quality::RandomState;
 use std::collections::{HashMap, HashSet};
 
 /// A map for which the order of its keys does not matter.

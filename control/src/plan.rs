@@ -116,6 +116,9 @@ impl<L: LpmWrite> Plan<L> {
         (prefix, set): (Prefix, SetId),
         now: Instant,
     ) -> Result<GroupId, Full> {
+        if let Some(known) = self.groups.known(from, (prefix, set)) {
+            return Ok(known);
+        }
         self.prepare_all(set, now)?;
         let tables = (&mut self.nexthops, &self.sets, &mut self.dplane);
         self.groups.enter(from, (prefix, set), now, tables)

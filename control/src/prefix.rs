@@ -7,25 +7,32 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 /// A prefix. Ordered by family (IPv4 first), then address, then length.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+///
+/// Numbers, where `IpAddr` would do: comparing those was a sixth of what a route took.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Prefix {
-    address: IpAddr,
+    is_v6: bool,
+    /// The address, left-aligned.
+    high: u64,
+    low: u64,
     length: u8,
 }
 
-/// A number or two, where the derived one feeds bytes and their count one after another.
+/// A number or three, where the derived one feeds each field by itself.
 impl Hash for Prefix {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        match self.address {
-            IpAddr::V4(address) => {
-                state.write_u64(u64::from(self.length) << 32 | u64::from(address.to_bits()));
-            }
-            IpAddr::V6(address) => {
-                state.write_u128(address.to_bits());
-                state.write_u8(self.length);
-            }
+        state.write_u64(self.high ^ u64::from(self.length));
+        if self.is_v6 {
+            state.write_u64(self.low);
+            state.write_u8(self.length);
         }
+    }
+}
+
+impl fmt::Debug for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -60,16 +67,20 @@ pub const fn width(address: IpAddr) -> u8 {
     }
 }
 
-fn masked(address: IpAddr, length: u8) -> IpAddr {
+/// The bits of `address`, the first one leftmost.
+const fn left_aligned(address: IpAddr) -> u128 {
     match address {
-        IpAddr::V4(a) => {
-            let mask = u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0);
-            IpAddr::V4(Ipv4Addr::from_bits(a.to_bits() & mask))
-        }
-        IpAddr::V6(a) => {
-            let mask = u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0);
-            IpAddr::V6(Ipv6Addr::from_bits(a.to_bits() & mask))
-        }
+        IpAddr::V4(address) => (address.to_bits() as u128) << 96,
+        IpAddr::V6(address) => address.to_bits(),
+    }
+}
+
+/// The first `length` bits of 128.
+const fn mask(length: u8) -> u128 {
+    match length {
+        0 => 0,
+        1..=127 => u128::MAX << (128 - length),
+        128.. => u128::MAX,
     }
 }
 
@@ -90,20 +101,30 @@ pub fn parse_address(text: &str) -> Result<(IpAddr, u8), PrefixError> {
 
 impl Prefix {
     /// `0.0.0.0/0`.
-    pub const DEFAULT4: Prefix = Prefix {
-        address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        length: 0,
-    };
+    pub const DEFAULT4: Prefix = Prefix::of(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
     /// `::/0`.
-    pub const DEFAULT6: Prefix = Prefix {
-        address: IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-        length: 0,
-    };
+    pub const DEFAULT6: Prefix = Prefix::of(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
+
+    /// The first `length` bits of `address`, which has as many at least.
+    const fn of(address: IpAddr, length: u8) -> Self {
+        let bits = left_aligned(address) & mask(length);
+        Prefix {
+            is_v6: address.is_ipv6(),
+            high: (bits >> 64) as u64,
+            low: bits as u64,
+            length,
+        }
+    }
+
+    /// Its bits, left-aligned.
+    const fn bits(&self) -> u128 {
+        (self.high as u128) << 64 | self.low as u128
+    }
 
     /// The prefix of exactly these values.
     pub fn new(address: IpAddr, length: u8) -> Result<Self, PrefixError> {
         let prefix = Prefix::containing(address, length)?;
-        if prefix.address == address {
+        if prefix.address() == address {
             Ok(prefix)
         } else {
             Err(PrefixError::HostBits(prefix))
@@ -115,23 +136,21 @@ impl Prefix {
         if length > width(address) {
             return Err(PrefixError::Length(width(address)));
         }
-        Ok(Prefix {
-            address: masked(address, length),
-            length,
-        })
+        Ok(Prefix::of(address, length))
     }
 
     /// The /32 or /128 of `address`.
     pub const fn host(address: IpAddr) -> Self {
-        Prefix {
-            address,
-            length: width(address),
-        }
+        Prefix::of(address, width(address))
     }
 
     /// Its lowest address.
     pub const fn address(&self) -> IpAddr {
-        self.address
+        let bits = self.bits();
+        match self.is_v6 {
+            false => IpAddr::V4(Ipv4Addr::from_bits((bits >> 96) as u32)),
+            true => IpAddr::V6(Ipv6Addr::from_bits(bits)),
+        }
     }
 
     /// Its length in bits: 0 to 32 or 128.
@@ -141,7 +160,7 @@ impl Prefix {
 
     /// True for IPv4.
     pub const fn is_ipv4(&self) -> bool {
-        self.address.is_ipv4()
+        !self.is_v6
     }
 
     /// True for `0.0.0.0/0` and `::/0`.
@@ -151,18 +170,19 @@ impl Prefix {
 
     /// True for a /32 or /128.
     pub const fn is_host(&self) -> bool {
-        self.length == width(self.address)
+        self.length == width(self.address())
     }
 
     /// True when `address` is in it; an address of the other family never is.
     pub fn contains(&self, address: IpAddr) -> bool {
-        address.is_ipv4() == self.is_ipv4() && masked(address, self.length) == self.address
+        let same = left_aligned(address) & mask(self.length) == self.bits();
+        address.is_ipv4() == self.is_ipv4() && same
     }
 }
 
 impl fmt::Display for Prefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&format!("{}/{}", self.address, self.length))
+        f.pad(&format!("{}/{}", self.address(), self.length))
     }
 }
 

@@ -7,6 +7,7 @@
 //! word a route and nobody's time. Another connection starts from nothing; the resync asks again.
 
 use crate::api::message::Answers;
+use crate::backlog::SLICE;
 use crate::bridge::Origin;
 use crate::config::Answer as Policy;
 use crate::control::Control;
@@ -15,7 +16,7 @@ use crate::fpm::answer::{Answer, LONGEST, OFFLOAD, OFFLOAD_FAILED, TRAP};
 use crate::group::Changes;
 use crate::map::Map;
 use crate::prefix::Prefix;
-use crate::rib::Entry;
+use crate::rib::{Due, Entry, Place};
 use crate::routes::PROTOCOL_KERNEL;
 use fastpath::table::{AdjacencyId, GroupId, LpmWrite};
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,14 +52,6 @@ impl Programmed {
     }
 }
 
-/// What is to be sent about a prefix.
-#[derive(Clone, Copy, Debug)]
-struct Due {
-    flags: u32,
-    /// zebra waits for it: told even if it is what was told before.
-    asked: bool,
-}
-
 /// Answers by flags.
 type Sent = BTreeMap<u32, u64>;
 
@@ -70,10 +63,11 @@ pub struct Reports {
     /// `nlmsg_pid` of zebra's messages.
     port: u32,
     /// To be judged after the next commit; true: zebra waits for an answer.
-    touched: Vec<(Prefix, bool)>,
+    touched: Vec<(Prefix, Option<Place>, bool)>,
     /// In the tables, but no next hop can be used yet.
     unusable: Map<GroupId, BTreeSet<Prefix>>,
-    due: BTreeMap<Prefix, Due>,
+    /// Routes with an answer that is due.
+    waiting: usize,
     /// Handed over and not written yet.
     load: Option<Sent>,
     sent: Sent,
@@ -83,11 +77,11 @@ pub struct Reports {
 
 impl Reports {
     /// Another connection, or none: whatever was to be said to the last one is lost.
-    pub(crate) fn reset(&mut self, open: bool) {
+    fn reset(&mut self, open: bool) {
         let load = self.load.take().unwrap_or_default();
-        self.dropped += self.due.len() as u64 + load.values().sum::<u64>();
+        let waiting = std::mem::take(&mut self.waiting) as u64;
+        self.dropped += waiting + load.values().sum::<u64>();
         self.open = open;
-        self.due.clear();
         self.touched.clear();
         self.unusable.clear();
     }
@@ -99,17 +93,17 @@ impl Reports {
         }
     }
 
-    /// zebra has sent a route: it waits for an answer.
-    pub(crate) fn asked(&mut self, prefix: Prefix) {
+    /// zebra has sent a route, which is there: it waits for an answer.
+    pub(crate) fn asked(&mut self, prefix: Prefix, place: Place) {
         if self.open {
-            self.touched.push((prefix, true));
+            self.touched.push((prefix, Some(place), true));
         }
     }
 
     /// Something else became of a route.
     pub(crate) fn touched(&mut self, prefix: Prefix) {
         if self.open {
-            self.touched.push((prefix, false));
+            self.touched.push((prefix, None, false));
         }
     }
 
@@ -120,12 +114,17 @@ impl Reports {
         }
     }
 
-    /// zebra has deleted the route of `prefix`, in `group` so far: deletes need no answer.
-    pub(crate) fn gone(&mut self, prefix: Prefix, group: GroupId) {
+    /// zebra has deleted the route of `prefix`, in `group` so far: deletes need no answer, also where
+    /// one `was_due`.
+    pub(crate) fn gone(&mut self, prefix: Prefix, group: GroupId, was_due: bool) {
         self.leaves(prefix, group);
-        if self.due.remove(&prefix).is_some() {
-            self.superseded += 1;
-        }
+        self.overtaken(was_due);
+    }
+
+    /// An answer that was due is not any more.
+    fn overtaken(&mut self, was_due: bool) {
+        self.superseded += u64::from(was_due);
+        self.waiting -= usize::from(was_due);
     }
 
     /// The load is written.
@@ -150,7 +149,7 @@ impl Reports {
                 .iter()
                 .map(|(f, n)| (name(*f).into(), *n))
                 .collect(),
-            waiting: self.due.len() as u64 + load,
+            waiting: self.waiting as u64 + load,
             unusable: self.unusable.values().map(|all| all.len() as u64).sum(),
             superseded: self.superseded,
             dropped: self.dropped,
@@ -160,14 +159,26 @@ impl Reports {
 }
 
 impl<L: LpmWrite> Control<L> {
+    /// Another connection, or none: whatever was to be said to the last one is lost.
+    pub(crate) fn reset_reports(&mut self, open: bool) {
+        while let Some((_, entry)) = self.rib.next_queued() {
+            if let Some(route) = &mut entry.fpm {
+                route.due = None;
+            }
+        }
+        self.reports.reset(open);
+    }
+
     /// `prefix` is forwarded by that, from now on and for every packet: what it takes to say so to
     /// zebra, if the route is one of its. Of several reports the latest counts.
     pub fn report(&mut self, prefix: Prefix, programmed: Programmed) {
-        self.tell(prefix, programmed, false);
+        if let Some(place) = self.rib.find(prefix) {
+            self.tell((prefix, place), programmed, false);
+        }
     }
 
-    fn tell(&mut self, prefix: Prefix, programmed: Programmed, asked: bool) {
-        let route = self.rib.get(prefix).and_then(|e| e.fpm.as_ref());
+    fn tell(&mut self, (prefix, place): (Prefix, Place), programmed: Programmed, asked: bool) {
+        let route = self.rib.at(place).fpm.as_ref();
         let generation = self.session.generation;
         let Some(route) = route.filter(|r| self.reports.open && r.generation == generation) else {
             return;
@@ -177,18 +188,21 @@ impl<L: LpmWrite> Control<L> {
         if route.protocol == PROTOCOL_KERNEL || self.bridges.keeps(origin, prefix) {
             return;
         }
-        let before = self.reports.due.remove(&prefix);
-        self.reports.superseded += u64::from(before.is_some());
+        let Some(route) = self.rib.at_mut(place).fpm.as_mut() else {
+            return;
+        };
+        let before = route.due.take();
+        self.reports.overtaken(before.is_some());
         let asked = asked || before.is_some_and(|b| b.asked);
-        if let Some(flags) = programmed.flags(self.config.fpm.answer, route.told) {
-            if asked || flags != route.told {
-                self.reports.due.insert(prefix, Due { flags, asked });
+        match programmed.flags(self.config.fpm.answer, route.told) {
+            Some(flags) if asked || flags != route.told => {
+                route.due = Some(Due { flags, asked });
+                self.reports.waiting += 1;
+                self.rib.queue(place);
             }
-        } else if asked {
             // It waits, whatever it was told of the route that this one replaces.
-            if let Some(route) = self.rib.get_mut(prefix).and_then(|e| e.fpm.as_mut()) {
-                route.told = 0;
-            }
+            None if asked => route.told = 0,
+            _ => {}
         }
     }
 
@@ -201,27 +215,37 @@ impl<L: LpmWrite> Control<L> {
                 if usable {
                     self.reports
                         .touched
-                        .extend(all.into_iter().map(|p| (p, true)));
+                        .extend(all.into_iter().map(|p| (p, None, true)));
                 } else {
                     self.reports.unusable.insert(*id, all);
                 }
             }
         }
-        for (prefix, asked) in std::mem::take(&mut self.reports.touched) {
-            let Some(entry) = self.rib.get(prefix) else {
+        let mut touched = std::mem::take(&mut self.reports.touched);
+        for (prefix, place, asked) in touched.drain(..) {
+            let place = match place {
+                Some(place) => self.rib.still(place, prefix),
+                None => self.rib.find(prefix),
+            };
+            let Some(place) = place else {
                 continue;
             };
+            let entry = self.rib.at(place);
             let waits = entry.fpm.as_ref().is_none_or(|f| f.waits.is_some());
             match self.programmed(prefix, entry) {
                 // What its id means is yet to come; until then it is what it was.
                 _ if waits => {}
-                Some(programmed) => self.tell(prefix, programmed, asked),
+                Some(programmed) => self.tell((prefix, place), programmed, asked),
                 None if asked && entry.group != GroupId::NONE => {
                     let waiting = self.reports.unusable.entry(entry.group).or_default();
                     waiting.insert(prefix);
                 }
                 None => {}
             }
+        }
+        if touched.capacity() <= 2 * SLICE {
+            // The next slice needs as much.
+            self.reports.touched = touched;
         }
         self.hand_over();
     }
@@ -253,19 +277,25 @@ impl<L: LpmWrite> Control<L> {
 
     /// Gives the writer a load, if it is done with the one before.
     pub(crate) fn hand_over(&mut self) {
-        if self.reports.load.is_some() || self.reports.due.is_empty() {
+        if self.reports.load.is_some() || self.reports.waiting == 0 {
             return;
         }
-        let count = self.reports.due.len().min(LOAD);
+        let count = self.reports.waiting.min(LOAD);
         let mut bytes = Vec::with_capacity(count * LONGEST);
         let mut load = Sent::new();
-        for _ in 0..count {
-            let Some((prefix, due)) = self.reports.due.pop_first() else {
+        let mut left = count;
+        while left > 0 {
+            let Some((prefix, entry)) = self.rib.next_queued() else {
                 break;
             };
-            let Some(route) = self.rib.get_mut(prefix).and_then(|e| e.fpm.as_mut()) else {
+            let Some(route) = entry.fpm.as_mut() else {
                 continue;
             };
+            let Some(due) = route.due.take() else {
+                continue;
+            };
+            left -= 1;
+            self.reports.waiting -= 1;
             route.told = due.flags;
             *load.entry(due.flags).or_default() += 1;
             let answer = Answer {

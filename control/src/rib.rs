@@ -6,11 +6,14 @@
 
 use crate::dplane::Fixed;
 use crate::fpm::decode::RouteKind;
-use crate::map::Map;
 use crate::nexthop::SetId;
 use crate::prefix::{Prefix, width};
 use fastpath::table::GroupId;
-use std::collections::BTreeSet;
+use foldhash::quality::RandomState;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry as Known;
+use std::collections::{BTreeSet, VecDeque};
+use std::hash::BuildHasher;
 use std::net::IpAddr;
 
 /// Who wants a route, best first.
@@ -71,6 +74,17 @@ pub struct FpmRoute {
     pub generation: u32,
     /// The flags of the latest answer about the prefix; 0: none.
     pub told: u32,
+    /// The answer that waits to be sent.
+    pub due: Option<Due>,
+}
+
+/// What zebra is to be told of a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// The flags of the answer.
+    pub flags: u32,
+    /// zebra waits for it: told even if it is what was told before.
+    pub asked: bool,
 }
 
 /// Routes of one prefix that are not zebra's.
@@ -113,7 +127,8 @@ pub struct Entry {
 }
 
 impl Entry {
-    fn is_empty(&self) -> bool {
+    /// Nothing is in it.
+    pub fn is_empty(&self) -> bool {
         self.fpm.is_none()
             && self.group == GroupId::NONE
             && self.others.as_ref().is_none_or(|o| o.is_empty())
@@ -125,70 +140,206 @@ impl Entry {
     }
 }
 
-/// All routes.
+/// Where the routes of a prefix are, as long as there are any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place(u32);
+
+/// Entries made at once: they never move, so a table that grows copies none of them.
+const CHUNK: usize = 1 << 12;
+
+/// What is at a place.
 #[derive(Debug)]
-pub struct Rib {
-    entries: Map<Prefix, Entry>,
-    /// How many prefixes of each length there are, by family.
-    lengths: [[u32; 129]; 2],
+struct Slot {
+    prefix: Prefix,
+    is_used: bool,
+    /// It is in [`Rib::queue`], whoever has it by now.
+    is_queued: bool,
+    entry: Entry,
 }
 
-impl Default for Rib {
+/// All routes.
+///
+/// Their entries stand side by side in chunks, in the order in which they came; a table of numbers finds
+/// them. So what a route takes is an entry and some 20 bytes, however full the table is.
+#[derive(Debug, Default)]
+pub struct Rib {
+    /// Of each prefix: half of its hash, which says where it belongs when the table grows, and its place.
+    index: HashTable<(u32, Place)>,
+    hash: RandomState,
+    chunks: Vec<Vec<Slot>>,
+    free: Vec<Place>,
+    /// Those to be looked at; each once, however often its prefix comes and goes.
+    queue: VecDeque<Place>,
+    lengths: Lengths,
+}
+
+/// How many prefixes of each length there are, by family.
+#[derive(Debug)]
+struct Lengths([[u32; 129]; 2]);
+
+impl Default for Lengths {
     fn default() -> Self {
-        Rib {
-            entries: Map::default(),
-            lengths: [[0; 129]; 2],
-        }
+        Lengths([[0; 129]; 2])
     }
+}
+
+impl Lengths {
+    fn of(&mut self, prefix: Prefix) -> &mut u32 {
+        &mut self.0[usize::from(prefix.is_ipv4())][usize::from(prefix.length())]
+    }
+}
+
+/// The hash that the index goes by: it looks at both ends.
+fn spread(half: u32) -> u64 {
+    u64::from(half) << 32 | u64::from(half)
+}
+
+fn slot(chunks: &[Vec<Slot>], place: Place) -> &Slot {
+    &chunks[place.0 as usize / CHUNK][place.0 as usize % CHUNK]
 }
 
 impl Rib {
     /// How many prefixes there are.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.index.len()
     }
 
     /// True when there is none.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.index.is_empty()
+    }
+
+    fn half(&self, prefix: Prefix) -> u32 {
+        (self.hash.hash_one(prefix) >> 32) as u32
+    }
+
+    /// Where the routes of exactly this prefix are.
+    pub fn find(&self, prefix: Prefix) -> Option<Place> {
+        if self.index.is_empty() {
+            return None;
+        }
+        let half = self.half(prefix);
+        let is_it = |at: &(u32, Place)| at.0 == half && slot(&self.chunks, at.1).prefix == prefix;
+        self.index.find(spread(half), is_it).map(|at| at.1)
+    }
+
+    /// The same, made if there are none.
+    pub fn place(&mut self, prefix: Prefix) -> Place {
+        let half = self.half(prefix);
+        let is_it = |at: &(u32, Place)| at.0 == half && slot(&self.chunks, at.1).prefix == prefix;
+        let vacant = match self.index.entry(spread(half), is_it, |at| spread(at.0)) {
+            Known::Occupied(known) => return known.get().1,
+            Known::Vacant(vacant) => vacant,
+        };
+        *self.lengths.of(prefix) += 1;
+        let place = match self.free.pop() {
+            Some(place) => {
+                let slot = &mut self.chunks[place.0 as usize / CHUNK][place.0 as usize % CHUNK];
+                (slot.prefix, slot.is_used) = (prefix, true);
+                place
+            }
+            None => {
+                if self.chunks.last().is_none_or(|c| c.len() == CHUNK) {
+                    self.chunks.push(Vec::with_capacity(CHUNK));
+                }
+                let before = (self.chunks.len() - 1) * CHUNK;
+                let mut number = before as u32;
+                if let Some(last) = self.chunks.last_mut() {
+                    number += last.len() as u32;
+                    last.push(Slot {
+                        prefix,
+                        is_used: true,
+                        is_queued: false,
+                        entry: Entry::default(),
+                    });
+                }
+                Place(number)
+            }
+        };
+        vacant.insert((half, place));
+        place
+    }
+
+    /// From now on `place` is among those that [`Rib::next_queued`] gives out.
+    pub fn queue(&mut self, place: Place) {
+        let slot = &mut self.chunks[place.0 as usize / CHUNK][place.0 as usize % CHUNK];
+        if !std::mem::replace(&mut slot.is_queued, true) {
+            self.queue.push_back(place);
+        }
+    }
+
+    /// The first of those that were queued, with what is there now, and no longer queued.
+    pub fn next_queued(&mut self) -> Option<(Prefix, &mut Entry)> {
+        let place = self.queue.pop_front()?;
+        let slot = &mut self.chunks[place.0 as usize / CHUNK][place.0 as usize % CHUNK];
+        slot.is_queued = false;
+        Some((slot.prefix, &mut slot.entry))
+    }
+
+    /// `place`, if that of `prefix` it still is.
+    pub fn still(&self, place: Place, prefix: Prefix) -> Option<Place> {
+        let chunk = self.chunks.get(place.0 as usize / CHUNK);
+        let slot = chunk.and_then(|c| c.get(place.0 as usize % CHUNK));
+        match slot.is_some_and(|s| s.is_used && s.prefix == prefix) {
+            true => Some(place),
+            false => self.find(prefix),
+        }
+    }
+
+    /// The routes that are there.
+    pub fn at(&self, place: Place) -> &Entry {
+        &slot(&self.chunks, place).entry
+    }
+
+    /// The routes that are there, to change.
+    pub fn at_mut(&mut self, place: Place) -> &mut Entry {
+        &mut self.chunks[place.0 as usize / CHUNK][place.0 as usize % CHUNK].entry
     }
 
     /// The routes of exactly this prefix.
     pub fn get(&self, prefix: Prefix) -> Option<&Entry> {
-        self.entries.get(&prefix)
+        self.find(prefix).map(|place| self.at(place))
     }
 
     /// The routes of exactly this prefix, to change.
     pub fn get_mut(&mut self, prefix: Prefix) -> Option<&mut Entry> {
-        self.entries.get_mut(&prefix)
+        self.find(prefix).map(|place| self.at_mut(place))
     }
 
     /// The routes of exactly this prefix, made if there are none.
     pub fn entry(&mut self, prefix: Prefix) -> &mut Entry {
-        let lengths = &mut self.lengths[usize::from(prefix.is_ipv4())];
-        self.entries.entry(prefix).or_insert_with(|| {
-            lengths[usize::from(prefix.length())] += 1;
-            Entry::default()
-        })
+        let place = self.place(prefix);
+        self.at_mut(place)
     }
 
     /// Drops the entry of `prefix` if nothing is in it.
     pub fn tidy(&mut self, prefix: Prefix) {
-        if self.entries.get(&prefix).is_some_and(Entry::is_empty) {
-            self.entries.remove(&prefix);
-            self.lengths[usize::from(prefix.is_ipv4())][usize::from(prefix.length())] -= 1;
+        let half = self.half(prefix);
+        let is_it = |at: &(u32, Place)| at.0 == half && slot(&self.chunks, at.1).prefix == prefix;
+        let Ok(known) = self.index.find_entry(spread(half), is_it) else {
+            return;
+        };
+        let place = known.get().1;
+        let slot = &mut self.chunks[place.0 as usize / CHUNK][place.0 as usize % CHUNK];
+        if slot.entry.is_empty() {
+            known.remove();
+            slot.is_used = false;
+            slot.entry = Entry::default();
+            self.free.push(place);
+            *self.lengths.of(prefix) -= 1;
         }
     }
 
     /// All entries, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (Prefix, &Entry)> {
-        self.entries.iter().map(|(p, e)| (*p, e))
+        let used = self.chunks.iter().flatten().filter(|slot| slot.is_used);
+        used.map(|slot| (slot.prefix, &slot.entry))
     }
 
     /// All prefixes behind `after`, in order.
     pub fn ordered(&self, after: Option<Prefix>) -> Vec<Prefix> {
         let behind = |p: &Prefix| after.is_none_or(|a| *p > a);
-        let mut all: Vec<Prefix> = self.entries.keys().copied().filter(behind).collect();
+        let mut all: Vec<Prefix> = self.iter().map(|(p, _)| p).filter(behind).collect();
         all.sort_unstable();
         all
     }
@@ -199,12 +350,12 @@ impl Rib {
         address: IpAddr,
         wanted: impl Fn(&Entry) -> bool,
     ) -> Option<(Prefix, &Entry)> {
-        let lengths = &self.lengths[usize::from(address.is_ipv4())];
+        let lengths = &self.lengths.0[usize::from(address.is_ipv4())];
         (0..=width(address))
             .rev()
             .filter(|&l| lengths[usize::from(l)] != 0)
             .filter_map(|l| Prefix::containing(address, l).ok())
-            .filter_map(|p| Some((p, self.entries.get(&p)?)))
+            .filter_map(|p| Some((p, self.get(p)?)))
             .find(|(_, e)| wanted(e))
     }
 }
@@ -247,6 +398,6 @@ mod tests {
         assert_eq!(rib.len(), 1);
         rib.entry(prefix).others().local.clear();
         rib.tidy(prefix);
-        assert!(rib.is_empty() && rib.lengths[1][8] == 0);
+        assert!(rib.is_empty() && rib.lengths.0[1][8] == 0);
     }
 }

@@ -5,7 +5,7 @@ use crate::nexthop::{Key, SetId};
 use crate::plan::Plan;
 use crate::port::is_link_local;
 use crate::prefix::Prefix;
-use crate::rib::{Entry, Rib, Source, Target};
+use crate::rib::{Entry, Place, Rib, Source, Target};
 use fastpath::table::{GroupId, LpmWrite};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -38,11 +38,21 @@ pub fn on_link<L: LpmWrite>(plan: &Plan<L>, set: SetId) -> Option<u32> {
 /// Finds the winner among the routes of `prefix` and points it there; other prefixes that depend
 /// on it are looked at too.
 pub fn drive<L: LpmWrite>(plan: &mut Plan<L>, rib: &mut Rib, prefix: Prefix, now: Instant) {
-    let mut todo = BTreeSet::from([prefix]);
-    while let Some(prefix) = todo.pop_first() {
-        let Some(entry) = rib.get_mut(prefix) else {
-            continue;
-        };
+    if let Some(place) = rib.find(prefix) {
+        drive_at(plan, rib, (prefix, place), now);
+    }
+}
+
+/// The same of a prefix whose place is known.
+pub fn drive_at<L: LpmWrite>(
+    plan: &mut Plan<L>,
+    rib: &mut Rib,
+    (prefix, place): (Prefix, Place),
+    now: Instant,
+) {
+    let (mut todo, mut next) = (BTreeSet::new(), Some((prefix, place)));
+    while let Some((prefix, place)) = next {
+        let entry = rib.at_mut(place);
         let base = base(plan, entry);
         let before = std::mem::replace(&mut entry.base, base);
         if base != before {
@@ -63,8 +73,13 @@ pub fn drive<L: LpmWrite>(plan: &mut Plan<L>, rib: &mut Rib, prefix: Prefix, now
             Some(ifindex) => neighbor_route(plan, rib, prefix, ifindex).or(base),
             None => base,
         };
-        point(plan, rib, prefix, won, now);
-        rib.tidy(prefix);
+        let entry = rib.at_mut(place);
+        point(plan, entry, prefix, won, now);
+        if entry.is_empty() {
+            rib.tidy(prefix);
+        }
+        let mut rest = std::iter::from_fn(|| todo.pop_first());
+        next = rest.find_map(|p| Some((p, rib.find(p)?)));
     }
 }
 
@@ -123,14 +138,11 @@ fn neighbor_route<L: LpmWrite>(
 /// Points `prefix` to what `won` says.
 fn point<L: LpmWrite>(
     plan: &mut Plan<L>,
-    rib: &mut Rib,
+    entry: &mut Entry,
     prefix: Prefix,
     won: Option<(Source, Target)>,
     now: Instant,
 ) {
-    let Some(entry) = rib.get_mut(prefix) else {
-        return;
-    };
     if entry.won == won && entry.failed.is_none() {
         return;
     }

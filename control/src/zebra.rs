@@ -11,7 +11,7 @@ use crate::object::Resolved;
 use crate::prefix::Prefix;
 use crate::restart::{is_of_use, narrow};
 use crate::rib::{FpmRoute, Target};
-use crate::routes::{PROTOCOL_KERNEL, drive, is_forwardable};
+use crate::routes::{PROTOCOL_KERNEL, drive, drive_at, is_forwardable};
 use crate::session::{Phase, Verdict};
 use fastpath::table::LpmWrite;
 use std::collections::BTreeSet;
@@ -32,7 +32,7 @@ impl<L: LpmWrite> Control<L> {
             FpmEvent::Connected { connection, peer } => {
                 self.bridges.resync();
                 self.session.connected(connection, self.fpm_routes, now);
-                self.reports.reset(true);
+                self.reset_reports(true);
                 self.fpm_fresh = 0;
                 // Ids mean something else to another zebra; routes keep what they had.
                 self.objects.clear();
@@ -50,7 +50,7 @@ impl<L: LpmWrite> Control<L> {
                     // Who was about to lose its routes may come back with zebra: a resync tells.
                     self.bridges.leave();
                     self.session.connected = false;
-                    self.reports.reset(false);
+                    self.reset_reports(false);
                     let routes = vec![("routes-kept", self.fpm_routes.to_string())];
                     self.fpm_happened(format!("closed: {reason}"), routes, now);
                 }
@@ -79,8 +79,7 @@ impl<L: LpmWrite> Control<L> {
             .objects
             .apply(objects, &mut plan.nexthops, &mut plan.sets);
         self.redrive(&changed, woken, now);
-        let told = routes.into_iter().map(|(p, route)| (p, Work::Told(route)));
-        self.backlog.push(told, now);
+        self.backlog.told(routes, now);
     }
 
     /// Routes that name an id with another meaning than before, and those that waited.
@@ -97,8 +96,10 @@ impl<L: LpmWrite> Control<L> {
             prefixes.extend(users.map(|(p, _)| p));
         }
         for prefix in prefixes {
-            let entry = self.rib.get_mut(prefix);
-            let Some(route) = entry.and_then(|e| e.fpm.as_mut()) else {
+            let Some(place) = self.rib.find(prefix) else {
+                continue;
+            };
+            let Some(route) = self.rib.at_mut(place).fpm.as_mut() else {
                 continue;
             };
             let Some(id) = route.id.filter(|_| route.generation == generation) else {
@@ -117,10 +118,10 @@ impl<L: LpmWrite> Control<L> {
                 None => self.objects.stop_waiting(id, prefix),
             }
             match waited {
-                true => self.reports.asked(prefix),
+                true => self.reports.asked(prefix, place),
                 false => self.reports.touched(prefix),
             }
-            drive(&mut self.plan, &mut self.rib, prefix, now);
+            drive_at(&mut self.plan, &mut self.rib, (prefix, place), now);
         }
     }
 
@@ -162,7 +163,8 @@ impl<L: LpmWrite> Control<L> {
             self.drop_route(withdrawn, now);
         }
         let generation = self.session.generation;
-        let entry = self.rib.entry(prefix);
+        let place = self.rib.place(prefix);
+        let entry = self.rib.at_mut(place);
         self.reports.leaves(prefix, entry.group);
         let before = entry.fpm.take();
         let had = before.as_ref().and_then(|b| b.target);
@@ -187,6 +189,7 @@ impl<L: LpmWrite> Control<L> {
                 .is_some_and(|b| b.copy && b.protocol == route.protocol),
             generation,
             told: before.as_ref().map_or(0, |b| b.told),
+            due: before.as_ref().and_then(|b| b.due),
         };
         match (route.kind, route.via) {
             (RouteKind::Blackhole, _) => fpm.target = Some(Target::Fixed(Fixed::Blackhole)),
@@ -224,9 +227,9 @@ impl<L: LpmWrite> Control<L> {
         narrow(context, prefix, (had, was_kept, is_stale), &mut fpm);
         let (change, plan) = ((had, fpm.target), &self.plan);
         self.times.follow(change, &plan.sets, &plan.nexthops, now);
-        self.rib.entry(prefix).fpm = Some(fpm);
-        self.reports.asked(prefix);
-        drive(&mut self.plan, &mut self.rib, prefix, now);
+        self.rib.at_mut(place).fpm = Some(fpm);
+        self.reports.asked(prefix, place);
+        drive_at(&mut self.plan, &mut self.rib, (prefix, place), now);
     }
 
     fn fpm_route_gone(&mut self, prefix: Prefix, now: Instant) {
@@ -241,7 +244,8 @@ impl<L: LpmWrite> Control<L> {
         if self.bridges.keeps(origin, prefix) {
             return;
         }
-        self.reports.gone(prefix, group);
+        let was_due = route.due.take().is_some();
+        self.reports.gone(prefix, group, was_due);
         let (change, plan) = ((route.target, None), &self.plan);
         self.times.follow(change, &plan.sets, &plan.nexthops, now);
         if !is_of_use(plan, route.target) || !self.bridges.keep(origin, prefix, now) {
@@ -268,7 +272,7 @@ impl<L: LpmWrite> Control<L> {
         let Some(route) = entry.fpm.take() else {
             return;
         };
-        self.reports.gone(prefix, group);
+        self.reports.gone(prefix, group, route.due.is_some());
         self.let_go(prefix, &route);
         drive(&mut self.plan, &mut self.rib, prefix, now);
     }

@@ -13,6 +13,25 @@ use fastpath::table::{GroupId, LpmWrite};
 use std::time::Instant;
 
 impl Groups {
+    /// What a fixed group did says nothing about flows.
+    fn origin(&self, from: GroupId) -> GroupId {
+        match from != GroupId::NONE && self.all.contains_key(&from) {
+            true => from,
+            false => GroupId::NONE,
+        }
+    }
+
+    fn is_special(&self, prefix: Prefix) -> bool {
+        let is_special = |past: &Past| past.exceptions.contains_key(&prefix);
+        self.past.as_deref().is_some_and(is_special)
+    }
+
+    /// What [`Groups::enter`] would say, if another route has come that way.
+    pub fn known(&self, from: GroupId, (prefix, set): (Prefix, SetId)) -> Option<GroupId> {
+        let known = *self.memo.get(&(self.origin(from), set))?;
+        (!self.is_special(prefix)).then_some(known)
+    }
+
     /// The group to which a route goes that has pointed to `from` ([`GroupId::NONE`]: a new one)
     /// and names `set` now.
     ///
@@ -25,17 +44,10 @@ impl Groups {
         now: Instant,
         (nexthops, sets, dplane): (&mut Nexthops, &Sets, &mut Dplane<L>),
     ) -> Result<GroupId, Full> {
-        // What a fixed group did says nothing about flows.
-        let from = if self.all.contains_key(&from) {
-            from
-        } else {
-            GroupId::NONE
-        };
-        let is_special = |past: &Past| past.exceptions.contains_key(&prefix);
-        let is_special = self.past.as_deref().is_some_and(is_special);
-        if let Some(&known) = self.memo.get(&(from, set)).filter(|_| !is_special) {
+        if let Some(known) = self.known(from, (prefix, set)) {
             return Ok(known);
         }
+        let (from, is_special) = (self.origin(from), self.is_special(prefix));
         let (used, capacity) = dplane.buckets();
         self.most = ((capacity - used) as usize / PART_OF_FREE).max(1);
         let members = sets.members(set);

@@ -193,8 +193,10 @@ impl Groups {
     /// A prefix points to `id` from now on.
     pub fn attach(&mut self, id: GroupId) {
         if let Some(group) = self.all.get_mut(&id) {
+            if group.routes == 0 {
+                self.unused.remove(&id);
+            }
             group.routes += 1;
-            self.unused.remove(&id);
         }
     }
 

@@ -120,7 +120,7 @@ impl Book {
     }
 
     /// Takes in what a commit is about to do, and wishes: what it has to do about slots.
-    pub fn follow(&mut self, pending: &BTreeMap<Prefix, GroupId>) -> Vec<Edit> {
+    pub fn follow(&mut self, pending: &[(Prefix, GroupId)]) -> Vec<Edit> {
         for (prefix, group) in pending {
             match *group {
                 GroupId::NONE => self.led.remove(prefix),

@@ -11,7 +11,7 @@ fn book(slots: usize, led: &[&str]) -> Book {
 
 fn commit(book: &mut Book, changes: &[(&str, u32)]) -> Vec<Edit> {
     let changes = changes.iter().map(|(p, g)| (prefix(p), GroupId(*g)));
-    book.follow(&changes.collect())
+    book.follow(&changes.collect::<Vec<_>>())
 }
 
 #[test]

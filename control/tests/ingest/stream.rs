@@ -1,8 +1,11 @@
 //! What zebra writes when it sends a table, byte for byte, and a router that it goes into.
 
+use super::lab::zebra::route;
 use super::lab::{self, Lab, P0, P1};
-use control::fpm::Batch;
+use control::event::{Action, Event, NeighborState};
+use control::fpm::decode::{Hop, Message, Object, Via};
 use control::fpm::frame::Frames;
+use control::fpm::{Batch, FpmEvent, encode};
 use control::prefix::Prefix;
 use fastpath::table::{GroupId, Lpm, LpmWrite, Tables};
 use std::collections::BTreeSet;
@@ -77,7 +80,7 @@ pub fn lab() -> Lab<Nowhere> {
         lab.neighbor(
             ifindex,
             &gateway(last).to_string(),
-            control::event::NeighborState::Reachable,
+            NeighborState::Reachable,
             last,
         );
     }
@@ -117,66 +120,33 @@ pub fn prefixes(count: u32) -> BTreeSet<Prefix> {
     all
 }
 
-fn attribute(out: &mut Vec<u8>, kind: u16, value: &[u8]) {
-    out.extend((4 + value.len() as u16).to_ne_bytes());
-    out.extend(kind.to_ne_bytes());
-    out.extend(value);
-    out.resize(out.len().next_multiple_of(4), 0);
-}
-
-/// A frame with one message.
-fn frame(out: &mut Vec<u8>, kind: u16, body: &[u8]) {
-    let length = 16 + body.len();
-    out.extend([1, 1]);
-    out.extend((4 + length as u16).to_be_bytes());
-    out.extend((length as u32).to_ne_bytes());
-    out.extend(kind.to_ne_bytes());
-    // NLM_F_REQUEST | NLM_F_CREATE, no sequence, zebra's port.
-    out.extend(0x401_u16.to_ne_bytes());
-    out.extend([0; 4]);
-    out.extend(4711_u32.to_ne_bytes());
-    out.extend(body);
-}
-
-fn ifindex(member: u32) -> u32 {
-    [P0, P1][member as usize]
+fn hop(member: u32) -> Hop {
+    Hop {
+        gateway: Some(gateway(2 * member as u8)),
+        ifindex: [P0, P1][member as usize],
+        onlink: false,
+        encap: false,
+    }
 }
 
 /// Next hops, their group, and `count` routes.
 pub fn of(form: Form, count: u32) -> Vec<u8> {
     let mut out = Vec::new();
+    let mut say = |message| encode::frame(&message, 4711, &mut out);
     for member in 0..2 {
-        let mut body = vec![2, 0, 11, 0, 0, 0, 0, 0];
-        attribute(&mut body, 1, &(24_u32 + member).to_ne_bytes());
-        attribute(&mut body, 5, &ifindex(member).to_ne_bytes());
-        attribute(&mut body, 6, &[169, 254, 0, 2 * member as u8]);
-        frame(&mut out, 104, &body);
+        say(Message::Nexthop(24 + member, Object::Hop(hop(member))));
     }
-    let mut body = vec![0, 0, 11, 0, 0, 0, 0, 0];
-    let members = [24_u32, 25].map(|id| u64::from(id).to_ne_bytes());
-    attribute(&mut body, 1, &GROUP.to_ne_bytes());
-    attribute(&mut body, 2, members.as_flattened());
-    frame(&mut out, 104, &body);
+    let group = Object::Group {
+        members: [(24, 1), (25, 1)].into(),
+        resilient: None,
+    };
+    say(Message::Nexthop(GROUP, group));
     for prefix in prefixes(count) {
-        let IpAddr::V4(address) = prefix.address() else {
-            continue;
+        let via = match form {
+            Form::Id => Via::Id(GROUP),
+            Form::Inline => Via::Hops([(hop(0), 1), (hop(1), 1)].into()),
         };
-        let mut body = vec![2, prefix.length(), 0, 0, 254, BGP, 0, 1, 0, 0, 0, 0];
-        attribute(&mut body, 1, &address.octets());
-        attribute(&mut body, 6, &20_u32.to_ne_bytes());
-        match form {
-            Form::Id => attribute(&mut body, 30, &GROUP.to_ne_bytes()),
-            Form::Inline => {
-                let mut hops = Vec::new();
-                for member in 0..2 {
-                    hops.extend([16, 0, 0, 0]);
-                    hops.extend(ifindex(member).to_ne_bytes());
-                    attribute(&mut hops, 5, &[169, 254, 0, 2 * member as u8]);
-                }
-                attribute(&mut body, 9, &hops);
-            }
-        }
-        frame(&mut out, 24, &body);
+        say(Message::Route(prefix, route(BGP, via)));
     }
     out
 }
@@ -192,9 +162,17 @@ pub fn batches(stream: &[u8]) -> impl Iterator<Item = Batch> {
     })
 }
 
-/// Puts all of `stream` in.
-pub fn feed(lab: &mut Lab<Nowhere>, stream: &[u8]) {
+/// Puts all of `stream` in; zebra takes its answers, or does not read them.
+pub fn feed(lab: &mut Lab<Nowhere>, stream: &[u8], reads: bool) {
     for batch in batches(stream) {
         lab.batch(batch);
+        while reads
+            && lab
+                .control
+                .actions()
+                .any(|a| matches!(a, Action::FpmReply { .. }))
+        {
+            lab.event(Event::Fpm(FpmEvent::Written { connection: 1 }));
+        }
     }
 }
