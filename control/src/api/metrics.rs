@@ -1,6 +1,6 @@
 //! Figures for monitoring, as `show metrics --json` prints them and the exposition is made of.
 
-use super::message::{Counters, Failover, OffloadStatus};
+use super::message::{Counters, Failover, OffloadMarks, OffloadStatus};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -48,6 +48,9 @@ pub struct Metrics {
     /// The hardware plane, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offload: Option<OffloadStatus>,
+    /// Prefixes that NICs mark, if they are to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub marks: Option<OffloadMarks>,
     /// Packets that hardware has sent.
     pub hardware_packets: u64,
     /// Their bytes.

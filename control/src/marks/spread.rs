@@ -62,15 +62,6 @@ impl<L: LpmWrite> Control<L> {
     /// What `show offload` says of it.
     pub(crate) fn show_spread(&self) -> Option<View> {
         let news = self.spreading.as_ref()?;
-        let marks = self.plan.dplane.marks().map(|book| {
-            let (slots, taken, room) = book.counts();
-            OffloadMarks {
-                slots: slots as u64,
-                prefixes: taken as u64,
-                room: room as u64,
-                lookups_skipped: self.samples.marked(),
-            }
-        });
         Some(View {
             status: OffloadStatus {
                 mode: self.config.offload.mode.name().into(),
@@ -78,10 +69,21 @@ impl<L: LpmWrite> Control<L> {
                 reasons: vec!["NICs spread packets over workers, who forward them".into()],
                 backend: "rss".into(),
                 spread: news.ports.clone(),
-                marks,
+                marks: self.marked(),
                 ..OffloadStatus::default()
             },
             of: None,
+        })
+    }
+
+    /// Prefixes that NICs mark, and what that saved.
+    pub(crate) fn marked(&self) -> Option<OffloadMarks> {
+        let (slots, taken, room) = self.plan.dplane.marks()?.counts();
+        Some(OffloadMarks {
+            slots: slots as u64,
+            prefixes: taken as u64,
+            room: room as u64,
+            lookups_skipped: self.samples.marked(),
         })
     }
 }

@@ -65,6 +65,7 @@ impl<L: LpmWrite> Control<L> {
                 malformed: fpm.malformed,
             },
             offload: self.offloaded().and_then(|o| o.status()).cloned(),
+            marks: self.marked(),
             hardware_packets: self.offloaded().map_or(0, |o| o.total().packets),
             hardware_bytes: self.offloaded().map_or(0, |o| o.total().bytes),
             ..Metrics::default()

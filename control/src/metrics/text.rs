@@ -4,7 +4,9 @@
 //! bounded: ports and reasons by what they are, next hops and members of groups by
 //! [`NEXTHOPS`](super::NEXTHOPS) and [`MEMBERS`](super::MEMBERS).
 
-use crate::api::message::{DeviceCounters, Metrics, OffloadStatus, PortCounters, Times};
+use crate::api::message::{
+    DeviceCounters, Metrics, OffloadMarks, OffloadStatus, PortCounters, Times,
+};
 use fastpath::table::DropReason;
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -103,7 +105,21 @@ pub fn exposition(metrics: &Metrics) -> String {
     if let Some(status) = &metrics.offload {
         offload(&mut page, metrics, status);
     }
+    if let Some(marked) = &metrics.marks {
+        marks(&mut page, marked);
+    }
     page.0
+}
+
+/// What NICs mark, so that workers need not look it up.
+fn marks(page: &mut Page, marks: &OffloadMarks) {
+    let help = "Prefixes that NICs mark.";
+    page.one("evenpath_marks", GAUGE, help, marks.prefixes);
+    let help = "Prefixes that there is room for.";
+    page.one("evenpath_marks_room", GAUGE, help, marks.room);
+    let name = "evenpath_lookups_skipped_total";
+    let help = "Packets that a mark has spared a lookup.";
+    page.one(name, COUNTER, help, marks.lookups_skipped);
 }
 
 /// The hardware plane.

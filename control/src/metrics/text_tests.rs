@@ -17,3 +17,23 @@ fn labels_are_escaped_and_seconds_exact() {
         assert_eq!(seconds(us), text);
     }
 }
+
+#[test]
+fn marks_have_their_families_where_there_are_any() {
+    let mut metrics = Metrics::default();
+    assert!(!exposition(&metrics).contains("evenpath_marks"));
+    metrics.marks = Some(OffloadMarks {
+        slots: 64,
+        prefixes: 2,
+        room: 3,
+        lookups_skipped: 17_174,
+    });
+    let page = exposition(&metrics);
+    for line in [
+        "\nevenpath_marks 2\n",
+        "\nevenpath_marks_room 3\n",
+        "# TYPE evenpath_lookups_skipped_total counter\nevenpath_lookups_skipped_total 17174\n",
+    ] {
+        assert!(page.contains(line), "{line}");
+    }
+}
