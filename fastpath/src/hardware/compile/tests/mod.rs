@@ -4,6 +4,7 @@ mod costs;
 mod order;
 mod own;
 mod renew;
+mod room;
 
 use super::*;
 use crate::hardware::engine::Engine;
