@@ -9,7 +9,7 @@ mod protocol;
 
 pub use bench::Bench;
 pub use calc::{Calc, arguments, is_ecmpcalc, wrong as calc_error};
-pub use export::{Export, Testpmd};
+pub use export::{Export, Testpmd, Verify};
 
 use offload::OffloadOf;
 
@@ -91,12 +91,7 @@ pub enum Command {
     #[command(subcommand)]
     Export(Export),
     /// Compare a running evenpath's tables with what is planned.
-    #[command(
-        after_help = "Packets go on meanwhile. Exit code: 0 as planned, 1 differences, which are listed, or failed.\n\nExamples:
-  evenpath verify
-  evenpath verify --json"
-    )]
-    Verify,
+    Verify(Verify),
     /// Act on the FPM session.
     #[command(subcommand)]
     Fpm(Fpm),

@@ -47,7 +47,7 @@ fn main() -> ExitCode {
         Command::Drain(what) => drain::drain(what, &cli.socket, cli.json),
         Command::Undrain(what) => drain::undrain(what, &cli.socket, cli.json),
         Command::Export(what) => export::export(what, &cli.socket, cli.json),
-        Command::Verify => verify::verify(&cli.socket, cli.json),
+        Command::Verify(args) => verify::verify(&cli.socket, args, cli.json),
         Command::Fpm(cli::Fpm::Release) => show::release(&cli.socket, cli.json),
     };
     match done {

@@ -1,5 +1,6 @@
 //! `evenpath verify`: whether the tables are as planned.
 
+use crate::cli;
 use crate::output::{self, Done, Failure};
 use control::api::client::Client;
 use control::api::message::{Difference, Verified, VerifyQuery};
@@ -16,7 +17,7 @@ const LISTED: usize = 1000;
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// `evenpath verify`.
-pub fn verify(socket: &Path, as_json: bool) -> Done {
+pub fn verify(socket: &Path, args: &cli::Verify, as_json: bool) -> Done {
     let mut client = Client::connect(socket)?;
     let begin = Instant::now();
     let mut all = audit(&mut client)?;
@@ -25,7 +26,7 @@ pub fn verify(socket: &Path, as_json: bool) -> Done {
         let still = first(&mut client)?.differences;
         all.differences.retain(|d| !is_down(d) || still.contains(d));
     }
-    all.add(hardware(&mut client)?, LISTED);
+    all.add(hardware(&mut client, args.repair)?, LISTED);
     let took = begin.elapsed();
     if as_json {
         output::json(&all)?;
@@ -55,8 +56,9 @@ fn piece(client: &mut Client, query: VerifyQuery) -> Result<Verified, Failure> {
 }
 
 /// The programs of the hardware plane: the plan goes there in pieces, then it is asked what came of it.
-fn hardware(client: &mut Client) -> Result<Verified, Failure> {
-    let (mut query, mut wait) = (VerifyQuery::default(), Wait::default());
+fn hardware(client: &mut Client, repair: bool) -> Result<Verified, Failure> {
+    let mut wait = Wait::default();
+    let mut query = VerifyQuery { next: None, repair };
     loop {
         match client.ask(&Request::VerifyOffload(query.clone()))? {
             Response::Verify(all) if all.next.is_none() => return Ok(all),
@@ -100,7 +102,10 @@ fn first(client: &mut Client) -> Result<Verified, Failure> {
 fn audit(client: &mut Client) -> Result<Verified, Failure> {
     let mut all = Verified::default();
     loop {
-        let query = VerifyQuery { next: all.next };
+        let query = VerifyQuery {
+            next: all.next,
+            ..VerifyQuery::default()
+        };
         all.add(piece(client, query)?, LISTED);
         if all.next.is_none() {
             return Ok(all);
@@ -134,10 +139,14 @@ pub fn words(all: &Verified, took: Option<Duration>) -> String {
         0 => String::new(),
         n => format!(", {n} rules in hardware"),
     };
+    let repaired = match all.repaired {
+        0 => String::new(),
+        n => format!(", {n} of them put in again"),
+    };
     let took = took.map_or(String::new(), |t| format!("; {:.1} s", t.as_secs_f64()));
     let _ = writeln!(
         text,
-        "{verdict}{listed}: {} prefixes ({} addresses), {} groups, {} buckets, {} nexthops, {} \
+        "{verdict}{listed}{repaired}: {} prefixes ({} addresses), {} groups, {} buckets, {} nexthops, {} \
          ports{rules}{took}",
         checked.prefixes,
         checked.addresses,
@@ -182,6 +191,13 @@ mod tests {
         assert_eq!(words(&all, took), format!("{line}1 difference: {sum}"));
         all.checked.rules = 9;
         assert!(words(&all, took).contains("3 ports, 9 rules in hardware; 0.1 s"));
+        all.repaired = 1;
+        let text = words(&all, took);
+        assert!(
+            text.contains("\n1 difference, 1 of them put in again: "),
+            "{text}"
+        );
+        all.repaired = 0;
         all.omitted = 3;
         let text = words(&all, took);
         assert!(

@@ -55,3 +55,19 @@ impl Nic {
         }
     }
 }
+
+/// `evenpath verify`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Packets go on meanwhile. Exit code: 0 as planned, 1 differences, which are listed, or failed.
+
+Examples:
+  evenpath verify
+  evenpath verify --json
+  evenpath verify --repair"
+)]
+pub struct Verify {
+    /// Put in again what the NIC's driver does not have any more; nothing else is changed.
+    #[arg(long)]
+    pub repair: bool,
+}

@@ -9,6 +9,9 @@ pub struct VerifyQuery {
     /// The `next` of the previous answer; none: the first piece of a new audit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<VerifyNext>,
+    /// Of hardware: rules that the driver does not have are put in again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub repair: bool,
 }
 
 /// Where an audit goes on.
@@ -31,9 +34,16 @@ pub struct Verified {
     pub differences: Vec<Difference>,
     /// So many more are not listed.
     pub omitted: u64,
+    /// Rules that the driver did not have, and that are being put in again.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub repaired: u64,
     /// Where it goes on; none: that was all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<VerifyNext>,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// What an audit has looked at.
@@ -108,6 +118,7 @@ impl Verified {
             *sum += more;
         }
         self.omitted += piece.omitted;
+        self.repaired += piece.repaired;
         for difference in piece.differences {
             if self.differences.len() < most {
                 self.differences.push(difference);

@@ -114,6 +114,7 @@ impl<L: LpmWrite> Control<L> {
             checked: findings.checked,
             differences: findings.differences,
             omitted: findings.omitted,
+            repaired: 0,
             next,
         })
     }

@@ -82,7 +82,10 @@ fn control(more: &str) -> (Control<NaiveLpm>, Arc<Tables>) {
 fn audit(control: &mut Control<NaiveLpm>) -> Verified {
     let mut all = Verified::default();
     loop {
-        let query = VerifyQuery { next: all.next };
+        let query = VerifyQuery {
+            next: all.next,
+            ..VerifyQuery::default()
+        };
         match control.answer(&Request::Verify(query), Instant::now()) {
             Reply::Ok(Response::Verify(piece)) => all.add(piece, usize::MAX),
             other => panic!("{other:?}"),
@@ -293,7 +296,10 @@ fn an_audit_is_cut_into_pieces_and_given_up() {
     let all = audit(&mut control);
     assert!(all.is_good() && all.checked.prefixes == 3011);
     // That was another one.
-    let query = VerifyQuery { next: first.next };
+    let query = VerifyQuery {
+        next: first.next,
+        ..VerifyQuery::default()
+    };
     let why = control.verify(&query, now).expect_err("over");
     assert!(
         why.to_string().starts_with("audit: verify: it is over"),
@@ -306,7 +312,10 @@ fn an_audit_is_cut_into_pieces_and_given_up() {
     assert!(control.audits.under_way.is_some());
     control.tidy_audit(now + PATIENCE);
     assert!(control.audits.under_way.is_none());
-    let query = VerifyQuery { next: first.next };
+    let query = VerifyQuery {
+        next: first.next,
+        ..VerifyQuery::default()
+    };
     assert!(control.verify(&query, now).is_err());
 }
 

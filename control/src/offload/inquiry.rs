@@ -16,7 +16,7 @@ use crate::api::{Reply, Response};
 use crossbeam::channel::{Receiver, TryRecvError, bounded};
 use fastpath::hardware::Steering;
 use fastpath::hardware::agent::Agent;
-use fastpath::hardware::audit::{Altered, Copying, Difference};
+use fastpath::hardware::audit::{Altered, Copying, Finished};
 use fastpath::hardware::plan::{Change, NexthopId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,6 +34,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Told {
     /// It is the first one, of a new audit.
     pub is_first: bool,
+    /// Rules that a driver does not have are to be put in again.
+    pub repair: bool,
     /// The piece.
     pub changes: Vec<Change>,
     /// It was the last one.
@@ -90,6 +92,7 @@ struct Inquiry {
     number: u32,
     asked: Instant,
     stage: Stage,
+    repair: bool,
     /// Of an audit: the pieces, and what has changed since.
     plan: Option<Vec<Arc<[Change]>>>,
     names: Arc<BTreeMap<NexthopId, String>>,
@@ -136,6 +139,7 @@ impl Inquiries {
                 number: next.audit,
                 asked: now,
                 stage: Stage::Telling,
+                repair: told.as_ref().is_some_and(|told| told.repair),
                 plan: is_audit.then(Vec::new),
                 names: Arc::new(ask.names),
                 program: 0,
@@ -251,8 +255,9 @@ impl Inquiry {
                 turn.entries = piece.entries;
                 let since = since.or(piece.is_whole.then_some(now));
                 if piece.is_whole && waiting + under_way == 0 && may_work {
-                    let (copy, lost) = copying.finish(engine);
-                    turn.job = self.work(agent, setting, (copy, lost));
+                    let finished = copying.finish(engine, self.repair);
+                    self.verified.repaired += finished.repaired as u64;
+                    turn.job = self.work(agent, setting, finished);
                     turn.is_busy = true;
                 } else if since.is_some_and(|s| now.saturating_duration_since(s) >= SETTLED) {
                     copying.give_up(engine);
@@ -298,7 +303,7 @@ impl Inquiry {
         &mut self,
         agent: &mut Agent<S>,
         setting: &Setting,
-        (copy, lost): (Altered, Vec<Difference>),
+        Finished { copy, lost, .. }: Finished,
     ) -> Option<Job> {
         if let Some(plan) = &self.plan {
             let (say, hear) = bounded(1);

@@ -194,6 +194,7 @@ impl<L: LpmWrite> Control<L> {
             // Of one that is over.
             return What::Verify(Told {
                 is_first: false,
+                repair: false,
                 changes,
                 is_all: false,
                 next,
@@ -234,6 +235,7 @@ impl<L: LpmWrite> Control<L> {
         }
         What::Verify(Told {
             is_first: query.next.is_none(),
+            repair: query.repair,
             changes,
             is_all,
             next: VerifyNext {

@@ -260,13 +260,19 @@ fn one_audit_at_a_time_and_none_without_end() {
     let first = world
         .piece(&mut owner, &VerifyQuery::default())
         .expect("a piece");
-    let first = VerifyQuery { next: first.next };
+    let first = VerifyQuery {
+        next: first.next,
+        ..VerifyQuery::default()
+    };
     let second = world
         .piece(&mut owner, &VerifyQuery::default())
         .expect("a piece");
     let over = world.piece(&mut owner, &first).expect_err("over");
     assert!(over.contains("verify: it is over: another one"), "{over}");
-    let mut second = VerifyQuery { next: second.next };
+    let mut second = VerifyQuery {
+        next: second.next,
+        ..VerifyQuery::default()
+    };
     while owner.slices.is_empty() {
         let piece = world.piece(&mut owner, &second).expect("a piece");
         second.next = piece.next;

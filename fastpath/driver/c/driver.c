@@ -268,7 +268,7 @@ static int argument(const char *key, const char *value, void *opaque)
 static int arguments(struct rte_vdev_device *dev, struct arguments *to)
 {
 	static const char *const keys[] = {"profile", "mode", "of", "iface", "beside", "function", "kernel", "late", "refuse",
-					   "busy", "table", "hold", "hash", "index-bug", "faults",
+					   "miss", "busy", "table", "hold", "hash", "index-bug", "faults",
 					   "rules", "no-mark", NULL};
 	struct rte_kvargs *list = rte_kvargs_parse(rte_vdev_device_args(dev), keys);
 	int rc;
@@ -408,7 +408,7 @@ static struct rte_vdev_driver wire = {.probe = wire_probe, .remove = remove_port
 
 RTE_PMD_REGISTER_VDEV(net_evenpath_sim, sim);
 RTE_PMD_REGISTER_PARAM_STRING(net_evenpath_sim,
-			      "profile=cx6dx|cx7|bf3 mode=switchdev|nic iface=<netdev> beside=<netdev> function=0|1 late=N refuse=N busy=N table=N "
+			      "profile=cx6dx|cx7|bf3 mode=switchdev|nic iface=<netdev> beside=<netdev> function=0|1 late=N refuse=N busy=N miss=N table=N "
 			      "hold=1 hash=other index-bug=1 faults=<file> rules=N no-mark=1");
 RTE_PMD_REGISTER_VDEV(net_evenpath_wire, wire);
 RTE_PMD_REGISTER_PARAM_STRING(net_evenpath_wire, "of=<device> kernel=0|1");

@@ -328,6 +328,12 @@ static int query(struct rte_eth_dev *dev, struct rte_flow *flow,
 	const char *why = NULL;
 	int rc;
 
+	/* A query of nothing: whether the NIC has the rule. */
+	if (flow->table != NULL && flow->table->port == port_of(dev) && actions[0].type == RTE_FLOW_ACTION_TYPE_VOID &&
+	    actions[1].type == RTE_FLOW_ACTION_TYPE_END) {
+		rc = evenpath_sim_lacks(flow->id, &why);
+		return rc < 0 ? REFUSE(rc, HANDLE, why) : 0;
+	}
 	if (flow->table == NULL || flow->table->port != port_of(dev) || actions[0].type != RTE_FLOW_ACTION_TYPE_COUNT ||
 	    actions[1].type != RTE_FLOW_ACTION_TYPE_END || count->reset)
 		return REFUSE(-ENOTSUP, ACTION, "query: of COUNT alone, without a reset");

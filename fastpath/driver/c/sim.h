@@ -152,6 +152,7 @@ int evenpath_sim_push(uint32_t port, uint32_t queue, const char **why);
 int evenpath_sim_pull(uint32_t port, uint32_t queue, struct es_result *results, uint32_t n,
 		      const char **why);
 int evenpath_sim_count(uint64_t rule, uint64_t *packets, uint64_t *bytes, const char **why);
+int evenpath_sim_lacks(uint64_t rule, const char **why);
 int evenpath_sim_hash(uint32_t table, const struct es_pattern *spec, uint32_t *hash,
 		      const char **why);
 /* A rule of the first API, which has no table of its own: its number. `only_ask`: whether it would be taken. */

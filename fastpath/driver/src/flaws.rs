@@ -24,7 +24,7 @@ pub struct Flaws {
 }
 
 impl Flaws {
-    /// Takes one more: `late=N`, `refuse=N`, `busy=N`, `table=N` (the Nth from now on; may be given
+    /// Takes one more: `late=N`, `refuse=N`, `busy=N`, `miss=N`, `table=N` (the Nth from now on; may be given
     /// several times), `hold=1`, `hash=other`, `index-bug=1`, `rules=N`,
     /// `no-mark=1`, `faults=FILE`.
     pub fn add(&mut self, key: &str, value: &str) -> Result<(), Error> {
@@ -34,6 +34,7 @@ impl Flaws {
             "late" => drop(self.faults.late.insert(nth().ok_or_else(wrong)?)),
             "refuse" => drop(self.faults.refused.insert(nth().ok_or_else(wrong)?)),
             "busy" => drop(self.faults.busy.insert(nth().ok_or_else(wrong)?)),
+            "miss" => drop(self.faults.missed.insert(nth().ok_or_else(wrong)?)),
             "table" => drop(self.faults.tables.insert(nth().ok_or_else(wrong)?)),
             "hold" if value == "1" => self.faults.pace = Some(0),
             "hash" if value == "other" => self.other_hash = true,

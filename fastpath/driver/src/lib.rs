@@ -325,6 +325,16 @@ pub unsafe extern "C" fn evenpath_sim_count(
     unsafe { with(why, count) as c_int }
 }
 
+/// Whether the NIC has a rule: 0, or why not.
+///
+/// # Safety
+/// The pointer may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn evenpath_sim_lacks(rule: u64, why: *mut *const c_char) -> c_int {
+    // SAFETY: the caller says so.
+    unsafe { with(why, |nic: &mut Nic| nic.lacks(rule).map(|()| 0)) as c_int }
+}
+
 /// See c/sim.h.
 ///
 /// # Safety

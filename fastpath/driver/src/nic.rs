@@ -287,6 +287,10 @@ impl Nic {
         self.sim.count(RuleId(rule))
     }
 
+    pub fn lacks(&mut self, rule: u64) -> Result<(), Error> {
+        self.sim.lacks(RuleId(rule)).map_or(Ok(()), Err)
+    }
+
     pub fn hash(&mut self, table: u32, values: &[u128]) -> Result<u32, Error> {
         self.sim.table_hash(TableId(table), values)
     }

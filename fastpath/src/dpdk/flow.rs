@@ -427,6 +427,12 @@ impl Steering for Flow<'_> {
         queue::count(self.ports[held.at].index, held.flow)
     }
 
+    fn lacks(&mut self, rule: RuleId) -> Option<Error> {
+        let held = self.rules.get(&rule).filter(|held| held.ready)?;
+        let asked = queue::ask(self.ports[held.at].index, held.flow);
+        asked.err().filter(|e| e.errno == Error::NOT_FOUND)
+    }
+
     fn table_hash(&mut self, table: TableId, values: &[u128]) -> Result<u32, Error> {
         let Some(made) = self.tables.get(&table) else {
             return Err(Error::new(Error::NOT_FOUND, "no such table"));

@@ -14,7 +14,7 @@ mod tests;
 mod walk;
 mod words;
 
-pub use copy::{Altered, Copied, Copying, Piece};
+pub use copy::{Altered, Copied, Copying, Finished, Piece};
 
 use super::Capabilities;
 use super::compile::{Compiler, Config, Purpose, Step};

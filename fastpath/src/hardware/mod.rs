@@ -229,6 +229,13 @@ pub trait Steering {
     /// No such table, not one of rows by CRC, or not known.
     fn table_hash(&mut self, table: TableId, values: &[u128]) -> Result<u32, Error>;
 
+    /// What the driver says if it is asked for a rule that it does not have, by a query of nothing
+    /// (`rte_flow_query` with `RTE_FLOW_ACTION_TYPE_VOID`); for audits. `None`: it has it, or cannot be
+    /// asked: [`Error::NOT_FOUND`] alone is such an answer.
+    fn lacks(&mut self, _: RuleId) -> Option<Error> {
+        None
+    }
+
     /// The actions that an indirect one has now, as far as the backend knows; for audits.
     fn indirect(&self, id: IndirectId) -> Option<&program::Action>;
 }

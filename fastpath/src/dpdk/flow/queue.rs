@@ -176,18 +176,36 @@ impl Flow<'_> {
 
 /// What a rule with COUNT has counted.
 pub(super) fn count(port: u16, flow: NonNull<rte_flow>) -> Result<Count, Error> {
+    let counted = query(port, flow, rte_flow_action_type::RTE_FLOW_ACTION_TYPE_COUNT)?;
+    Ok(Count {
+        packets: counted.hits,
+        bytes: counted.bytes,
+    })
+}
+
+/// Whether the driver has a rule, as far as it can be asked.
+pub(super) fn ask(port: u16, flow: NonNull<rte_flow>) -> Result<(), Error> {
+    query(port, flow, rte_flow_action_type::RTE_FLOW_ACTION_TYPE_VOID).map(drop)
+}
+
+fn query(
+    port: u16,
+    flow: NonNull<rte_flow>,
+    what: rte_flow_action_type::Type,
+) -> Result<rte_flow_query_count, Error> {
     let action = |type_| rte_flow_action {
         type_,
         conf: null(),
     };
     let actions = [
-        action(rte_flow_action_type::RTE_FLOW_ACTION_TYPE_COUNT),
+        action(what),
         action(rte_flow_action_type::RTE_FLOW_ACTION_TYPE_END),
     ];
     // SAFETY: a plain record for which zeros are valid.
     let mut counted: rte_flow_query_count = unsafe { std::mem::zeroed() };
     let mut refusal = Refusal::new();
-    // SAFETY: the rule is of this port and was inserted; the record is what COUNT fills.
+    // SAFETY: the rule is of this port and was inserted; the record is what COUNT fills, and nobody
+    // fills anything for VOID.
     let rc = unsafe {
         dpdk_sys::rte_flow_query(
             port,
@@ -197,9 +215,6 @@ pub(super) fn count(port: u16, flow: NonNull<rte_flow>) -> Result<Count, Error> 
             refusal.as_mut(),
         )
     };
-    refusal.check("count", rc)?;
-    Ok(Count {
-        packets: counted.hits,
-        bytes: counted.bytes,
-    })
+    refusal.check("query", rc)?;
+    Ok(counted)
 }

@@ -2,7 +2,7 @@
 //!
 //! What changes meanwhile is copied again, so that a copy is what the NIC had at one moment: the one
 //! at which nothing is left to be copied. On the way drivers are asked about what they can be asked
-//! about: rules that count, and indirect actions.
+//! about: rules, those that count most of all, and indirect actions.
 
 use super::super::compile::{Compiler, Config, Purpose};
 use super::super::engine::Engine;
@@ -156,11 +156,22 @@ impl Copying {
             let table = program.table(rule.table)?;
             self.copied.tables.insert(table.id, table.clone());
         }
-        if rule.does.actions.contains(&Action::Count) {
-            if let Err(error) = engine.steering_mut().count(id) {
+        let counts = rule.does.actions.contains(&Action::Count);
+        // A rule that is being destroyed has no handle any more.
+        if program.is_at_rest(id) {
+            let nic = engine.steering_mut();
+            let said = match nic.lacks(id) {
+                Some(error) => Some(("the NIC has it", error)),
+                None if counts => nic
+                    .count(id)
+                    .err()
+                    .map(|e| ("the driver counts its packets", e)),
+                None => None,
+            };
+            if let Some((planned, error)) = said {
                 let lost = Difference {
                     object: words::purpose(&purpose),
-                    planned: "the driver counts its packets".into(),
+                    planned: planned.into(),
                     found: error.to_string(),
                 };
                 self.lost.insert(id, lost);
@@ -188,25 +199,46 @@ impl Copying {
         self.copied.indirects.insert(id, now);
     }
 
-    /// The copy, once a piece said that it is whole, and where the driver says otherwise.
-    pub fn finish<S: Steering>(mut self, engine: &mut Engine<S>) -> (Altered, Vec<Difference>) {
+    /// The copy, once a piece said that it is whole, and where the driver says otherwise. With `repair`
+    /// rules that the driver does not have are put in again, as those are that failed.
+    pub fn finish<S: Steering>(self, engine: &mut Engine<S>, repair: bool) -> Finished {
+        let mut copied = self.copied;
         let program = engine.compiler_mut();
         program.end_copy();
-        self.copied.unsettled = program.under_way();
-        self.copied.failures = program.failures();
-        let found = self.lost.into_values().chain(self.other.into_values());
-        let altered = Altered {
-            copied: self.copied,
-            slices: self.slices,
-            altered: self.altered,
-        };
-        (altered, found.collect())
+        copied.unsettled = program.under_way();
+        copied.failures = program.failures();
+        let mut repaired = 0;
+        for rule in self.lost.keys().filter(|_| repair) {
+            let gone = engine.steering_mut().lacks(*rule).is_some();
+            repaired += usize::from(gone && engine.compiler_mut().missed(*rule));
+        }
+        let lost = self.lost.into_values().chain(self.other.into_values());
+        Finished {
+            copy: Altered {
+                copied,
+                slices: self.slices,
+                altered: self.altered,
+            },
+            lost: lost.collect(),
+            repaired,
+        }
     }
 
     /// Nobody wants it any more.
     pub fn give_up<S: Steering>(self, engine: &mut Engine<S>) {
         engine.compiler_mut().end_copy();
     }
+}
+
+/// What has come of copying.
+#[derive(Debug)]
+pub struct Finished {
+    /// The copy.
+    pub copy: Altered,
+    /// Where the driver says otherwise.
+    pub lost: Vec<Difference>,
+    /// Rules that are put in again.
+    pub repaired: usize,
 }
 
 /// A copy whose rules are partly of before, and what they are now.

@@ -59,6 +59,18 @@ impl Compiler {
         self.ledger.rule(id)
     }
 
+    /// The driver does not have a rule that it has confirmed: it is one that has failed. Whether so.
+    pub(in super::super) fn missed(&mut self, id: RuleId) -> bool {
+        let missed = self.ledger.missed(id);
+        self.digest();
+        missed
+    }
+
+    /// Nothing is under way about the rule.
+    pub(in super::super) fn is_at_rest(&self, id: RuleId) -> bool {
+        self.ledger.is_at_rest(id)
+    }
+
     /// An indirect action, if the NIC has it.
     pub(in super::super) fn indirect(&self, id: IndirectId) -> Option<Indirect> {
         self.ledger.shared_action(id)

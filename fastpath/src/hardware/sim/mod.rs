@@ -90,6 +90,8 @@ pub struct Sim {
     counters: u32,
     /// Rules that were lost so far.
     strays: u64,
+    /// Rules that are not there, by their handles.
+    missing: HashSet<RuleId>,
     misuses: Vec<String>,
 }
 
@@ -112,6 +114,7 @@ impl Sim {
             entries: 0,
             counters: 0,
             strays: 0,
+            missing: HashSet::new(),
             misuses: Vec::new(),
         }
     }
@@ -275,6 +278,7 @@ impl Steering for Sim {
 
     fn count(&mut self, rule: RuleId) -> Result<Count, Error> {
         match self.rules.get(&rule) {
+            Some(_) if self.missing.contains(&rule) => Err(missing()),
             Some(held) if held.stage == Stage::Ready && queue::counts(&held.does) => Ok(Count {
                 packets: held.packets,
                 bytes: held.bytes,
@@ -298,6 +302,15 @@ impl Steering for Sim {
     fn indirect(&self, id: IndirectId) -> Option<&Action> {
         self.indirects.get(&id).map(|i| &i.action)
     }
+
+    fn lacks(&mut self, rule: RuleId) -> Option<Error> {
+        let is_there = self.rules.contains_key(&rule) && !self.missing.contains(&rule);
+        (!is_there).then(missing)
+    }
+}
+
+fn missing() -> Error {
+    Error::new(Error::NOT_FOUND, "the NIC has no such rule")
 }
 
 #[cfg(test)]

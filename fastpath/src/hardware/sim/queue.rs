@@ -13,6 +13,8 @@ pub struct Faults {
     pub refused: BTreeSet<u64>,
     /// Operations that complete with an error.
     pub late: BTreeSet<u64>,
+    /// Operations of which insertions are reported as done, and the NIC does not have the rule.
+    pub missed: BTreeSet<u64>,
     /// Tables that are not made.
     pub tables: BTreeSet<u64>,
     /// Tables that are not destroyed.
@@ -53,6 +55,7 @@ struct Entry {
     operation: Operation,
     cookie: u64,
     fails: bool,
+    missed: bool,
 }
 
 /// One flow queue.
@@ -105,6 +108,7 @@ impl Sim {
             operation: operation.clone(),
             cookie,
             fails: self.faults.late.contains(&nth),
+            missed: self.faults.missed.contains(&nth),
         };
         if let Some(held) = self.queues.get_mut(queue as usize) {
             held.waiting.push_back(entry);
@@ -122,6 +126,9 @@ impl Sim {
         let entries: Vec<Entry> = held.waiting.drain(..n).collect();
         for entry in entries {
             let succeeded = self.execute(&entry.operation, entry.fails);
+            if let (Operation::Insert(rule), true) = (&entry.operation, entry.missed) {
+                self.miss(rule.id);
+            }
             self.tally.failed += u64::from(!succeeded);
             done.push(Completion {
                 cookie: entry.cookie,
@@ -208,6 +215,7 @@ impl Sim {
         let Some(mut held) = self.rules.remove(&id) else {
             return;
         };
+        self.missing.remove(&id);
         self.count_out(&held.does);
         let in_force = match held.stage {
             Stage::Ready => fails,
@@ -227,6 +235,16 @@ impl Sim {
             made.put(&held.place, stray);
             (held.stage, held.busy) = (Stage::Lost, false);
             self.rules.insert(stray, held);
+        }
+    }
+
+    /// The NIC has lost a rule, and has told nobody: its handle is as good as any.
+    pub fn miss(&mut self, id: RuleId) {
+        if let Some(held) = self.rules.get(&id).filter(|h| h.stage == Stage::Ready) {
+            self.missing.insert(id);
+            if let Some(made) = self.tables.get_mut(&held.table) {
+                made.take(&held.place, id);
+            }
         }
     }
 

@@ -116,12 +116,19 @@ impl Made {
     /// Takes a rule out.
     pub(super) fn take(&mut self, place: &Place, id: RuleId) {
         match place {
-            Place::Index(row) => self.set_row(*row, None),
+            // Of one that is not there another may have the place.
+            Place::Index(row) => {
+                if self.at(place) == Some(id) {
+                    self.set_row(*row, None);
+                }
+            }
             Place::Pattern { .. } if has_ranges(&self.spec.pattern) => {
                 self.ranges.retain(|r| r.2 != id);
             }
             Place::Pattern { spec, .. } => {
-                self.patterns.remove(spec);
+                if self.at(place) == Some(id) {
+                    self.patterns.remove(spec);
+                }
             }
         }
     }

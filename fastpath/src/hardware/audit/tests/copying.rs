@@ -1,5 +1,6 @@
 //! Copies made piece by piece, of programs that change meanwhile.
 
+use super::super::super::program::RuleId;
 use super::*;
 
 /// All of a copy, in order.
@@ -55,7 +56,7 @@ fn a_copy_is_what_there_is_when_it_is_whole() {
                     engine.retry();
                 }
             }
-            let (altered, _) = copying.finish(&mut engine);
+            let Finished { copy: altered, .. } = copying.finish(&mut engine, false);
             let copied = words(altered.settle());
             assert!(copied.len() > 40);
             assert_eq!(copied, words(Copied::of(engine.compiler())), "{setting:?}");
@@ -72,7 +73,11 @@ fn what_changed_before_its_turn_is_copied_once_more_and_no_more() {
     settle(&mut engine, &[Change::Nexthop(NexthopId(2), None)]);
     let rest = copying.turn(&mut engine, usize::MAX);
     assert!(rest.is_whole);
-    let (altered, lost) = copying.finish(&mut engine);
+    let Finished {
+        copy: altered,
+        lost,
+        ..
+    } = copying.finish(&mut engine, false);
     assert_eq!(lost, []);
     assert_eq!(
         words(altered.settle()),
@@ -95,17 +100,59 @@ fn drivers_are_asked_about_what_they_have() {
         while !copying.turn(&mut engine, 4).is_whole {
             pieces += 1;
         }
-        let (_, found) = copying.finish(&mut engine);
+        let found = copying.finish(&mut engine, false).lost;
         assert!(found.is_empty() && pieces > 3, "{setting:?} {found:?}");
         // Of a driver that has lost everything.
         let mut copying = Copying::begin(&mut engine);
         *engine.steering_mut() = super::engine(setting).into_steering();
         assert!(copying.turn(&mut engine, usize::MAX).is_whole);
-        let (_, found) = copying.finish(&mut engine);
+        let found = copying.finish(&mut engine, false).lost;
         assert!(found.len() > 8, "{setting:?} {found:?}");
         let shared = found
             .iter()
             .any(|d| d.object.starts_with("indirect action "));
         assert_eq!(shared, setting == Setting::Rss);
+    }
+}
+
+/// Each rule of a program by itself: an audit names it, and it is put in again if that is asked for.
+#[test]
+fn a_rule_that_the_nic_has_lost_is_named_and_put_in_again() {
+    for setting in SETTINGS {
+        let (mut engine, copying) = begun(setting);
+        copying.give_up(&mut engine);
+        let rules: Vec<(RuleId, String)> = Copied::of(engine.compiler())
+            .rules
+            .iter()
+            .map(|(rule, purpose)| (rule.id, words::purpose(purpose)))
+            .collect();
+        assert!(rules.len() > 30);
+        let look = |engine: &mut Engine<Sim>, repair| {
+            let mut copying = Copying::begin(engine);
+            assert!(copying.turn(engine, usize::MAX).is_whole);
+            copying.finish(engine, repair)
+        };
+        for (rule, object) in rules {
+            engine.steering_mut().miss(rule);
+            let found = look(&mut engine, false);
+            let lost = Difference {
+                object,
+                planned: "the NIC has it".into(),
+                found: "the NIC has no such rule (errno 2)".into(),
+            };
+            assert_eq!((found.lost, found.repaired), (vec![lost.clone()], 0));
+            // Asking is not repairing.
+            let found = look(&mut engine, true);
+            assert_eq!((found.lost, found.repaired), (vec![lost], 1));
+            assert!(engine.compiler().failures() > 0, "{rule:?}");
+            engine.retry();
+            assert!(engine.settle(usize::MAX));
+            assert_eq!(engine.compiler().failures(), 0, "{rule:?}");
+            let found = look(&mut engine, true);
+            assert_eq!((found.lost, found.repaired), (vec![], 0), "{rule:?}");
+            assert_eq!(engine.steering().misuses(), [""; 0]);
+        }
+        let plan = Plan::new(setting);
+        assert_eq!(differences(&engine, &plan), [], "{setting:?}");
     }
 }

@@ -120,6 +120,11 @@ impl Ledger {
         indirect(self.shared.get(&id)?)
     }
 
+    /// Nothing is under way about the rule.
+    pub(in super::super) fn is_at_rest(&self, id: RuleId) -> bool {
+        self.cells.get(&id).is_some_and(|c| c.flight.is_none())
+    }
+
     /// It is about to be another one.
     pub(in super::super) fn is_shared_in_flight(&self, id: IndirectId) -> bool {
         self.shared.get(&id).is_some_and(|s| s.flight.is_some())

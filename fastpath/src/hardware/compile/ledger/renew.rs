@@ -246,6 +246,24 @@ impl Ledger {
         self.put(Todo::Cell(id));
     }
 
+    /// The NIC does not have a rule that it has confirmed: its handle is to be destroyed, and it to be
+    /// put in again, when somebody says so ([`Ledger::retry`]). Whether that is so, of a rule that
+    /// nothing is under way about.
+    pub(in super::super) fn missed(&mut self, id: RuleId) -> bool {
+        let Some(cell) = self.cells.get_mut(&id) else {
+            return false;
+        };
+        if cell.flight.is_some() || cell.have.is_none() || !cell.is_sound() {
+            return false;
+        }
+        cell.stranded = true;
+        let before = cell.have.take();
+        self.alter(id);
+        self.lean(before.as_ref().and_then(jump), -1);
+        self.fail(id);
+        true
+    }
+
     /// A rule of a table is as wanted, or no more.
     pub(super) fn filled(&mut self, table: TableId, rule: Option<RuleId>) {
         let Some(shelf) = self.shelves.get_mut(&table) else {

@@ -238,7 +238,7 @@ impl Ledger {
         }
     }
 
-    fn fail(&mut self, id: RuleId) {
+    pub(super) fn fail(&mut self, id: RuleId) {
         if let Some(cell) = self.cells.get_mut(&id) {
             cell.failed = true;
             self.failed.insert(id);
