@@ -145,6 +145,13 @@ pub struct Reader<T> {
 }
 
 impl<T> Reader<T> {
+    /// Where it writes.
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn place(&self) -> std::ops::Range<usize> {
+        let start = std::ptr::from_ref(&*self.slot).addr();
+        start..start + size_of::<Slot>()
+    }
+
     /// The active copy, as it is until [`Reader::quiescent`].
     #[inline]
     pub fn read(&self) -> &T {

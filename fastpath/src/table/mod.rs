@@ -11,6 +11,8 @@
 //! Unknown means drop: id 0 of groups and adjacencies exists always and drops.
 
 pub mod adjacency;
+#[cfg(all(test, not(loom)))]
+mod apart;
 pub mod down;
 pub mod group;
 pub mod marks;

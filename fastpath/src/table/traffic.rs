@@ -59,8 +59,14 @@ impl Sub for Traffic {
 }
 
 /// One worker's word for each bucket of the arena.
+///
+/// Behind them its memory goes on for a pair of cache lines that nobody writes: what another worker
+/// writes, wherever that begins, is on other lines.
 #[derive(Debug, Default)]
-pub struct BucketCounters(Box<[AtomicU64]>);
+pub struct BucketCounters(Vec<AtomicU64>);
+
+/// Words of a pair of cache lines, which x86 fetches together.
+const PAIR: usize = 128 / size_of::<AtomicU64>();
 
 /// Where a bucket would be that has no word, to prefetch.
 static NOWHERE: AtomicU64 = AtomicU64::new(0);
@@ -75,7 +81,9 @@ fn nowhere<'a>() -> &'a AtomicU64 {
 impl BucketCounters {
     /// For an arena of `buckets` buckets.
     pub fn new(buckets: usize) -> Self {
-        BucketCounters((0..buckets).map(|_| AtomicU64::new(0)).collect())
+        let mut words = Vec::with_capacity(buckets + PAIR);
+        words.extend((0..buckets).map(|_| AtomicU64::new(0)));
+        BucketCounters(words)
     }
 
     /// A packet of `bytes` bytes was forwarded by the bucket at `index` of the arena. For the
@@ -98,6 +106,14 @@ impl BucketCounters {
     #[inline(always)]
     pub fn address(&self, index: u32) -> &AtomicU64 {
         self.0.get(index as usize).unwrap_or_else(nowhere)
+    }
+
+    /// Where its words are, and where their memory ends.
+    #[cfg(test)]
+    pub(crate) fn place(&self) -> [std::ops::Range<usize>; 2] {
+        let start = self.0.as_ptr().addr();
+        let end = |words: usize| start + words * size_of::<AtomicU64>();
+        [start..end(self.0.len()), start..end(self.0.capacity())]
     }
 
     /// How many buckets have a word.
