@@ -146,8 +146,6 @@ impl History {
                 format!("undrain {n}")
             }
             15 => format!("no undrain {n}"),
-            // What is parked in a life that has not taken everything up yet is another test's.
-            16 if self.recovery == Recovery::Never && self.is_settling() => return,
             16 => {
                 let then = self.now();
                 if !self.is_settling() {
