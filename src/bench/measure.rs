@@ -5,6 +5,7 @@ use crate::team::Forwarder;
 use fastpath::dpdk::{Mbuf, thread_time_ns};
 use fastpath::software::burst::{Burst, RxQueue, TxQueue};
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// One slice of either kind, of the thread's own time.
@@ -21,6 +22,8 @@ pub struct Series {
     pub forward: Vec<f64>,
     /// Moving.
     pub floor: Vec<f64>,
+    /// Forwarding, while control changes tables.
+    pub busy: Vec<f64>,
 }
 
 /// Packets moved from each port to the next one that can send, unseen; how many.
@@ -71,6 +74,7 @@ pub fn measure(
     slices: usize,
     barrier: &Barrier,
     hz: u64,
+    busy: Option<&AtomicBool>,
 ) -> Series {
     let (receive, _) = worker.queues();
     for attached in receive {
@@ -87,6 +91,14 @@ pub fn measure(
         series
             .forward
             .push(cycles(hz, SLICE, || forward(&mut worker)));
+        if let Some(busy) = busy {
+            barrier.wait();
+            busy.store(true, Ordering::Release);
+            cycles(hz, WARM_UP, || forward(&mut worker));
+            let meanwhile = cycles(hz, SLICE, || forward(&mut worker));
+            series.busy.push(meanwhile);
+            busy.store(false, Ordering::Release);
+        }
     }
     series
 }

@@ -6,6 +6,7 @@
 mod measure;
 mod prefixes;
 mod traffic;
+mod updates;
 mod world;
 
 use crate::cli::Bench;
@@ -22,10 +23,12 @@ use fastpath::table::stats::{Snapshot, WorkerStats};
 use measure::{Series, quartiles};
 use prefixes::Random;
 use serde::Serialize;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 use traffic::{Flows, Folder};
+use updates::{Changed, Pace, TakenIn};
 use world::World;
 
 /// Measures, and prints what was found.
@@ -83,6 +86,7 @@ fn measured(bench: &Bench) -> Result<Found, Failure> {
     let memory = plane::memory(config, 2 * fibs.memory_mib() + plane::pool_mib(&room))?;
     let eal = plane::start_eal(config, &layout, memory)?;
     let pool = Pool::new(eal.handle(), room)?;
+    let lookups = updates::lookups(&mut Fib::new(eal.handle(), fibs)?, &world)?;
     let (tables, writer, registry) = plane::tables(config, || Ok(Fib::new(eal.handle(), fibs)?))?;
     let hash = writer.views.current().hash.base().clone();
 
@@ -102,19 +106,19 @@ fn measured(bench: &Bench) -> Result<Found, Failure> {
     let stats: Vec<_> = stats.collect();
     let now = Instant::now();
     let mut control = Control::new(config, &devices, writer, Noticed::now(), Instant::now);
-    for event in world.events() {
-        control.handle(event, now);
-        while control.next_deadline().is_some_and(|due| due <= now) {
-            control.tick(now);
-        }
-    }
-    let programmed = now.elapsed();
+    let mut taken = updates::take_in(&mut control, &world, now)?;
+    taken.lookups = lookups;
 
     let gleans = Arc::new(Gleans::new(1));
     let (barrier, hz) = (Barrier::new(workers), eal.cycles_hz());
     let slices = measure::slices(Duration::from_secs(bench.duration.into()));
     let shares = plane::share(&sides, workers);
-    let series = thread::scope(|scope| {
+    let pace = Pace {
+        routes: bench.updates,
+        groups: bench.group_updates,
+    };
+    let busy = AtomicBool::new(false);
+    let (series, changed) = thread::scope(|scope| {
         let team = Team {
             handle: eal.handle(),
             pool: &pool,
@@ -126,18 +130,24 @@ fn measured(bench: &Bench) -> Result<Found, Failure> {
             icmp_rate: config.icmp.rate,
         };
         let (barrier, burst) = (&barrier, bench.burst);
+        let busy = pace.is_some().then_some(&busy);
         let threads = team.start(scope, shares, move |_, worker| {
-            measure::measure(worker, burst, slices, barrier, hz)
+            measure::measure(worker, burst, slices, barrier, hz, busy)
         })?;
+        let changed = busy.map(|busy| {
+            let is_over = || threads.iter().all(|thread| thread.is_finished());
+            updates::change(&mut control, &world, pace, busy, is_over)
+        });
         let joined = threads.into_iter().map(|thread| thread.join());
         // It panics with the worker, which aborts in a release anyway.
-        Ok::<Vec<_>, Failure>(joined.filter_map(Result::ok).collect())
+        let series: Vec<_> = joined.filter_map(Result::ok).collect();
+        Ok::<_, Failure>((series, changed))
     })?;
     drop(sides);
     let mut counted = Snapshot::default();
     stats.iter().for_each(|one| counted.add(&one.snapshot()));
     all_forwarded(&counted)?;
-    Ok(Found::new(bench, &series, hz, programmed))
+    Ok(Found::new(bench, &series, hz, taken, changed))
 }
 
 /// A measurement in which packets were dropped measures something else.
@@ -179,7 +189,12 @@ struct Found {
     workers: u16,
     device: &'static str,
     seed: u32,
+    /// Decoded, planned and programmed, by one thread; decoded alone; programmed alone, without control.
     routes_per_second: f64,
+    decoded_per_second: f64,
+    lookups_per_second: f64,
+    #[serde(flatten)]
+    updates: Option<updates::Found>,
 }
 
 fn rounded(value: f64) -> f64 {
@@ -187,13 +202,22 @@ fn rounded(value: f64) -> f64 {
 }
 
 impl Found {
-    fn new(bench: &Bench, series: &[Series], hz: u64, programmed: Duration) -> Found {
+    fn new(
+        bench: &Bench,
+        series: &[Series],
+        hz: u64,
+        taken: TakenIn,
+        changed: Option<Changed>,
+    ) -> Found {
         // Workers do the same at the same time: the figures of one are the others' too.
         let all = |of: fn(&Series) -> &Vec<f64>| series.iter().flat_map(of).copied();
         let forward: Vec<_> = all(|s| &s.forward).collect();
         let floor: Vec<_> = all(|s| &s.floor).collect();
         let [low, cycles, high] = quartiles(&forward);
         let [_, floor, _] = quartiles(&floor);
+        let [_, busy, _] = quartiles(&all(|s| &s.busy).collect::<Vec<_>>());
+        let rate =
+            |time: Duration| (f64::from(bench.routes) / time.as_secs_f64().max(1e-9)).round();
         let mpps = |cycles: f64| rounded(series.len() as f64 * hz as f64 / cycles / 1e6);
         Found {
             mpps: mpps(cycles),
@@ -216,12 +240,15 @@ impl Found {
             workers: bench.workers,
             device: bench.device.name(),
             seed: bench.seed,
-            routes_per_second: (f64::from(bench.routes) / programmed.as_secs_f64()).round(),
+            routes_per_second: rate(taken.all()),
+            decoded_per_second: rate(taken.decoded),
+            lookups_per_second: rate(taken.lookups),
+            updates: changed.map(|changed| changed.found([cycles - floor, busy - floor])),
         }
     }
 
     fn text(&self) -> String {
-        format!(
+        let mut out = format!(
             "IPv{}, {} routes, {} groups of {} next hops on {} ports, {} flows, {} bytes, encap {}, \
              bursts of {}, {} workers, net_{}\n\
              forwarding {:8.2} Mpps {:8.1} cycles a packet (quartiles {:.0} % apart)\n\
@@ -244,7 +271,19 @@ impl Found {
             self.floor_mpps,
             self.floor_cycles,
             self.forwarding_cost,
-        )
+        );
+        out += &format!(
+            "routes taken in {:10.0} a second; decoding alone {:.0}, filling the lookup alone {:.0}\n",
+            self.routes_per_second, self.decoded_per_second, self.lookups_per_second,
+        );
+        if let Some(found) = self.updates {
+            let (routes, groups) = (found.routes_changed, found.groups_changed);
+            out += &format!(
+                "with changes              {:8.1} cycles a packet ({routes:.0} of routes a second, {groups:.0} of groups), {:.2} of that without\n",
+                found.cost_meanwhile, found.ratio,
+            );
+        }
+        out
     }
 }
 

@@ -5,9 +5,9 @@ use super::traffic::Macs;
 use crate::cli::Bench;
 use crate::cli::bench::Device;
 use control::config::{self, Config, Cores, Kernel, Seed};
-use control::event::{Event, configured};
+use control::event::{Event, Neighbor, NeighborState, Noticed, configured};
 use control::fpm::decode::{Hop, Message, Object, Route, RouteKind, Via};
-use control::fpm::{Batch, FpmEvent};
+use control::fpm::{Batch, FpmEvent, encode};
 use control::prefix::Prefix;
 use fastpath::table::PortId;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -17,6 +17,8 @@ use std::path::PathBuf;
 const SPARE: u16 = 24;
 /// Ids of next hop objects start here, those of groups behind the last next hop.
 const FIRST_ID: u32 = 1;
+/// The number of zebra's connection.
+const CONNECTION: u64 = 1;
 /// `RTPROT_BGP`.
 const BGP: u8 = 186;
 
@@ -146,10 +148,89 @@ impl World {
         }
     }
 
-    /// What zebra says: next hops, groups, routes.
-    pub fn events(&self) -> [Event; 2] {
-        let ports = self.config.ports.len() as u32 - self.inputs;
+    /// Group number `group`.
+    fn group(&self, group: u32) -> Message {
+        let ids = (0..self.members).map(|m| FIRST_ID + (group + m) % self.nexthops);
+        let object = Object::Group {
+            members: ids.map(|id| (id, 1)).collect(),
+            resilient: None,
+        };
+        Message::Nexthop(FIRST_ID + self.nexthops + group, object)
+    }
+
+    /// A route by group number `group`.
+    fn route(&self, prefix: Prefix, group: u32) -> Message {
+        let route = Route {
+            kind: RouteKind::Unicast,
+            protocol: BGP,
+            via: Via::Id(FIRST_ID + self.nexthops + group),
+            prefsrc: None,
+            mtu: 0,
+        };
+        Message::Route(prefix, route)
+    }
+
+    /// What zebra says when so many more routes take the group behind theirs, each in turn, behind the
+    /// `changed` ones.
+    pub fn routes_change(&self, changed: &mut u32, routes: u32) -> Event {
         let mut batch = Batch::default();
+        let count = self.prefixes.len() as u32;
+        for _ in 0..routes.min(count) {
+            let (round, i) = (*changed / count, *changed % count);
+            let prefix = self.prefixes[i as usize];
+            batch.put(self.route(prefix, (i + round + 1) % self.groups));
+            *changed = changed.wrapping_add(1);
+        }
+        Event::Fpm(FpmEvent::Batch(Box::new(batch)))
+    }
+
+    /// What the kernel says when a next hop's neighbor is lost, or the lost one is back: all groups that
+    /// have it change. Each in turn, behind the `changed` ones.
+    pub fn group_changes(&self, changed: &mut u32) -> Event {
+        let (i, is_lost) = (*changed / 2 % self.nexthops, *changed % 2 == 0);
+        *changed = changed.wrapping_add(1);
+        let ports = self.config.ports.len() as u32 - self.inputs;
+        let neighbor = Neighbor {
+            ifindex: configured(self.port_of(i, ports)),
+            address: gateway(i),
+            mac: Some(mac(1, 1 + i)),
+            state: match is_lost {
+                true => NeighborState::Failed,
+                false => NeighborState::Permanent,
+            },
+            zebra: false,
+        };
+        Event::Neighbor(neighbor, Noticed::now())
+    }
+
+    /// Zebra is there.
+    pub fn connected(&self) -> Event {
+        Event::Fpm(FpmEvent::Connected {
+            connection: CONNECTION,
+            peer: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
+        })
+    }
+
+    /// Zebra's answers are written.
+    pub fn written(&self) -> Event {
+        Event::Fpm(FpmEvent::Written {
+            connection: CONNECTION,
+        })
+    }
+
+    /// All prefixes and the numbers of their groups in the order of zebra's table, which
+    /// `dplane_fpm_nl` walks.
+    pub fn table(&self) -> Vec<(Prefix, u32)> {
+        let groups = (0..self.groups).cycle();
+        let mut table: Vec<_> = self.prefixes.iter().copied().zip(groups).collect();
+        table.sort_unstable();
+        table
+    }
+
+    /// What zebra writes: next hops, groups, routes.
+    pub fn stream(&self) -> Vec<u8> {
+        let ports = self.config.ports.len() as u32 - self.inputs;
+        let mut out = Vec::new();
         for i in 0..self.nexthops {
             let hop = Hop {
                 gateway: Some(gateway(i)),
@@ -157,34 +238,18 @@ impl World {
                 onlink: true,
                 encap: false,
             };
-            batch.put(Message::Nexthop(FIRST_ID + i, Object::Hop(hop)));
+            encode::frame(
+                &Message::Nexthop(FIRST_ID + i, Object::Hop(hop)),
+                1,
+                &mut out,
+            );
         }
-        let first_group = FIRST_ID + self.nexthops;
         for group in 0..self.groups {
-            let ids = (0..self.members).map(|m| FIRST_ID + (group + m) % self.nexthops);
-            let object = Object::Group {
-                members: ids.map(|id| (id, 1)).collect(),
-                resilient: None,
-            };
-            batch.put(Message::Nexthop(first_group + group, object));
+            encode::frame(&self.group(group), 1, &mut out);
         }
-        for (i, prefix) in self.prefixes.iter().enumerate() {
-            let route = Route {
-                kind: RouteKind::Unicast,
-                protocol: BGP,
-                via: Via::Id(first_group + i as u32 % self.groups),
-                prefsrc: None,
-                mtu: 0,
-            };
-            batch.put(Message::Route(*prefix, route));
+        for (prefix, group) in self.table() {
+            encode::frame(&self.route(prefix, group), 1, &mut out);
         }
-        let peer = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-        [
-            Event::Fpm(FpmEvent::Connected {
-                connection: 1,
-                peer,
-            }),
-            Event::Fpm(FpmEvent::Batch(Box::new(batch))),
-        ]
+        out
     }
 }

@@ -63,6 +63,12 @@ pub struct Bench {
     /// Seconds of measuring, half of it the floor: 1..3600.
     #[arg(long, value_name = "S", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=3600))]
     pub duration: u32,
+    /// Route changes a second that control makes in every third slice: each takes another group.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub updates: u32,
+    /// Next hops a second that are lost, or come back, likewise; their groups change.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub group_updates: u32,
     /// What routes, flows and the hash are made from.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u32,
@@ -171,6 +177,14 @@ impl Bench {
             let why = "this device takes a port more, and DPDK has 32";
             return wrong("ports", self.ports.into(), why);
         }
+        if self.updates != 0 && self.groups == 1 {
+            let why = "routes change from one group to another: give --groups 2";
+            return wrong("updates", self.updates, why);
+        }
+        if self.group_updates != 0 && self.members == 1 {
+            let why = "what loses its only next hop drops packets: give --members 2 or more";
+            return wrong("group-updates", self.group_updates, why);
+        }
         if self.flows() < self.workers.into() {
             let why = format!("each of {} workers needs one of its own", self.workers);
             return wrong("flows", self.flows(), &why);
@@ -218,7 +232,10 @@ mod tests {
                 "--members 65",
                 "'64' for '--buckets <N>': expected a power of two",
             ),
+            ("--updates 100", "give --groups 2"),
             ("--workers 2 --flows 1", "'1' for '--flows <N>'"),
+            ("--updates 9", "'9' for '--updates <N>': routes change from"),
+            ("--group-updates 9 --members 1", "'--group-updates <N>'"),
             ("--device null --ports 32", "'32' for '--ports <N>'"),
         ] {
             let error = parsed(arguments).unwrap().check().unwrap_err();
