@@ -3,20 +3,20 @@
 use super::port::{MAC, mac};
 use super::problem::Kind;
 use super::reader::{At, Findings, Section};
-use super::{Address, Config, Kernel, Neighbor, Nexthop, Port, Route, Target};
+use super::{Address, Config, Device, Kernel, Neighbor, Nexthop, Port, Route, Target};
 use fastpath::table::{MAX_PORTS, PortId};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 const ADDRESS: &str = "an IPv4 or IPv6 address of one host";
 
-/// Names and netdevs are each port's own, and there are not too many.
+/// Names, devices and netdevs are each port's own, and there are not too many.
 pub(super) fn ports(ports: &[At<Port>], out: &mut Findings<'_>) {
     if let Some(beyond) = ports.get(MAX_PORTS) {
         out.add(beyond.line, "port", Kind::TooManyPorts(ports.len()));
     }
     let mut names = Once::default();
-    let mut netdevs = Once::default();
+    let (mut devices, mut netdevs) = (Once::default(), Once::default());
     for (index, port) in ports.iter().enumerate() {
         let (name, line) = (&port.value.name, port.line);
         if !name.is_empty() {
@@ -27,9 +27,27 @@ pub(super) fn ports(ports: &[At<Port>], out: &mut Findings<'_>) {
                 out,
             );
         }
+        if let Some(device) = &port.value.device {
+            let key = || format!("port[{}].device", index + 1);
+            devices.note(format!("\"{}\"", whose(device)), line, key, out);
+        }
         if let Kernel::Netdev(netdev) = &port.value.kernel {
             let key = || format!("port[{}].kernel", index + 1);
             netdevs.note(format!("\"{netdev}\""), line, key, out);
+        }
+    }
+}
+
+/// What no other port may have: the netdev, the virtual device's name, else the device with the
+/// arguments that tell representors apart.
+fn whose(device: &Device) -> &str {
+    match device {
+        Device::Xdp(netdev) | Device::Tap(netdev) => netdev,
+        Device::Pci(whole) => whole,
+        Device::Devargs(args) => {
+            let name = args.split(',').next().unwrap_or(args);
+            let name = name.strip_prefix("vdev:").unwrap_or(name);
+            if name.contains(':') { args } else { name }
         }
     }
 }

@@ -309,6 +309,14 @@ fn parts_of_the_file_must_agree() {
             "line 3: port[2].name: \"up1\" is already on line 1; remove one of them",
         ),
         (
+            "device = \"net_null0\"\n[[port]]\nname = \"up2\"\ndevice = \"net_null0,size=64\"",
+            "line 4: port[2].device: \"net_null0\" is already on line 1; remove one of them",
+        ),
+        (
+            "device = \"xdp:eth1\"\nkernel = \"none\"\n[[port]]\nname = \"up2\"\ndevice = \"tap:eth1\"",
+            "line 5: port[2].device: \"eth1\" is already on line 1; remove one of them",
+        ),
+        (
             "[[address]]\nport = \"up2\"\naddress = \"10.0.0.1/8\"",
             "line 4: address[1].port: no port is called \"up2\"; did you mean up1?",
         ),
