@@ -55,7 +55,7 @@ impl Running {
         let name = format!("evenpath-show-{}-{name}.sock", std::process::id());
         let socket = std::env::temp_dir().join(name);
         let server = Server::bind(&socket, Limits::default()).expect("socket");
-        let (events, inbox) = crossbeam::channel::unbounded();
+        let (events, inbox) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             let config = Config::parse(CONFIG).expect("configuration");
             let hash = Settings::new(Choice {

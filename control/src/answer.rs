@@ -9,9 +9,9 @@ use crate::control::Control;
 use crate::event::{Mac, configured_port};
 use crate::fpm::decode::Skip;
 use crate::nexthop::{SetId, State};
-use crossbeam::channel::Sender;
 use fastpath::table::{GroupId, LpmWrite, PortId};
 use std::collections::BTreeMap;
+use std::sync::mpsc::SyncSender;
 use std::time::Instant;
 
 pub(crate) fn error(object: String, operation: &str, cause: String, remedy: Option<&str>) -> Error {
@@ -29,7 +29,7 @@ pub(crate) fn text(mac: Mac) -> String {
 
 impl<L: LpmWrite> Control<L> {
     /// Answers a question once what it changes is in force: who is told so may count on it.
-    pub(crate) fn serve(&mut self, request: &Request, reply: &Sender<Reply>, now: Instant) {
+    pub(crate) fn serve(&mut self, request: &Request, reply: &SyncSender<Reply>, now: Instant) {
         let answer = self.answer(request, now);
         self.commit(now);
         // Who asked may have gone away meanwhile.

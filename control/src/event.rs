@@ -8,11 +8,11 @@ use crate::api::{Reply, Request};
 use crate::fpm::FpmEvent;
 use crate::marks::{Rule, Spread, SpreadNews};
 use crate::offload::{Ask, Update};
-use crossbeam::channel::Sender;
 use fastpath::hardware::plan::Change;
 use fastpath::hash::Rss;
 use fastpath::table::PortId;
 use std::net::IpAddr;
+use std::sync::mpsc::SyncSender;
 use std::time::{Instant, SystemTime};
 
 /// A MAC address.
@@ -214,7 +214,7 @@ pub enum Event {
     /// What became of [`Action::Offload`].
     Offload(Box<Update>),
     /// A question of the api, and where the answer goes.
-    Request(Request, Sender<Reply>),
+    Request(Request, SyncSender<Reply>),
 }
 
 /// What control asks of the threads that own sockets.

@@ -29,7 +29,7 @@ fn lab(text: &str) -> Lab {
 
 /// What control answers, and how many keys and tables it had to make for that.
 fn answer(lab: &mut Lab, request: Request) -> (Reply, u64) {
-    let (reply, answer) = crossbeam::channel::bounded(1);
+    let (reply, answer) = std::sync::mpsc::sync_channel(1);
     let event = control::event::Event::Request(request, reply);
     let Lab {
         control, view, now, ..
@@ -68,7 +68,7 @@ fn who_is_answered_may_count_on_it() {
     let mut lab = lab(PROFILE);
     let before = lab.view.read().hash.clone();
     // Who answers waits until somebody listens.
-    let (reply, answer) = crossbeam::channel::bounded(0);
+    let (reply, answer) = std::sync::mpsc::sync_channel(0);
     let request = Request::SetHash(field("source-port", false));
     let event = control::event::Event::Request(request, reply);
     let Lab {

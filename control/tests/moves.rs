@@ -42,7 +42,7 @@ impl Change for Sampled {
             dry_run,
             ..SetHash::default()
         });
-        let (reply, answer) = crossbeam::channel::bounded(1);
+        let (reply, answer) = std::sync::mpsc::sync_channel(1);
         let event = control::event::Event::Request(request, reply);
         let Lab {
             control, view, now, ..

@@ -3,7 +3,6 @@
 
 use control::event::{Action, Event, KernelSync, NeighborState, configured};
 use control::netlink::{Monitor, Requests};
-use crossbeam::channel::{Receiver, unbounded};
 use fastpath::table::{PortId, Tables};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -11,6 +10,7 @@ use std::net::IpAddr;
 use std::process::{Child, Command};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 const PORT: PortId = PortId(3);
@@ -93,7 +93,7 @@ fn expect<T>(what: &str, events: &Receiver<Event>, wanted: impl Fn(&Event) -> Op
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
         let event = events
-            .recv_deadline(deadline)
+            .recv_timeout(deadline.saturating_duration_since(Instant::now()))
             .unwrap_or_else(|_| panic!("no {what}"));
         if let Some(found) = wanted(&event) {
             return found;
@@ -106,7 +106,7 @@ fn synced(event: &Event) -> Option<()> {
 }
 
 fn monitor(tables: &Arc<Tables>, receive_bytes: usize) -> (Monitor, Receiver<Event>) {
-    let (sender, events) = unbounded();
+    let (sender, events) = channel();
     let netdevs = [("va".to_owned(), PORT)];
     let monitor = Monitor::open(netdevs, Arc::clone(tables), sender, receive_bytes);
     (monitor.expect("monitor"), events)
@@ -308,7 +308,7 @@ fn neighbors_are_kept_resolved_without_traffic() {
     let entry = ip_says("neigh show to 10.0.0.77 dev va");
     assert!(entry.contains("INCOMPLETE"), "{entry}");
     // By way of actions: those that cannot be done keep no other from being done.
-    let (actions, wishes) = unbounded();
+    let (actions, wishes) = channel();
     for (ifindex, address) in [(configured(PORT), both[0]), (9999, both[0]), (va, both[1])] {
         for action in [
             Action::Release { ifindex, address },
@@ -377,12 +377,14 @@ fn lost_news_are_asked_for_again() {
     let mut complete = false;
     let deadline = Instant::now() + Duration::from_secs(20);
     while !(complete && known == expected) {
-        let event = events.recv_deadline(deadline).unwrap_or_else(|_| {
-            panic!(
-                "{begins} dumps, complete: {complete}, {} neighbors known",
-                known.len()
-            )
-        });
+        let event = events
+            .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            .unwrap_or_else(|_| {
+                panic!(
+                    "{begins} dumps, complete: {complete}, {} neighbors known",
+                    known.len()
+                )
+            });
         match event {
             Event::KernelSync(KernelSync::Begin) => {
                 (begins, complete) = (begins + 1, false);

@@ -75,7 +75,7 @@ impl Router {
             change,
             ..SetHash::default()
         };
-        let (reply, answer) = crossbeam::channel::bounded(1);
+        let (reply, answer) = std::sync::mpsc::sync_channel(1);
         self.handle(Event::Request(Request::SetHash(request), reply));
         assert!(matches!(answer.recv(), Ok(Reply::Ok(_))));
     }

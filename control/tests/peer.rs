@@ -7,11 +7,11 @@ use control::fpm::answer::{Answer, OFFLOAD};
 use control::fpm::decode::RouteKind;
 use control::fpm::frame::Frames;
 use control::fpm::{Outbox, Server};
-use crossbeam::channel::{Receiver, unbounded};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -29,7 +29,7 @@ impl Evenpath {
     fn new() -> Self {
         let server = Server::bind("127.0.0.1:0".parse().expect("address")).expect("bind");
         let (address, outbox) = (server.address().expect("address"), server.outbox());
-        let (sender, events) = unbounded();
+        let (sender, events) = channel();
         let stop = Arc::new(AtomicBool::new(false));
         let end = Arc::clone(&stop);
         let server = Some(thread::spawn(move || server.run(&sender, &end)));

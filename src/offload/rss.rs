@@ -10,11 +10,11 @@ use control::config::offload::{Backend, Mode};
 use control::config::{Config, Device};
 use control::event::{Action, Event};
 use control::marks::{Rule, Spread, SpreadNews};
-use crossbeam::channel::{Receiver, Sender};
 use fastpath::dpdk::{MARK_NO_ROOM, Port, RssAlgorithm, RssOptions, Rules};
 use fastpath::hardware::Error;
 use fastpath::hash::{Settings, toeplitz};
 use fastpath::table::PortId;
+use std::sync::mpsc::{Receiver, Sender};
 
 /// What the thread is asked for.
 #[derive(Debug)]

@@ -2,11 +2,11 @@
 
 use control::event::Event;
 use control::offload::{Ask, Inquiries, Setting, Update, What, look};
-use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 use fastpath::hardware::Steering;
 use fastpath::hardware::agent::Agent;
 use fastpath::hardware::plan::Change;
 use fastpath::table::PortId;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 

@@ -7,10 +7,10 @@ use crate::offload::Order;
 use crate::offload::rss::ToNics;
 use control::control::Control;
 use control::event::{Action, Event, KernelSync, Noticed};
-use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 use fastpath::software::push::Gleans;
 use fastpath::table::LpmWrite;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 /// How long to wait for an event before looking at what has none: unresolved destinations, links

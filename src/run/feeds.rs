@@ -8,10 +8,10 @@ use control::event::{Action, Event};
 use control::fpm;
 use control::metrics;
 use control::netlink::{Monitor, Requests, monitor};
-use crossbeam::channel::{Sender, unbounded};
 use fastpath::table::stats::{Snapshot, WorkerStats};
 use fastpath::table::{PortId, Tables};
 use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
@@ -73,7 +73,7 @@ impl Feeds {
         let page = page.transpose();
         let page = page.map_err(|e| Failure::run("metrics", "start", e.to_string(), None))?;
 
-        let (wishes, asked) = unbounded();
+        let (wishes, asked) = channel();
         let mut feeds = Feeds {
             requests: Some(wishes),
             answers: listener

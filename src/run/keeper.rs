@@ -2,8 +2,8 @@
 
 use crate::output::Failure;
 use control::warm::file;
-use crossbeam::channel::{Sender, unbounded};
 use std::path::PathBuf;
+use std::sync::mpsc::{Sender, channel};
 use std::thread::{Builder, JoinHandle};
 
 /// The running thread.
@@ -16,7 +16,7 @@ pub struct Keeper {
 impl Keeper {
     /// Keeps in `path` what it is given.
     pub fn start(path: PathBuf) -> Result<Self, Failure> {
-        let (bodies, asked) = unbounded::<String>();
+        let (bodies, asked) = channel::<String>();
         let work = move || {
             let mut warned = false;
             for body in &asked {

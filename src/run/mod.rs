@@ -16,7 +16,6 @@ use control::config::{Config, Kernel};
 use control::control::Control;
 use control::event::Noticed;
 use control::warm;
-use crossbeam::channel::unbounded;
 use desk::{Desk, Orders};
 use fastpath::dpdk::{Fib, Pool};
 use fastpath::software::push::{Gleans, Role};
@@ -28,6 +27,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
 use std::thread::{self, Builder};
 use std::time::Instant;
 
@@ -68,9 +68,9 @@ pub fn run(arguments: &Run) -> Done {
 
     let (tables, writer, registry) = plane::tables(&config, || Ok(Fib::new(eal.handle(), fibs)?))?;
 
-    let (events, inbox) = unbounded();
+    let (events, inbox) = channel();
     let mut wish = Wish::of(&config);
-    let (orders, ordered) = unbounded();
+    let (orders, ordered) = channel();
     let mut orders = wish.is_some().then_some(orders);
     let hash = writer.views.current().hash.base().clone();
     let mut ports = Ports::open(
@@ -141,7 +141,7 @@ pub fn run(arguments: &Run) -> Done {
         }
         control.spread(spreader.news());
     }
-    let (to_nics, for_nics) = unbounded();
+    let (to_nics, for_nics) = channel();
     let nics = spreader.as_ref().map(|s| ToNics::new(to_nics, s));
     let news = events.clone();
     let lost = Arc::new(Lost::default());

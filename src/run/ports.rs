@@ -8,7 +8,6 @@ use control::api::message::DeviceCounters;
 use control::config::{Config, Kernel};
 use control::event::{Event, Link, Mac, Noticed};
 use control::port::Device;
-use crossbeam::channel::Sender;
 use fastpath::dpdk::{FlowOptions, Hairpins, LinkChanged, Pool, Port};
 use fastpath::hash::{Rss, Settings};
 use fastpath::software::push::Role;
@@ -16,6 +15,7 @@ use fastpath::steal::{KernelTap, OwnAddresses};
 use fastpath::table::{PortId, Tables};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 
 /// One side of a port: the wire, or the tap that carries its own traffic to the kernel.
 pub type Side<'p> = (PortId, Role, Port<'p>);

@@ -8,7 +8,6 @@ use super::message::{Counters, Error, Reply, Request, Response};
 use super::prepare::{self, Drawing};
 use crate::event::Event;
 use crate::places::Place;
-use crossbeam::channel::{Sender, bounded};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use std::fmt;
 use std::io::{ErrorKind, Read, Write};
@@ -17,6 +16,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, sync_channel};
 use std::time::{Duration, Instant};
 
 /// The largest request in bytes; real ones have less than 200.
@@ -94,7 +94,7 @@ pub fn ask_control(
 ) -> Handler {
     let drawing = Drawing::default();
     let control = move |request: Request| {
-        let (reply, answer) = bounded(1);
+        let (reply, answer) = sync_channel(1);
         // What changes something is carried out whether or not somebody waits: who asked hears of it.
         let is_change = request.is_change();
         let sent = events.send(Event::Request(request, reply));

@@ -220,7 +220,7 @@ fn a_socket_in_use_is_an_error_and_a_stale_one_is_replaced() {
 
 #[test]
 fn control_answers_or_is_said_not_to() {
-    let (events, control) = crossbeam::channel::unbounded();
+    let (events, control) = std::sync::mpsc::channel();
     let handler = ask_control(events, limits(), Counters::default);
     let thread = std::thread::spawn(move || {
         let Ok(Event::Request(request, reply)) = control.recv() else {
@@ -243,7 +243,7 @@ fn control_answers_or_is_said_not_to() {
 
 #[test]
 fn a_change_that_takes_long_is_waited_for() {
-    let (events, control) = crossbeam::channel::unbounded();
+    let (events, control) = std::sync::mpsc::channel();
     let handler = ask_control(events, limits(), Counters::default);
     let busy = std::thread::spawn(move || {
         let Ok(Event::Request(Request::FpmRelease, reply)) = control.recv() else {
@@ -269,7 +269,7 @@ fn counters_are_the_workers_and_in_part_controls() {
         punted: 7,
         ..Counters::default()
     };
-    let (events, control) = crossbeam::channel::unbounded();
+    let (events, control) = std::sync::mpsc::channel();
     let handler = ask_control(events, limits(), workers);
     let own = Counters {
         failover: Some(Box::default()),

@@ -7,11 +7,11 @@
 
 use super::FpmEvent;
 use crate::event::Event;
-use crossbeam::channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
 use std::io::{ErrorKind, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, sync_channel};
 
 /// What the kernel may keep for zebra: some 3,000 answers.
 pub const SOCKET_BYTES: usize = 128 << 10;
@@ -24,7 +24,7 @@ pub struct Outbox(Arc<Mutex<Option<Latest>>>);
 #[derive(Debug)]
 struct Latest {
     connection: u64,
-    loads: Sender<Vec<u8>>,
+    loads: SyncSender<Vec<u8>>,
 }
 
 impl Outbox {
@@ -39,7 +39,7 @@ impl Outbox {
 
     /// From now on loads are for this connection.
     pub(super) fn open(&self, connection: u64) -> Receiver<Vec<u8>> {
-        let (loads, receiver) = bounded(1);
+        let (loads, receiver) = sync_channel(1);
         *self.0.lock() = Some(Latest { connection, loads });
         receiver
     }

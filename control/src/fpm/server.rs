@@ -10,7 +10,6 @@ use super::batch::Batch;
 use super::frame::Frames;
 use super::outbox::{self, Outbox};
 use crate::event::{Event, Noticed};
-use crossbeam::channel::Sender;
 use rustix::net::sockopt::{
     Timeout, set_socket_recv_buffer_size, set_socket_recv_buffer_size_force,
     set_socket_send_buffer_size, set_socket_timeout,
@@ -20,6 +19,7 @@ use std::io::{ErrorKind, Read};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 

@@ -7,13 +7,13 @@
 use super::decode::{self, Heard, Message};
 use super::socket::Socket;
 use crate::event::{Event, KernelSync, Link, Noticed};
-use crossbeam::channel::{SendError, Sender};
 use fastpath::table::{PortId, Tables};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SendError, Sender};
 use std::time::{Duration, Instant};
 
 /// Room for news while this thread does not run: 20,000 neighbors change in about so much.

@@ -6,7 +6,6 @@
 use super::decode::{self, Message};
 use super::socket::Socket;
 use crate::event::{Action, NeighborState, configured_port};
-use crossbeam::channel::{Receiver, RecvTimeoutError};
 use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage};
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourExtFlags, NeighbourFlags, NeighbourMessage,
@@ -17,6 +16,7 @@ use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 /// The kernel answers at once; a second means that something is very wrong.

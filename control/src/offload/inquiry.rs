@@ -13,13 +13,13 @@ use super::verify::{Comparison, Line, Scripting};
 use super::{Ask, Setting, What};
 use crate::api::message::{Error, Exported, Verified, VerifyNext};
 use crate::api::{Reply, Response};
-use crossbeam::channel::{Receiver, TryRecvError, bounded};
 use fastpath::hardware::Steering;
 use fastpath::hardware::agent::Agent;
 use fastpath::hardware::audit::{Altered, Copying, Finished};
 use fastpath::hardware::plan::{Change, NexthopId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::time::{Duration, Instant};
 
 /// Tables, rules and indirect actions that one turn copies.
@@ -306,7 +306,7 @@ impl Inquiry {
         Finished { copy, lost, .. }: Finished,
     ) -> Option<Job> {
         if let Some(plan) = &self.plan {
-            let (say, hear) = bounded(1);
+            let (say, hear) = sync_channel(1);
             self.stage = Stage::Comparing(hear);
             return Some(Job::Compare(Box::new(Comparison {
                 copy,
@@ -324,7 +324,7 @@ impl Inquiry {
             return None;
         }
         // Who writes goes on when somebody has taken what is written.
-        let (say, hear) = bounded(1);
+        let (say, hear) = sync_channel(1);
         self.stage = Stage::Writing(hear);
         let copies = std::mem::take(&mut self.copies);
         Some(Job::Script(Box::new(Scripting::new(copies, setting, say))))

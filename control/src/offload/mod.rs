@@ -28,7 +28,6 @@ use crate::event::Action;
 use crate::group::Changes;
 use crate::prefix::Prefix;
 use crate::report::Programmed;
-use crossbeam::channel::Sender;
 use fastpath::hardware::Count;
 use fastpath::hardware::agent::News;
 use fastpath::hardware::compile::State;
@@ -37,6 +36,7 @@ use fastpath::table::{GroupId, LpmWrite};
 use feed::{Feed, NOBODY};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
+use std::sync::mpsc::SyncSender;
 use std::time::Instant;
 
 /// What became of the plan in hardware.
@@ -70,7 +70,7 @@ pub struct Ask {
     /// What people call next hops.
     pub names: BTreeMap<NexthopId, String>,
     /// Where the answer goes.
-    pub reply: Sender<Reply>,
+    pub reply: SyncSender<Reply>,
 }
 
 impl fmt::Debug for Ask {
@@ -79,9 +79,10 @@ impl fmt::Debug for Ask {
     }
 }
 
+/// The same question; who asks does not count.
 impl PartialEq for Ask {
     fn eq(&self, other: &Self) -> bool {
-        self.query == other.query && self.reply.same_channel(&other.reply)
+        self.query == other.query && self.names == other.names
     }
 }
 
@@ -307,7 +308,7 @@ impl<L: LpmWrite> Control<L> {
     pub(crate) fn ask_offload(
         &mut self,
         request: &Request,
-        reply: &Sender<Reply>,
+        reply: &SyncSender<Reply>,
         now: Instant,
     ) -> bool {
         if self.offload.is_none() {

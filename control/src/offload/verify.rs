@@ -6,7 +6,6 @@ use super::{Setting, What};
 use crate::api::message::{Checked, Difference, Exported, Verified, VerifyNext, VerifyQuery};
 use crate::control::Control;
 use crate::prefix::Prefix;
-use crossbeam::channel::Sender;
 use fastpath::hardware::audit::{self, Altered, Copied, Snapshot};
 use fastpath::hardware::compile::Role;
 use fastpath::hardware::export::{Ethdev, testpmd};
@@ -14,6 +13,7 @@ use fastpath::hardware::plan::{Change, NexthopId};
 use fastpath::table::{GroupId, LpmWrite, PortId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::time::Instant;
 
 /// The most differences of all programs that are listed.
@@ -32,7 +32,7 @@ pub struct Comparison {
     /// Ports that hardware knows to be down before control does.
     pub(super) down: Vec<PortId>,
     pub(super) names: Arc<BTreeMap<NexthopId, String>>,
-    pub(super) say: Sender<Verified>,
+    pub(super) say: SyncSender<Verified>,
 }
 
 impl Comparison {
@@ -100,11 +100,11 @@ pub(super) enum Line {
 pub struct Scripting {
     copies: Vec<Altered>,
     ports: Vec<Ethdev>,
-    say: Sender<Line>,
+    say: SyncSender<Line>,
 }
 
 impl Scripting {
-    pub(super) fn new(copies: Vec<Altered>, setting: &Setting, say: Sender<Line>) -> Self {
+    pub(super) fn new(copies: Vec<Altered>, setting: &Setting, say: SyncSender<Line>) -> Self {
         let transit = |c: &Altered| matches!(c.config().role, Role::Transit { .. });
         let transit = copies.iter().any(transit);
         let each = setting.ports.iter().enumerate();

@@ -91,7 +91,7 @@ impl World {
 
     /// A piece of an audit.
     fn piece(&mut self, owner: &mut Owner, query: &VerifyQuery) -> Result<Verified, String> {
-        let (reply, answer) = crossbeam::channel::bounded(1);
+        let (reply, answer) = std::sync::mpsc::sync_channel(1);
         let request = Request::VerifyOffload(query.clone());
         self.lab.event(Event::Request(request, reply));
         self.pump(owner);
@@ -307,7 +307,7 @@ fn the_programs_in_force_as_a_script() {
     let mut query = VerifyQuery::default();
     let (mut text, mut pieces) = (String::new(), 0);
     let exported = loop {
-        let (reply, answer) = crossbeam::channel::bounded(1);
+        let (reply, answer) = std::sync::mpsc::sync_channel(1);
         let request = Request::Export(query.clone());
         world.lab.event(Event::Request(request, reply));
         world.pump(&mut owner);

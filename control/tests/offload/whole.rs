@@ -71,7 +71,7 @@ impl Whole {
     }
 
     fn ask(&mut self, query: OffloadQuery) -> Offload {
-        let (reply, answer) = crossbeam::channel::bounded(1);
+        let (reply, answer) = std::sync::mpsc::sync_channel(1);
         let request = Request::ShowOffload(query);
         self.world.lab.event(Event::Request(request, reply));
         for action in self.world.lab.control.actions().collect::<Vec<_>>() {

@@ -22,10 +22,12 @@ use abi::{Actions, Outcome, Pattern, Result_, Table};
 use classic::Wanted;
 use fastpath::hardware::Error;
 use nic::Nic;
-use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+/// The standard library's: who waits for it sleeps. parking_lot's calls `sched_yield` first, for which
+/// Linux's scheduler (EEVDF) puts a thread behind all others of its core, with seconds of packets.
 static NIC: Mutex<Option<Nic>> = Mutex::new(None);
 
 /// Every reason that was ever given: C wants them for good, and there are few.
@@ -33,7 +35,7 @@ static REASONS: Mutex<BTreeSet<CString>> = Mutex::new(BTreeSet::new());
 
 fn reason(text: &str) -> *const c_char {
     let text = CString::new(text).unwrap_or_default();
-    let mut reasons = REASONS.lock();
+    let mut reasons = REASONS.lock().unwrap_or_else(PoisonError::into_inner);
     if !reasons.contains(&text) {
         reasons.insert(text.clone());
     }
@@ -41,12 +43,16 @@ fn reason(text: &str) -> *const c_char {
     reasons.get(&text).map_or(std::ptr::null(), |r| r.as_ptr())
 }
 
+fn nic() -> MutexGuard<'static, Option<Nic>> {
+    NIC.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Does something with the NIC; its number, or a negative error number and why.
 ///
 /// # Safety
 /// `why` may be written.
 unsafe fn with(why: *mut *const c_char, call: impl FnOnce(&mut Nic) -> Result<u64, Error>) -> i64 {
-    let mut nic = NIC.lock();
+    let mut nic = self::nic();
     let done = match nic.as_mut() {
         Some(nic) => call(nic),
         None => Err(Error::new(Error::INVALID, "no port was attached")),
@@ -75,7 +81,7 @@ pub unsafe extern "C" fn evenpath_sim_attach(
 ) -> c_int {
     // SAFETY: the caller says so.
     let profile = unsafe { CStr::from_ptr(profile) }.to_string_lossy();
-    let mut nic = NIC.lock();
+    let mut nic = self::nic();
     if nic.is_none() {
         *nic = Nic::new(&profile, switchdev);
     }
@@ -96,14 +102,14 @@ pub unsafe extern "C" fn evenpath_sim_attach(
 /// See c/sim.h.
 #[unsafe(no_mangle)]
 pub extern "C" fn evenpath_sim_rss_rows() -> u32 {
-    NIC.lock().as_ref().map_or(0, Nic::rss_rows)
+    nic().as_ref().map_or(0, Nic::rss_rows)
 }
 
 /// See c/sim.h.
 #[unsafe(no_mangle)]
 pub extern "C" fn evenpath_sim_hairpin(port: u32, queue: u32, tx_port: u32, tx_queue: u32) {
     let to = u16::try_from(tx_port).ok().map(|p| (p, tx_queue as u16));
-    if let Some(nic) = NIC.lock().as_mut() {
+    if let Some(nic) = nic().as_mut() {
         nic.hairpin((port as u16, queue as u16), to);
     }
 }
@@ -111,7 +117,7 @@ pub extern "C" fn evenpath_sim_hairpin(port: u32, queue: u32, tx_port: u32, tx_q
 /// See c/sim.h.
 #[unsafe(no_mangle)]
 pub extern "C" fn evenpath_sim_detach(port: u32) {
-    let mut nic = NIC.lock();
+    let mut nic = self::nic();
     if nic.as_mut().is_some_and(|nic| nic.detach(port as u16) == 0) {
         *nic = None;
     }
@@ -138,7 +144,7 @@ pub unsafe extern "C" fn evenpath_sim_fault(
 /// See c/sim.h.
 #[unsafe(no_mangle)]
 pub extern "C" fn evenpath_sim_isolate(port: u32, function: bool, isolated: bool) {
-    if let Some(nic) = NIC.lock().as_mut() {
+    if let Some(nic) = nic().as_mut() {
         nic.attach(port as u16, function, isolated);
     }
 }
@@ -417,7 +423,7 @@ pub unsafe extern "C" fn evenpath_sim_receive(
 ) -> c_int {
     // SAFETY: the caller says so.
     let frame = unsafe { std::slice::from_raw_parts_mut(frame, length as usize) };
-    let (outcome, to, put) = match NIC.lock().as_mut() {
+    let (outcome, to, put) = match nic().as_mut() {
         Some(nic) => nic.receive(port as u16, frame),
         None => (Outcome::Software, 0, None),
     };
