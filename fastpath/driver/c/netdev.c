@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -246,6 +247,9 @@ static uint32_t silicon(void *opaque)
 		SAY(ERR, "netdev %s: no memory: nothing is received\n", netdev->name);
 		return 0;
 	}
+	/* Silicon does not wait for a turn on a core that workers poll on; where that is not allowed
+	 * it does. Of this thread alone, as Linux has it. */
+	setpriority(PRIO_PROCESS, 0, -20);
 	for (;;) {
 		if (poll(wait, RTE_DIM(wait), -1) < 0 && errno != EINTR)
 			break;
