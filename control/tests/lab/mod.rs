@@ -383,6 +383,7 @@ impl<L: LpmWrite> Lab<L> {
                 self.tables
                     .groups
                     .living(word, h, &self.tables.down, port_of)
+                    .unwrap_or_else(|first| first)
             })
             .collect()
     }

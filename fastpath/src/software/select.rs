@@ -61,15 +61,13 @@ fn port_of(tables: &Tables, id: AdjacencyId) -> Option<PortId> {
 fn living(tables: &Tables, group: GroupId, hash: u32) -> Result<AdjacencyId, DropReason> {
     let word = tables.groups.word(group);
     let down = &tables.down;
-    let id = tables
+    let chosen = tables
         .groups
         .living(word, hash, down, |id| port_of(tables, id));
-    // `living` gives a dead one when all are.
-    if port_of(tables, id).is_some_and(|port| down.port(port)) {
-        return Err(DropReason::PortDown);
-    }
-    if down.adjacency(id) {
-        return Err(DropReason::NexthopDown);
-    }
-    Ok(id)
+    chosen.map_err(
+        |first| match port_of(tables, first).is_some_and(|port| down.port(port)) {
+            true => DropReason::PortDown,
+            false => DropReason::NexthopDown,
+        },
+    )
 }
