@@ -8,7 +8,7 @@ NODES = ("dpu", "leaf1", "leaf2", "server")
 DAEMONS = ("mgmtd", "zebra", "bgpd")  # mgmtd first: zebra looks for it
 SENTINEL = "fec0::ffff/128"  # the last route of every FPM resync, by which evenpath knows that it is over
 BIN = "/usr/lib/frr"
-TIMERS = "1 3"  # of BGP: keepalive, hold time, seconds
+TIMERS = "5 15"  # of BGP: keepalive, hold time, seconds; a busy machine is not to end a session
 
 # AS, router id, {neighbor address or interface: remote AS}, networks it announces
 BGP = {

@@ -52,7 +52,7 @@ class Failure(Exception):
     """A lab step that did not come out as it should; the text is for the person at the screen."""
 
 
-def wait_for(what, condition, seconds=15.0, every=0.02):
+def wait_for(what, condition, seconds=40.0, every=0.02):
     """Poll until `condition()` is true and return its value; a Failure names `what` was waited for."""
     end = time.monotonic() + seconds
     while True:
@@ -264,7 +264,7 @@ class Lab:
 
     def vtysh(self, node, *commands):
         """Run vtysh commands on a node and return what they print."""
-        return run("vtysh", "-N", node, *(word for line in commands for word in ("-c", line)))
+        return vtysh(node, *(word for line in commands for word in ("-c", line)))
 
     # -- evenpath ------------------------------------------------------------------------------------------------------
 
@@ -320,7 +320,7 @@ class Lab:
         """`evenpath show WHAT --json`, decoded."""
         return json.loads(run("ip", "netns", "exec", "dpu", BINARY, "show", *what, "--json"))
 
-    def wait_for_routes(self, members=2, families=(4, 6), seconds=20):
+    def wait_for_routes(self, members=2, families=(4, 6), seconds=40):
         """Until the service and default prefixes have `members` next hops where packets are forwarded."""
         for family in families:
             for prefix in (SERVICE[family], DEFAULT[family]):
@@ -337,7 +337,7 @@ class Lab:
             return usable_members(self.show("route", prefix), prefix)
         return 0
 
-    def wait_for_return(self, members=2, seconds=20):
+    def wait_for_return(self, members=2, seconds=40):
         """Until the server has `members` next hops towards the Pod CIDR, both families."""
         for family, prefix in (("-4", "10.244.1.0/24"), ("-6", "fd00:244:1::/64")):
             wait_for(f"server: {prefix} with {members} next hops", lambda: run(
@@ -372,6 +372,23 @@ def run(*command, input=None):
     if done.returncode != 0:
         raise Failure(f"{' '.join(command)}: exit {done.returncode}: {(done.stdout + done.stderr).strip()}")
     return done.stdout
+
+
+def vtysh(node, *words, prefix=()):
+    """Run vtysh, by `prefix` if it is not the tree's own, and return what it prints. As long as mgmtd's configuration is locked, by a daemon that has just come and is
+    told of it, commands are refused: all of them are said again, those that were taken change nothing then."""
+    said = []
+
+    def taken():
+        try:
+            said.append(run(*prefix, "vtysh", "-N", node, *words))
+        except Failure as failure:
+            if "could not lock" not in str(failure):
+                raise
+        return said
+
+    wait_for(f"{node}: the configuration's lock", taken, every=0.1)
+    return said[0]
 
 
 def main(body):

@@ -148,14 +148,14 @@ class Traffic:
             os.close(self.result)
             os._exit(self._send(write))
         os.close(write)
-        self._round()
-        return self
+        return self.rounds(1)
 
-    def _round(self):
-        """Until each flow has had a packet from now on, however slow a busy machine makes the sender."""
+    def rounds(self, count):
+        """Until each flow has had so many packets from now on, however slow a busy machine makes the sender."""
         number = lambda: struct.unpack_from("=I", self.shared)[0]
-        end = number() + self.flows
-        wait_for(f"a packet of each of {self.flows} flows", lambda: number() >= end, every=0.002)
+        end = number() + count * self.flows
+        wait_for(f"{count} packets of each of {self.flows} flows", lambda: number() >= end, every=0.002)
+        return self
 
     def _send(self, write):
         stop = []
@@ -187,7 +187,7 @@ class Traffic:
     def stop(self):
         """One packet more of each flow, then the end; wait for what is on its way, and return the accounts
         {OUT: Account, BACK: Account}."""
-        self._round()
+        self.rounds(1)
         os.kill(self.child, signal.SIGTERM)
         sent, = struct.unpack("=I", os.read(self.result, 4))
         os.waitpid(self.child, 0)

@@ -10,7 +10,7 @@ import subprocess
 
 import smoke  # noqa: F401: the lab's modules are found by it
 import frr
-from lab import TOP, Lab, run, wait_for
+from lab import TOP, Lab, run, vtysh, wait_for
 
 NEWER = os.path.join(TOP, "target/root-sid")
 TRANSIT = "10.55.0.0/24"
@@ -48,7 +48,7 @@ class Answered(Lab):
 
     def vtysh(self, node, *commands):
         prefix = self.root if node == "dpu" else ()
-        return run(*prefix, "vtysh", "-N", node, *(word for line in commands for word in ("-c", line)))
+        return vtysh(node, *(word for line in commands for word in ("-c", line)), prefix=prefix)
 
     def flags(self, prefix):
         """The letters before the first next hop of a route in `show ip route`."""

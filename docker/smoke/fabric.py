@@ -47,7 +47,6 @@ def describe():
         frr.BGP[leaf] = (65001 + n, f"192.0.2.{n + 1}", {"dpu": (*near, 65100)}, ())
     lab_of.LINKS = tuple(links)
     frr.BGP["dpu"] = (65100, "10.244.1.1", neighbors, ())
-    frr.TIMERS = "5 15"  # a busy machine is not to end a session
 
 
 class Fabric(Lab):
@@ -80,7 +79,7 @@ class Fabric(Lab):
             lines += [f"address-family {family} unicast", f"{word} network {each}".strip(), "exit-address-family"]
         self.vtysh(LEAVES[port], "configure terminal", f"router bgp {number}", *lines)
 
-    def wait_for_ports(self, ports, prefixes=SERVICE.values(), seconds=20):
+    def wait_for_ports(self, ports, prefixes=SERVICE.values(), seconds=40):
         """Until the next hops that forward for each prefix are those behind `ports`, no more and no less."""
         for prefix in prefixes:
             wait_for(f"{prefix} by {', '.join(sorted(ports))}", lambda: self.usable(prefix) == set(ports), seconds)

@@ -18,13 +18,15 @@ class Both:
     def __init__(self, lab):
         self.lab = lab
         self.streams = {family: Traffic(family, FLOWS, RATE, frames=1 << 17).start() for family in (4, 6)}
-        time.sleep(0.6)
+        for stream in self.streams.values():
+            stream.rounds(3)
         self.began = time.time_ns()
 
     def stop(self):
         """End sending; what was before `began` is the state of before."""
         self.ended = time.time_ns()
-        time.sleep(0.6)
+        for stream in self.streams.values():
+            stream.rounds(3)
         self.accounts = {family: stream.stop() for family, stream in self.streams.items()}
         for stream in self.streams.values():
             stream.close()

@@ -54,7 +54,7 @@ class Restarts:
         self.fabric.wait_for_ports(PORTS)
         parked = lambda: all(self.fabric.group(prefix).get("parked") for prefix in SERVICE.values())
         wait_for(f"{leaf} waits", parked)
-        wait_for("the tables are kept", lambda: os.path.exists(TABLES) and os.stat(TABLES).st_mtime > lost, 10)
+        wait_for("the tables are kept", lambda: os.path.exists(TABLES) and os.stat(TABLES).st_mtime > lost)
 
     def again(self, how=signal.SIGTERM, content=None, good=False, frr_too=False, **changed):
         """End evenpath by a signal, start it; {flow: port} before and after. `content`: what it finds as tables; `good`:

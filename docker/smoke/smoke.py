@@ -29,12 +29,22 @@ def expect_whole(name, account):
           counts["both"] == counts["none"] == 0 and min(counts["leaf1"], counts["leaf2"]) > account.flows // 3, counts)
 
 
-def expect_failover(name, account, since, until, budget_ms, settled=None):
+def settle(*streams):
+    """The time (ns) from which on what has been done shows in every packet; each flow has had some after it."""
+    for stream in streams:
+        stream.rounds(1)
+    settled = time.time_ns()
+    for stream in streams:
+        stream.rounds(3)
+    return settled
+
+
+def expect_failover(name, account, since, settled, until, budget_ms):
     """Between `since` and `until` (ns) exactly the flows of leaf1 went to leaf2, and came back; the outage was short.
-    `settled`: from when on nothing may go to leaf1, half a second after `since` unless given."""
-    before = account.leaves(last=account.number_at(since - 20 * 10**6))  # without what was on its way then
+    From `settled` on nothing may go to leaf1."""
+    before = account.leaves(last=account.number_at(since) - account.flows)  # without what was on its way then
     of = {leaf: {f for f, leaves in before.items() if leaves == {leaf}} for leaf in ("leaf1", "leaf2")}
-    during = account.leaves(account.number_at(settled or since + 500 * 10**6), account.number_at(until))
+    during = account.leaves(account.number_at(settled), account.number_at(until))
     moved = {f for f in of["leaf1"] if during.get(f) == {"leaf2"}}
     stayed = {f for f in of["leaf2"] if during.get(f) == {"leaf2"}}
     check(f"{name}: both leaves carried all flows before", len(of["leaf1"]) + len(of["leaf2"]) == account.flows)

@@ -17,7 +17,7 @@ def take(script, mode, functions=()):
     done = subprocess.run(
         ["stdbuf", "-oL", "dpdk-testpmd", "--no-huge", "-m", "256", "--no-pci", "--no-shconf", "--no-telemetry", "--iova-mode=va",
          "--lcores=0@0,1@0", "-d", PLUGIN, *ports, "--", *options, "--no-mlockall", "--total-num-mbufs=8192", "--no-lsc-interrupt"],
-        input=f"load {script}\nshow port summary all\nquit\n", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+        input=f"load {script}\nshow port summary all\nquit\n", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=180)
     # what it says of handles when it ends is about itself
     said = done.stdout.split("Number of available ports")[0]
     bad = [line for line in said.splitlines() if any(word in line for word in BAD)]

@@ -3,10 +3,9 @@
     host ══ wire ─┐ NIC: a program for each wire that packets come in by ┌─ wires ══ leaf1, leaf2 ── server
                   └─ worker: what the rules do not take, and the kernel's own traffic by taps
 """
-import time
 
 import testpmd
-from smoke import BACK, FLOWS, OUT, Traffic, check, expect_failover, expect_whole
+from smoke import BACK, FLOWS, OUT, Traffic, check, expect_failover, expect_whole, settle
 from lab import SERVICE, Lab, wait_for
 
 # design A hashes by rows, design B by RSS; what the NIC computes, so that both planes choose alike
@@ -43,15 +42,16 @@ def router(design):
         check(f"{design}, IPv{family}: what hardware forwards no worker sees", seen < packets // 20, f"{seen} of {packets}")
     testpmd.expect_taken(lab, f"{design}, exported", ",mode=nic")
     traffic = Traffic(4, FLOWS, rate=2000).start()
-    time.sleep(0.8)
+    traffic.rounds(2)
     cut = lab.set_link("leaf1", "dpu", up=False)
-    wait_for("the link is lost for hardware", lambda: lab.show("offload")["ports-down"] == ["up1"], 5)
-    time.sleep(1.5)
+    wait_for("the link is lost for hardware", lambda: lab.show("offload")["ports-down"] == ["up1"])
+    lab.wait_for_routes(members=1)
+    settled = settle(traffic)
     back = lab.set_link("leaf1", "dpu", up=True)
     lab.wait_for_routes()
     lab.wait_for_return()
-    time.sleep(0.6)
-    expect_failover(f"{design}, a wire is cut", traffic.stop()[OUT], cut, back, budget_ms=200)
+    traffic.rounds(2)
+    expect_failover(f"{design}, a wire is cut", traffic.stop()[OUT], cut, settled, back, budget_ms=200)
     traffic.close()
     for prefix in SERVICE.values():
         wait_for(f"{prefix} is hardware's again", lambda prefix=prefix: whose(lab, prefix) == "hw")
