@@ -72,15 +72,7 @@ fn from_file(file: &Path, args: &cli::Testpmd) -> Result<Exported, Failure> {
     let compiled = programs
         .into_iter()
         .map(|(config, can)| Copied::of(&Compiler::anew(config, can, &plan)));
-    let script = whole(&compiled.collect::<Vec<_>>(), &ethdevs(&config));
-    Ok(Exported {
-        tables: script.tables as u64,
-        rules: script.rules as u64,
-        indirect_actions: script.indirects as u64,
-        not_said: script.unsaid,
-        text: script.text,
-        next: None,
-    })
+    Ok(whole(&compiled.collect::<Vec<_>>(), &ethdevs(&config)).into())
 }
 
 fn ethdevs(config: &Config) -> Vec<Ethdev> {

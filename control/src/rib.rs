@@ -198,6 +198,10 @@ fn slot(chunks: &[Vec<Slot>], place: Place) -> &Slot {
     &chunks[place.0 as usize / CHUNK][place.0 as usize % CHUNK]
 }
 
+fn slot_mut(chunks: &mut [Vec<Slot>], place: Place) -> &mut Slot {
+    &mut chunks[place.0 as usize / CHUNK][place.0 as usize % CHUNK]
+}
+
 impl Rib {
     /// How many prefixes there are.
     pub fn len(&self) -> usize {
@@ -234,7 +238,7 @@ impl Rib {
         *self.lengths.of(prefix) += 1;
         let place = match self.free.pop() {
             Some(place) => {
-                let slot = &mut self.chunks[place.0 as usize / CHUNK][place.0 as usize % CHUNK];
+                let slot = slot_mut(&mut self.chunks, place);
                 (slot.prefix, slot.is_used) = (prefix, true);
                 place
             }
@@ -262,7 +266,7 @@ impl Rib {
 
     /// From now on `place` is among those that [`Rib::next_queued`] gives out.
     pub fn queue(&mut self, place: Place) {
-        let slot = &mut self.chunks[place.0 as usize / CHUNK][place.0 as usize % CHUNK];
+        let slot = slot_mut(&mut self.chunks, place);
         if !std::mem::replace(&mut slot.is_queued, true) {
             self.queue.push_back(place);
         }
@@ -271,7 +275,7 @@ impl Rib {
     /// The first of those that were queued, with what is there now, and no longer queued.
     pub fn next_queued(&mut self) -> Option<(Prefix, &mut Entry)> {
         let place = self.queue.pop_front()?;
-        let slot = &mut self.chunks[place.0 as usize / CHUNK][place.0 as usize % CHUNK];
+        let slot = slot_mut(&mut self.chunks, place);
         slot.is_queued = false;
         Some((slot.prefix, &mut slot.entry))
     }
@@ -293,7 +297,7 @@ impl Rib {
 
     /// The routes that are there, to change.
     pub fn at_mut(&mut self, place: Place) -> &mut Entry {
-        &mut self.chunks[place.0 as usize / CHUNK][place.0 as usize % CHUNK].entry
+        &mut slot_mut(&mut self.chunks, place).entry
     }
 
     /// The routes of exactly this prefix.
@@ -320,7 +324,7 @@ impl Rib {
             return;
         };
         let place = known.get().1;
-        let slot = &mut self.chunks[place.0 as usize / CHUNK][place.0 as usize % CHUNK];
+        let slot = slot_mut(&mut self.chunks, place);
         if slot.entry.is_empty() {
             known.remove();
             slot.is_used = false;

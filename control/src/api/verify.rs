@@ -1,5 +1,6 @@
 //! `verify` on the api socket: where the tables are not what is planned.
 
+use fastpath::hardware::export::Script;
 use serde::{Deserialize, Serialize};
 
 /// What is to be looked at: audits and exports go piece by piece, and packets go on meanwhile.
@@ -85,6 +86,19 @@ pub struct Exported {
     /// Where it goes on; none: that was all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<VerifyNext>,
+}
+
+impl From<Script> for Exported {
+    fn from(script: Script) -> Self {
+        Self {
+            tables: script.tables as u64,
+            rules: script.rules as u64,
+            indirect_actions: script.indirects as u64,
+            not_said: script.unsaid,
+            text: script.text,
+            next: None,
+        }
+    }
 }
 
 /// Something that is not as planned.

@@ -128,15 +128,7 @@ impl Scripting {
         let Some(script) = testpmd(&programs, &self.ports, &mut say) else {
             return;
         };
-        let last = Line::Last(Box::new(Exported {
-            tables: script.tables as u64,
-            rules: script.rules as u64,
-            indirect_actions: script.indirects as u64,
-            not_said: script.unsaid,
-            text: script.text,
-            next: None,
-        }));
-        let _ = self.say.send(last);
+        let _ = self.say.send(Line::Last(Box::new(script.into())));
     }
 }
 

@@ -27,7 +27,7 @@ use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The standard library's: who waits for it sleeps. parking_lot's calls `sched_yield` first, for which
-/// Linux's scheduler (EEVDF) puts a thread behind all others of its core, with seconds of packets.
+/// Linux's scheduler (EEVDF) puts a thread behind all others of its core, and packets wait for those.
 static NIC: Mutex<Option<Nic>> = Mutex::new(None);
 
 /// Every reason that was ever given: C wants them for good, and there are few.

@@ -7,21 +7,9 @@ use crate::support::{neighbor_mac, port_mac};
 use crate::world::{MTU, TAGGED, VLAN};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// SplitMix64.
-pub struct Random(pub u64);
+pub use crate::support::random::Random;
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub fn below(&mut self, n: usize) -> usize {
-        (self.next() % n as u64) as usize
-    }
-
     pub fn one_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
     }
