@@ -12,7 +12,7 @@ use fastpath::dpdk::{
 use fastpath::hash::Settings;
 use fastpath::rcu::Registry;
 use fastpath::software::worker::{Attached, Role};
-use fastpath::steal::{KernelTap, Steal, Tc, Xdp};
+use fastpath::steal::{KernelTap, PuntTap, Steal, Tc, Xdp};
 use fastpath::table::{LpmWrite, PortId, Tables, View, Writer};
 use std::sync::Arc;
 
@@ -328,6 +328,9 @@ fn too_few_queues(port: &str, workers: usize, queues: u16) -> Failure {
     Failure::run(format!("port {port}"), "open", cause, Some(remedy))
 }
 
+/// The kernel's sides are numbered behind the taps of shared ports.
+const KERNEL_TAPS: u16 = 64;
+
 /// Makes the kernel's side of an exclusive port: a tap with the port's name and MAC address.
 pub fn open_kernel_tap<'p>(
     pool: &'p Pool<'p>,
@@ -336,8 +339,7 @@ pub fn open_kernel_tap<'p>(
     beside: &Port<'_>,
     workers: usize,
 ) -> Result<(KernelTap, Port<'p>), Failure> {
-    // Numbered behind the taps of shared ports.
-    let tap = KernelTap::prepare(name, 64 + id.0, beside.mac())?;
+    let tap = KernelTap::prepare(name, KERNEL_TAPS + id.0, beside.mac())?;
     let options = PortOptions {
         tx_queues: workers as u16,
         rx_queues: workers as u16,
@@ -347,6 +349,26 @@ pub fn open_kernel_tap<'p>(
     port.start()?;
     tap.set_mtu(beside.mtu())?;
     Ok((tap, port))
+}
+
+/// Makes the way back to `netdev`, which the kernel keeps of the NIC of port `name`.
+pub fn open_punt_tap<'p>(
+    pool: &'p Pool<'p>,
+    (name, netdev): (&str, &str),
+    id: PortId,
+    workers: usize,
+) -> Result<Port<'p>, Failure> {
+    let tap = PuntTap::prepare(netdev, KERNEL_TAPS + id.0)?;
+    let options = PortOptions {
+        tx_queues: workers as u16,
+        rx_queues: workers as u16,
+        mtu: Some(tap.mtu()),
+        ..PortOptions::new(format!("{name} (kernel)"), tap.devargs())
+    };
+    let mut port = Port::open(pool, &options, None)?;
+    tap.attach()?;
+    port.start()?;
+    Ok(port)
 }
 
 /// One worker's queues.

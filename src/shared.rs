@@ -2,7 +2,8 @@
 //!
 //! In flow isolation (`rte_flow_isolate`) DPDK gets what the program's root takes, and the kernel's netdev
 //! all else: ARP, neighbor discovery, LLDP, multicast. What is for own addresses the root takes as well,
-//! and the program hands it back. So there is no port of this kind without a program.
+//! and the program hands it back. So there is no port of this kind without a program. What comes to a
+//! worker and is the kernel's after all goes back by a tap beside the netdev.
 
 use crate::output::Failure;
 use control::config::offload::{Backend, Mode, Role, Side};

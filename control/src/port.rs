@@ -376,7 +376,7 @@ impl Ports {
                 mtu: self.mtu(port),
                 kernel: self
                     .get(port)
-                    .is_some_and(|p| p.config.kernel == Kernel::Tap),
+                    .is_some_and(|p| p.config.kernel != Kernel::None),
                 source4: lowest(FIRST4).or(router4).and_then(ipv4),
                 source6: lowest(FIRST6).or(router6).and_then(ipv6),
                 nic_hash: nic.0,

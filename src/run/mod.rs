@@ -50,15 +50,15 @@ pub fn run(arguments: &Run) -> Done {
     let workers = layout.workers.len().max(1);
 
     let mut planned = plane::plan(&config, workers)?;
-    let exclusive = config
+    let with_taps = config
         .ports
         .iter()
-        .filter(|port| port.kernel == Kernel::Tap);
+        .filter(|port| port.kernel == Kernel::Tap || shared::netdev(port).is_some());
     let queues = planned
         .iter()
         .map(|plan| usize::from(plan.rx_queues))
         .sum::<usize>()
-        + exclusive.count() * workers;
+        + with_taps.count() * workers;
     let data_room = plane::data_room(&config, &planned);
     let room = plane::pool_options(config.ports.len(), queues, workers, data_room);
     let fibs = plane::fib_options(&config);

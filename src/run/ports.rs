@@ -4,6 +4,7 @@ use crate::nic;
 use crate::offload::{Order, Wish};
 use crate::output::Failure;
 use crate::plane::{self, Planned};
+use crate::shared;
 use control::api::message::DeviceCounters;
 use control::config::{Config, Kernel};
 use control::event::{Event, Link, Mac, Noticed};
@@ -119,6 +120,10 @@ impl<'p> Ports<'p> {
                 let (tap, kernel) = plane::open_kernel_tap(pool, &wanted.name, id, &port, workers)?;
                 all.taps.push((id, tap));
                 all.sides.push((id, Role::Kernel, kernel));
+            }
+            if let Some(netdev) = shared::netdev(wanted) {
+                let punts = plane::open_punt_tap(pool, (&wanted.name, netdev), id, workers)?;
+                all.sides.push((id, Role::Kernel, punts));
             }
             all.sides.push((id, Role::Network, port));
         }

@@ -13,6 +13,7 @@
 //! * [`Steal`]: either of [`Xdp`] and [`Tc`], for whoever does not care which.
 //! * [`OwnAddresses`]: what the program of one netdev leaves to the kernel.
 //! * [`KernelTap`]: the other way round, for a port that DPDK has to itself.
+//! * [`PuntTap`]: what hardware took from a netdev of the kernel's and is the kernel's after all goes back.
 //!
 //! The order is: `prepare`, open the port with the device arguments, `attach`, start the port, add
 //! all own addresses, enable; at the end drop the port, then this. No packet for an own address is
@@ -27,6 +28,7 @@ mod own;
 mod program;
 #[cfg(test)]
 mod program_tests;
+mod punt;
 mod sys;
 mod tap;
 mod tc;
@@ -34,6 +36,7 @@ mod xdp;
 
 pub use error::Error;
 pub use own::OwnAddresses;
+pub use punt::PuntTap;
 pub use tap::KernelTap;
 pub use tc::Tc;
 pub use xdp::Xdp;

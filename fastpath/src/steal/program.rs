@@ -9,13 +9,14 @@ use super::error::Error;
 
 /// For `net_af_xdp`'s `xdp_prog=`.
 pub(super) const XDP_OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/xdp.bpf.o"));
-/// The three programs of [`super::Tc`].
+/// The programs of [`super::Tc`] and [`super::PuntTap`].
 pub(super) const TC_OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tc.bpf.o"));
 
 /// Program names, by which leftovers of a killed instance are told from other owners' programs.
 pub(super) const XDP: &str = "evenpath_xdp";
 pub(super) const STEAL: &str = "evenpath_steal";
 pub(super) const RETURN: &str = "evenpath_return";
+pub(super) const PUNT: &str = "evenpath_punt";
 pub(super) const MUTE: &str = "evenpath_mute";
 
 /// A program in the kernel.

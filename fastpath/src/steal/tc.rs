@@ -83,10 +83,7 @@ impl Tc {
     pub fn attach(&mut self) -> Result<OwnAddresses, Error> {
         let tap = Link::get(&self.tap)?;
         tap.set(LinkAttribute::Mtu(self.link.mtu), "set MTU of the tap")?;
-        let maps = self.object.maps().map(|map| MapHandle::try_from(&map));
-        let maps: Vec<MapHandle> = maps
-            .collect::<Result<_, _>>()
-            .map_err(Error::kernel(&self.link.name, "open the programs' maps"))?;
+        let maps = maps(&self.object, &self.link.name)?;
         let settings = Settings {
             enabled: false,
             peer: tap.index,
@@ -99,35 +96,14 @@ impl Tc {
             (&tap, TC_EGRESS, MUTE),
             (&self.link, TC_INGRESS, STEAL),
         ] {
-            let mut hook = self.hook(link, point, name)?;
-            hook.create()
-                .map_err(Error::kernel(&link.name, "add clsact qdisc"))?;
-            hook.attach()
-                .map_err(Error::kernel(&link.name, "attach tc program"))?;
+            attach(&self.object, link, point, name)?;
         }
         Ok(own)
     }
 
-    /// Our place on a netdev, with the program of this name in it.
-    fn hook(&self, link: &Link, point: TcAttachPoint, name: &str) -> Result<TcHook, Error> {
-        let program = self
-            .object
-            .progs()
-            .find(|program| program.name() == name)
-            .ok_or_else(|| Error::NotAttached {
-                netdev: link.name.clone(),
-            })?;
-        let mut hook = TcHook::new(program.as_fd());
-        hook.ifindex(link.signed_index())
-            .attach_point(point)
-            .handle(HANDLE)
-            .priority(PRIORITY);
-        Ok(hook)
-    }
-
     /// Takes our filter off the netdev; says whether there was one.
     fn detach_ours(&self) -> Result<bool, Error> {
-        let mut hook = self.hook(&self.link, TC_INGRESS, STEAL)?;
+        let mut hook = hook(&self.object, &self.link, TC_INGRESS, STEAL)?;
         // The answer to a place without a filter is an error too.
         let there = hook.query().ok().and_then(Loaded::find);
         if there.is_none_or(|program| program.name != STEAL) {
@@ -147,7 +123,7 @@ impl Tc {
         if !self.own_clsact || !self.link.has_clsact()? || self.link.has_filters()? {
             return Ok(());
         }
-        self.hook(&self.link, TC_INGRESS | TC_EGRESS, STEAL)?
+        hook(&self.object, &self.link, TC_INGRESS | TC_EGRESS, STEAL)?
             .destroy()
             .map_err(Error::kernel(&self.link.name, "remove clsact qdisc"))
     }
@@ -161,8 +137,45 @@ impl Drop for Tc {
     }
 }
 
+/// The place of our programs on a netdev, with the one of this name in it.
+fn hook(object: &Object, link: &Link, point: TcAttachPoint, name: &str) -> Result<TcHook, Error> {
+    let mut programs = object.progs();
+    let program = programs.find(|program| program.name() == name);
+    let program = program.ok_or_else(|| Error::NotAttached {
+        netdev: link.name.clone(),
+    })?;
+    let mut hook = TcHook::new(program.as_fd());
+    hook.ifindex(link.signed_index())
+        .attach_point(point)
+        .handle(HANDLE)
+        .priority(PRIORITY);
+    Ok(hook)
+}
+
+/// Puts the program of this name on a netdev.
+pub(super) fn attach(
+    object: &Object,
+    link: &Link,
+    point: TcAttachPoint,
+    name: &str,
+) -> Result<(), Error> {
+    let mut hook = hook(object, link, point, name)?;
+    hook.create()
+        .map_err(Error::kernel(&link.name, "add clsact qdisc"))?;
+    hook.attach()
+        .map_err(Error::kernel(&link.name, "attach tc program"))?;
+    Ok(())
+}
+
+/// The maps of loaded programs.
+pub(super) fn maps(object: &Object, netdev: &str) -> Result<Vec<MapHandle>, Error> {
+    let maps = object.maps().map(|map| MapHandle::try_from(&map));
+    maps.collect::<Result<_, _>>()
+        .map_err(Error::kernel(netdev, "open the programs' maps"))
+}
+
 /// `ep-eth1`, or by index where that would be too long.
-fn tap_name(link: &Link) -> String {
+pub(super) fn tap_name(link: &Link) -> String {
     match format!("ep-{}", link.name) {
         name if name.len() <= 15 => name,
         _ => format!("ep-{}", link.index),

@@ -178,7 +178,8 @@ pub struct PortFacts {
     pub vlan: u16,
     /// L3 MTU in bytes.
     pub mtu: u16,
-    /// A kernel path exists (exclusive port with a tap): packets for the kernel are punted to it.
+    /// The kernel has a netdev of the port: packets for it are punted there by whoever has a way to it (a
+    /// tap, of an exclusive port or beside a NIC whose netdev the kernel keeps).
     pub kernel: bool,
     /// Source of ICMP errors sent on this port: its primary address, else the router id.
     pub source4: Option<Ipv4Addr>,

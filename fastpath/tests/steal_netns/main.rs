@@ -204,3 +204,84 @@ fn an_exclusive_ports_tap_follows_the_port() {
         "lo and west are left"
     );
 }
+
+/// An echo request to `destination` and this MAC address, behind `tag` if there is one, as `request` takes it.
+fn echo_request(mac: &str, tag: Option<u16>, destination: [u8; 4]) -> String {
+    let mut ip = vec![0x45, 0, 0, 48, 0, 7, 0, 0, 64, 1, 0, 0, 10, 9, 0, 2];
+    ip.extend(destination);
+    let sum = fastpath::wire::checksum::checksum(&ip);
+    ip[10..12].copy_from_slice(&sum.to_be_bytes());
+    let mut icmp = vec![8, 0, 0, 0, 0, 1, 0, 1];
+    icmp.resize(28, 0x55);
+    let sum = fastpath::wire::checksum::checksum(&icmp);
+    icmp[2..4].copy_from_slice(&sum.to_be_bytes());
+    let tag = tag.map(|tag| [0x81, 0, (tag >> 8) as u8, tag as u8]);
+    let rest = [
+        &tag.unwrap_or_default()[..tag.map_or(0, |_| 4)],
+        &[8, 0],
+        &ip,
+        &icmp,
+    ]
+    .concat();
+    let rest: Vec<String> = rest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let rest = rest.concat();
+    format!("frame {}020000000001{rest}", mac.replace(':', ""))
+}
+
+/// What is written into the tap beside a netdev comes in by that netdev, also behind a tag; and the kernel
+/// sends nothing into the tap.
+#[test]
+fn what_is_punted_comes_in_by_the_netdev() {
+    let world = World::new();
+    // Accepted on the netdev that it comes in by, and on no other.
+    world.router("sysctl -qw net.ipv4.conf.all.rp_filter=1");
+    world.router("tc qdisc add dev west clsact");
+    world.router(
+        "tc filter add dev west ingress protocol 802.1Q u32 match u32 0 0 action mirred egress mirror dev lo",
+    );
+    let counted = |text: &str, before: &str| {
+        let rest = text.split(before).nth(1).expect("a counter");
+        let number = rest.split_whitespace().next().expect("a value");
+        number.parse::<u64>().expect("a number")
+    };
+    let echoes = || {
+        let text = world.router("cat /proc/net/snmp");
+        let mut icmp = text.lines().filter_map(|line| line.strip_prefix("Icmp: "));
+        let (names, values) = (icmp.next().expect("names"), icmp.next().expect("values"));
+        let at = names.split(' ').position(|name| name == "InEchos");
+        let value = values.split(' ').nth(at.expect("counted"));
+        value.expect("a value").parse::<u64>().expect("a number")
+    };
+    let tagged = || {
+        let text = world.router("tc -s filter show dev west ingress");
+        let sent = counted(&text, "Sent ");
+        let bytes = format!("Sent {sent} bytes ");
+        counted(&text, &bytes)
+    };
+    let mut port = Port::start(&world, "punt");
+    let mut came = |request: String, expected: (u64, u64)| {
+        port.ask(&request);
+        for _ in 0..500 {
+            if (echoes(), tagged()) == expected {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        panic!("{request}: {:?}, not {expected:?}", (echoes(), tagged()));
+    };
+    let shown = world.router("ip link show dev west");
+    let mac = shown.split("link/ether ").nth(1).expect("an address");
+    let mac = mac.split(' ').next().expect("an address");
+    let own = [10, 9, 0, 1];
+    came(echo_request(mac, None, own), (1, 0));
+    came(echo_request(mac, Some(30), own), (1, 1));
+    // Another host's is none of the kernel's; the one behind it has come when it has.
+    came(echo_request("02:00:00:00:00:99", None, own), (1, 1));
+    came(echo_request(mac, None, own), (2, 1));
+    let tap = world.router("ip link show dev ep-west");
+    assert!(tap.contains("LOWER_UP"), "{tap}");
+    assert_eq!(port.ask("foreign"), "0", "the kernel's own words");
+    port.stop();
+    let left = world.router("ip -oneline link");
+    assert!(!left.contains("ep-west"), "{left}");
+}

@@ -2,13 +2,15 @@
 
 use std::io::BufRead;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use fastpath::dpdk::{
-    Eal, Handle, Memory, Options, Pool, PoolOptions, Port, PortOptions, Queues, Registered,
+    Eal, Handle, Memory, Options, Pool, PoolAllocator, PoolOptions, Port, PortOptions, Queues,
+    Registered,
 };
-use fastpath::software::burst::{Burst, Frame, RxQueue as _, TxQueue as _};
-use fastpath::steal::{KernelTap, OwnAddresses, Steal, Tc, Xdp};
+use fastpath::software::burst::{Allocator as _, Burst, Frame, RxQueue as _, TxQueue as _};
+use fastpath::steal::{KernelTap, OwnAddresses, PuntTap, Steal, Tc, Xdp};
 
 use super::{TRANSIT4, TRANSIT6};
 
@@ -41,6 +43,8 @@ fn text<T: ToString, E: ToString>(result: Result<T, E>) -> Result<String, String
 enum Device {
     Shared(Box<Steal>, Option<OwnAddresses>),
     Exclusive(KernelTap),
+    /// Until it is attached.
+    Punt(Option<PuntTap>),
 }
 
 impl Device {
@@ -49,11 +53,17 @@ impl Device {
         Ok(match kind {
             "xdp" => shared(Steal::Xdp(Xdp::prepare("west", 0, POOL.data_room)?)),
             "tap" => shared(Steal::Tc(Tc::prepare("west", 0)?)),
+            "punt" => Device::Punt(Some(PuntTap::prepare("west", 0)?)),
             _ => Device::Exclusive(KernelTap::prepare("up1", 0, [2, 0, 0, 0, 0, 0x77])?),
         })
     }
 
-    fn request(&mut self, request: &str, foreign: &AtomicU64) -> Result<String, String> {
+    fn request(
+        &mut self,
+        request: &str,
+        foreign: &AtomicU64,
+        frames: &Sender<Vec<u8>>,
+    ) -> Result<String, String> {
         let (verb, object) = request.split_once(' ').unwrap_or((request, ""));
         match self {
             Device::Shared(_, own) => match (verb, own) {
@@ -64,6 +74,19 @@ impl Device {
                 ("enable", Some(own)) => text(own.enable().map(|()| "")),
                 ("disable", Some(own)) => text(own.disable().map(|()| "")),
                 ("foreign", _) => Ok(foreign.load(Ordering::SeqCst).to_string()),
+                _ => Err(format!("unknown: {request}")),
+            },
+            Device::Punt(_) => match verb {
+                "frame" => {
+                    let bytes = object.as_bytes().chunks(2).map(|two| {
+                        let two = std::str::from_utf8(two).ok()?;
+                        u8::from_str_radix(two, 16).ok()
+                    });
+                    let bytes: Option<Vec<u8>> = bytes.collect();
+                    let sent = frames.send(bytes.ok_or("no frame")?);
+                    text(sent.map(|()| ""))
+                }
+                "foreign" => Ok(foreign.load(Ordering::SeqCst).to_string()),
                 _ => Err(format!("unknown: {request}")),
             },
             Device::Exclusive(tap) => match verb {
@@ -106,6 +129,12 @@ fn process() {
             (options, if jumbo { JUMBO } else { POOL })
         }
         Device::Exclusive(tap) => (PortOptions::new("up1", tap.devargs()), POOL),
+        Device::Punt(tap) => {
+            let tap = tap.as_ref().expect("not attached yet");
+            let mut options = PortOptions::new("west (kernel)", tap.devargs());
+            options.mtu = Some(tap.mtu());
+            (options, POOL)
+        }
     };
     options.tx_queues = options.rx_queues;
     let pool = Pool::new(eal.handle(), pool).expect("pool");
@@ -113,17 +142,22 @@ fn process() {
     if let Device::Shared(steal, own) = &mut device {
         *own = Some(steal.attach().expect("attach"));
     }
+    if let Device::Punt(tap) = &mut device {
+        tap.take().expect("once").attach().expect("attach");
+    }
     port.start().expect("start");
 
+    let (frames, given) = channel();
     let (end, foreign) = (AtomicBool::new(false), AtomicU64::new(0));
     let queues = port.queues().expect("queues");
     std::thread::scope(|threads| {
         let handle = eal.handle();
         let (end, foreign) = (&end, &foreign);
-        threads.spawn(move || echo(handle, queues, end, foreign));
+        let allocator = pool.allocator();
+        threads.spawn(move || echo(handle, queues, end, foreign, (&given, allocator)));
         answer(Ok(String::new()));
         for line in std::io::stdin().lock().lines() {
-            answer(device.request(&line.expect("text"), foreign));
+            answer(device.request(&line.expect("text"), foreign, &frames));
         }
         end.store(true, Ordering::SeqCst);
     });
@@ -131,7 +165,13 @@ fn process() {
     drop(device);
 }
 
-fn echo(handle: Handle<'_>, queues: Queues<'_>, end: &AtomicBool, foreign: &AtomicU64) {
+fn echo(
+    handle: Handle<'_>,
+    queues: Queues<'_>,
+    end: &AtomicBool,
+    foreign: &AtomicU64,
+    (given, mut allocator): (&Receiver<Vec<u8>>, PoolAllocator<'_>),
+) {
     let _registered = Registered::new(handle).expect("a registered thread");
     let (mut rx, mut tx) = queues;
     let mut burst = Burst::new();
@@ -146,6 +186,12 @@ fn echo(handle: Handle<'_>, queues: Queues<'_>, end: &AtomicBool, foreign: &Atom
                     foreign.fetch_add(1, Ordering::SeqCst);
                 }
             });
+            for bytes in given.try_iter() {
+                let mut frame = allocator.allocate().expect("a buffer");
+                assert!(frame.set_len(bytes.len()));
+                frame.bytes_mut().copy_from_slice(&bytes);
+                let _ = answers.push(frame);
+            }
             tx.send(&mut answers);
         }
         std::thread::sleep(Duration::from_micros(200));

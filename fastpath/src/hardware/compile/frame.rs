@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  root      our MAC, IP, no tag ─► ADMIT4 | ADMIT6; our MAC, tagged IP ─► SOFTWARE; else untouched
-//!  ADMIT     own addresses, where the kernel has a netdev of the port ─► KERNEL
+//!  ADMIT     where the kernel has a netdev of the port, and so tagged IP comes here: own addresses ─► KERNEL,
+//!            then what is tagged ─► SOFTWARE
 //!            martians, multicast, TTL ≤ 1, longer than the MTU, fragments ─► SOFTWARE
 //!            sound header without options, and UDP or TCP ─► LPM; the rest ─► SOFTWARE
 //!  LPM       a table for each length; hit ─► SELECT(group) | KERNEL | SOFTWARE
@@ -261,6 +262,9 @@ impl Compiler {
             (_, Some(entry)) => self.frame.ports.insert(port, entry),
         };
         if known != entry {
+            if entry.is_some_and(|entry| !entry.untagged) {
+                self.refuse_untagged();
+            }
             for cell in self.frame.roots.remove(&port).unwrap_or_default() {
                 self.ledger.want(cell, None);
             }
@@ -282,7 +286,8 @@ impl Compiler {
             let mut cells = Vec::new();
             for (family, ethertype) in [(0, ethernet::IPV4), (1, ethernet::IPV6)] {
                 for tagged in [0, 1] {
-                    let in_hardware = tagged == 0 && entry.untagged;
+                    // Where the kernel has a netdev, the tags are looked at behind own addresses.
+                    let in_hardware = tagged == 0 && entry.untagged || self.frame.kernel;
                     let group = if in_hardware { ADMIT[family] } else { SOFTWARE };
                     let mut values = vec![mac, ethertype.into(), tagged];
                     if of_port {

@@ -2,9 +2,12 @@
 //! of all that is software's by its headers. BGP has a TTL of 1, a ping is neither UDP nor TCP, and
 //! neighbor discovery is for link-local addresses; software would have nobody to hand them to.
 //!
+//! Whatever tags their frames carry, for the kernel has netdevs of VLANs that are none of ours: only behind these
+//! rules is a frame software's for its tags.
+//!
 //! Prefixes of full length that lead to the kernel are own addresses. One without a rule, for want of room
 //! or since it was refused, goes the way of other prefixes: the kernel's if hardware understands its
-//! packets, else software's, which drops them.
+//! packets, else software's, which punts them.
 
 use super::super::plan::{Family, Lead};
 use super::super::program::{
@@ -25,6 +28,8 @@ pub(super) struct Owned {
     cells: BTreeMap<u128, RuleId>,
     /// Some have found no room.
     crowded: bool,
+    /// What is software's for its tags, or for want of them.
+    tags: Option<TableId>,
 }
 
 impl Compiler {
@@ -50,6 +55,22 @@ impl Compiler {
                 PatternTemplate::masked(&[Item::Eth, item], &[(field, leading(field, *bits))]);
             let places = vec![Place::values([*value])];
             self.exception((group, next(), KERNEL), pattern, places);
+        }
+        // Items without a VLAN match tagged frames, too (mlx5.rst, "Limitations").
+        let pattern = PatternTemplate::exact(&[Item::Eth], &[Field::EthHasVlan]);
+        let jump = ActionsTemplate::fixed(&[Action::Jump(SOFTWARE)]);
+        let spec = self.pattern_table((group, next(), 2), pattern, vec![jump]);
+        let table = self.ledger.table(spec);
+        self.fixed_cell(table, Place::values([1]), to(SOFTWARE));
+        self.frame.own[family as usize].tags = Some(table);
+    }
+
+    /// Frames without a tag are none of a port's that is behind one, but for those to own addresses.
+    pub(super) fn refuse_untagged(&mut self) {
+        for family in Family::ALL {
+            if let Some(table) = self.frame.own[family as usize].tags.take() {
+                self.fixed_cell(table, Place::values([0]), to(SOFTWARE));
+            }
         }
     }
 

@@ -2,7 +2,8 @@
 /*
  * tc on a kernel netdev and a tap of DPDK's net_tap: our frames are moved from the netdev into the
  * tap, what DPDK writes into the tap leaves by the netdev, and the kernel sends nothing of its own
- * into the tap.
+ * into the tap. Of a NIC whose hardware parts its packets, what DPDK writes into the tap comes in by
+ * the netdev instead.
  */
 #include "decide.h"
 #include <linux/errno.h>
@@ -53,6 +54,19 @@ int evenpath_return(struct __sk_buff *skb)
 	if (!config)
 		return DROP;
 	return bpf_redirect(config->uplink, 0);
+}
+
+/* Ingress of a punting tap: what DPDK found to be the kernel's is received by the netdev, as if its NIC
+ * had never given it away. */
+SEC("tc")
+int evenpath_punt(struct __sk_buff *skb)
+{
+	struct config *config = settings();
+
+	(void)skb;
+	if (!config)
+		return DROP;
+	return bpf_redirect(config->uplink, BPF_F_INGRESS);
 }
 
 /* Egress of the tap: the kernel's own output (router solicitations, MLD, LLDP) was received nowhere;

@@ -252,7 +252,7 @@ fn nobody_is_let_in_before_the_frame_is_there() {
             break;
         }
     }
-    assert_eq!(nth, 33);
+    assert_eq!(nth, 35);
     let mut rules = engine.compiler().rules();
     assert!(rules.all(|rule| Operation::Insert(rule.clone()).rule() == Some(rule.id)));
 }

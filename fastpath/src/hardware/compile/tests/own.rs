@@ -24,16 +24,32 @@ fn packet(to: &str, protocol: u8, ttl: u8) -> Vec<u8> {
     bytes
 }
 
-/// Whether such packets are the kernel's; else they are software's, all of them.
+/// The same behind VLAN tags.
+fn tagged(frame: &[u8], tags: &[[u8; 4]]) -> Vec<u8> {
+    [&frame[..12], tags.as_flattened(), &frame[12..]].concat()
+}
+
+/// Whether such packets are the kernel's, whatever their tags; else they are software's, all of them.
 fn is_kernels(engine: &mut Engine<Sim>, to: &str) -> bool {
-    let each = [(6, 1), (58, 255), (1, 64), (17, 64)].map(|(protocol, ttl)| {
-        let frame = &mut packet(to, protocol, ttl);
-        match engine.steering_mut().receive(PORT, frame) {
-            Outcome::Kernel => true,
-            Outcome::Software { .. } => false,
-            other => panic!("{to}: {other:?}"),
-        }
-    });
+    let headers = [(6, 1), (58, 255), (1, 64), (17, 64)];
+    let frames = headers.map(|(protocol, ttl)| packet(to, protocol, ttl));
+    let tags: [&[[u8; 4]]; 3] = [
+        &[],
+        &[[0x81, 0, 0, 30]],
+        &[[0x88, 0xa8, 0, 7], [0x81, 0, 0, 30]],
+    ];
+    let all = tags
+        .into_iter()
+        .flat_map(|tags| frames.iter().map(move |f| tagged(f, tags)));
+    let each: Vec<bool> = all
+        .map(
+            |mut frame| match engine.steering_mut().receive(PORT, &mut frame) {
+                Outcome::Kernel => true,
+                Outcome::Software { .. } => false,
+                other => panic!("{to}: {other:?}"),
+            },
+        )
+        .collect();
     assert!(each.iter().all(|one| *one == each[0]), "{to}: {each:?}");
     each[0]
 }
@@ -109,6 +125,57 @@ fn without_a_netdev_there_are_none() {
     );
     for to in ["10.0.0.7", "fe80::1", "224.0.0.5"] {
         assert!(!is_kernels(&mut engine, to), "{to}");
+    }
+}
+
+/// A sound UDP packet of 40 bytes to `to`, which hardware forwards if it has a route.
+fn sound(to: [u8; 4]) -> Vec<u8> {
+    let mut frame = packet("10.0.0.0", 17, 64);
+    frame[30..34].copy_from_slice(&to);
+    frame[26..30].copy_from_slice(&[10, 1, 1, 1]);
+    frame[20..22].copy_from_slice(&[0x40, 0]);
+    frame[24..26].copy_from_slice(&[0, 0]);
+    let sum = crate::wire::checksum::checksum(&frame[14..34]);
+    frame[24..26].copy_from_slice(&sum.to_be_bytes());
+    frame[38..40].copy_from_slice(&[0, 20]);
+    frame
+}
+
+/// What is no own address's goes where it would without a netdev beside: tagged frames to software, and
+/// on a port behind a tag all of them.
+#[test]
+fn tags_are_softwares_behind_own_addresses() {
+    for untagged in [true, false] {
+        let mut engine = two_groups(Profile::bf3());
+        let entry = Entry { mac: MAC, untagged };
+        let changes = [
+            Change::Port(PORT, Some(entry)),
+            prefix("10.0.0.0/8", Some(1)),
+            own("10.0.0.7", true),
+        ];
+        carry(&mut engine, &changes);
+        for (tags, to, expected) in [
+            (
+                &[][..],
+                [10, 9, 9, 9],
+                if untagged { "hardware" } else { "software" },
+            ),
+            (&[[0x81, 0, 0, 30]], [10, 9, 9, 9], "software"),
+            (&[], [10, 0, 0, 7], "kernel"),
+            (&[[0x81, 0, 0, 30]], [10, 0, 0, 7], "kernel"),
+        ] {
+            let outcome = engine
+                .steering_mut()
+                .receive(PORT, &mut tagged(&sound(to), tags));
+            let found = match outcome {
+                Outcome::Kernel => "kernel",
+                Outcome::Software { .. } => "software",
+                Outcome::Sent(OUT) => "hardware",
+                _ => "nobody",
+            };
+            assert_eq!(found, expected, "{untagged} {tags:?} {to:?}: {outcome:?}");
+        }
+        assert_eq!(engine.steering().misuses(), [""; 0]);
     }
 }
 
