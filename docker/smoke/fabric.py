@@ -15,7 +15,7 @@ import struct
 import subprocess
 import time
 
-from smoke import check  # says where the lab is, too
+from smoke import check, drops  # says where the lab is, too
 from frames import UDP, ethernet, ip, udp
 import frr
 import lab as lab_of
@@ -135,20 +135,6 @@ def evenpath(*words):
 def done(*words):
     """The JSON answer of a command that must succeed."""
     return json.loads(run(BINARY, *words, "--json"))
-
-
-def drops():
-    """Who dropped packets since the start: {evenpath: by reason; a device, or a processor's queue for all of them: how many}.
-    What a worker that did not run for long did not take counts at its port: `dpu host0 rx`."""
-    found = {"evenpath": ask("show-counters")["dropped"]}
-    for node in lab_of.NODES:
-        for device in json.loads(run("ip", "-n", node, "-s", "-j", "link")):
-            for way in ("rx", "tx"):
-                count = device.get("stats64", {}).get(way, {}).get("dropped", 0)
-                found |= {f"{node} {device['ifname']} {way}": count} if count else {}
-    with open("/proc/net/softnet_stat") as file:
-        found |= {f"cpu {n}": int(line.split()[1], 16) for n, line in enumerate(file) if int(line.split()[1], 16)}
-    return found
 
 
 def flows(count, seed=7):

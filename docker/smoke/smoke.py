@@ -1,5 +1,6 @@
 """What the smoke tests share: a lab, a list of checks, TAP-like output."""
 
+import json
 import os
 import sys
 import time
@@ -20,11 +21,33 @@ def check(what, true, more=""):
     return bool(true)
 
 
+def drops():
+    """Who dropped packets since the start: {evenpath: by reason; a device, or a processor's queue for all of them: how many}.
+    What a worker that did not run for long did not take counts at its port: `dpu host0 rx`."""
+    found = {"evenpath": json.loads(_lab.run(_lab.BINARY, "show", "counters", "--json"))["dropped"]}
+    for node in _lab.NODES:
+        for device in json.loads(_lab.run("ip", "-n", node, "-s", "-j", "link")):
+            for way in ("rx", "tx"):
+                count = device.get("stats64", {}).get(way, {}).get("dropped", 0)
+                found |= {f"{node} {device['ifname']} {way}": count} if count else {}
+    with open("/proc/net/softnet_stat") as file:
+        found |= {f"cpu {n}": int(line.split()[1], 16) for n, line in enumerate(file) if int(line.split()[1], 16)}
+    return found
+
+
+def expect_all(name, account):
+    """Every packet of the account arrived once; if not, which did not, and who dropped since the start."""
+    lost = account.lost()
+    more = f"{account.sent} sent, {len(lost)} lost, {account.repeated} doubled"
+    if lost:
+        more += f": numbers {lost[0]} to {lost[-1]}, of {len({n % account.flows for n in lost})} flows; dropped: {drops()}"
+    check(f"{name}: nothing lost or doubled", not lost and not account.repeated, more)
+
+
 def expect_whole(name, account):
     """Every packet of the account arrived once, every flow by one leaf, both leaves in use."""
-    counts, lost = spread(account), len(account.lost())
-    check(f"{name}: nothing lost or doubled", lost == account.repeated == 0,
-          f"{account.sent} sent, {lost} lost, {account.repeated} doubled")
+    expect_all(name, account)
+    counts = spread(account)
     check(f"{name}: each flow takes one leaf, both are used",
           counts["both"] == counts["none"] == 0 and min(counts["leaf1"], counts["leaf2"]) > account.flows // 3, counts)
 
