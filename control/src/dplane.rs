@@ -183,6 +183,11 @@ impl<L: LpmWrite> Dplane<L> {
         self.writer.views.current()
     }
 
+    /// By which instructions IPv4 and IPv6 are looked up.
+    pub fn lookup_kernels(&self) -> [&'static str; 2] {
+        self.view().lpm.kernels()
+    }
+
     /// How many commits there were.
     pub fn generation(&self) -> u64 {
         self.generation

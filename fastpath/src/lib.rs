@@ -26,3 +26,26 @@ pub mod software;
 pub mod steal;
 pub mod table;
 pub mod wire;
+
+/// What this was compiled for: the x86-64 level (psABI), or the architecture.
+pub const COMPILED_FOR: &str = if cfg!(all(
+    target_feature = "avx512f",
+    target_feature = "avx512bw",
+    target_feature = "avx512cd",
+    target_feature = "avx512dq",
+    target_feature = "avx512vl"
+)) {
+    "x86-64-v4"
+} else if cfg!(all(
+    target_feature = "avx2",
+    target_feature = "bmi2",
+    target_feature = "fma"
+)) {
+    "x86-64-v3"
+} else if cfg!(all(target_feature = "sse4.2", target_feature = "popcnt")) {
+    "x86-64-v2"
+} else if cfg!(target_arch = "x86_64") {
+    "x86-64"
+} else {
+    std::env::consts::ARCH
+};

@@ -1,7 +1,7 @@
 //! `rte_fib` and `rte_fib6` against the naive model: random prefixes added, replaced and removed.
 #![cfg(feature = "dpdk")]
 
-use fastpath::dpdk::{Eal, EntrySize, Fib, FibOptions, Memory, Options};
+use fastpath::dpdk::{Eal, EntrySize, Fib, FibOptions, Kernel, Memory, Options};
 use fastpath::table::naive::NaiveLpm;
 use fastpath::table::{GroupId, Lpm, LpmWrite};
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -333,6 +333,21 @@ fn the_last_address(fib: &mut Fib) {
     fib.remove6(low.1[0], 16).unwrap();
 }
 
+/// The widest that this CPU has: IPv4, IPv6.
+fn widest() -> [Kernel; 2] {
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap();
+    let flags = cpu.lines().find(|line| line.starts_with("flags"));
+    let has = |name: &&str| flags.is_some_and(|all| all.split(' ').any(|flag| flag == *name));
+    [
+        &["avx512f", "avx512dq"][..],
+        &["avx512f", "avx512dq", "avx512bw"],
+    ]
+    .map(|wanted| match wanted.iter().all(has) {
+        true => Kernel::Avx512,
+        false => Kernel::Scalar,
+    })
+}
+
 #[test]
 fn both_families_equal_the_naive_model() {
     let eal = Eal::init(&Options {
@@ -348,7 +363,12 @@ fn both_families_equal_the_naive_model() {
     };
     for (seed, options) in [(1, FibOptions::default()), (2, two)] {
         let mut fib = Fib::new(eal.handle(), options).unwrap();
+        assert_eq!(fib.kernel(), widest());
         against_the_model(&mut fib, seed, options.entry.largest_group());
+        // Whatever the CPU has, one after the other finds the same.
+        assert_eq!(fib.choose(Kernel::Scalar), [Kernel::Scalar; 2]);
+        against_the_model(&mut fib, seed, options.entry.largest_group());
+        assert_eq!(fib.choose(Kernel::Avx512), widest());
     }
     let small = FibOptions {
         tbl8_4: 16,

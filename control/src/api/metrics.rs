@@ -11,6 +11,12 @@ use std::net::IpAddr;
 pub struct Metrics {
     /// evenpath's version.
     pub version: String,
+    /// What the program was compiled for.
+    pub cpu: String,
+    /// By which instructions IPv4 is looked up; empty: there is no choice.
+    pub lookup_ipv4: String,
+    /// The same of IPv6.
+    pub lookup_ipv6: String,
     /// Packet counters; without the repairs.
     pub counters: Counters,
     /// Ports: up or not.

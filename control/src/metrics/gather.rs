@@ -40,8 +40,12 @@ impl<L: LpmWrite> Control<L> {
         let ports = &plan.ports;
         let (used, total) = plan.dplane.buckets();
         let (session, fpm) = (&self.session, self.show_fpm(now));
+        let [lookup_ipv4, lookup_ipv6] = plan.dplane.lookup_kernels().map(Into::into);
         let mut metrics = Metrics {
             version: env!("CARGO_PKG_VERSION").into(),
+            cpu: fastpath::COMPILED_FOR.into(),
+            lookup_ipv4,
+            lookup_ipv6,
             ports_up: ports
                 .all()
                 .map(|p| (ports.name(p).into(), ports.is_up(p)))

@@ -97,8 +97,14 @@ fn hop(via: Option<IpAddr>, port: &str) -> Vec<(&'static str, String)> {
 pub fn exposition(metrics: &Metrics) -> String {
     let mut page = Page(String::new());
     let name = "evenpath_build_info";
-    page.family(name, GAUGE, "Always 1; the version is a label.");
-    page.sample(name, &[("version", &metrics.version)], 1);
+    page.family(name, GAUGE, "Always 1; labels tell of the program.");
+    let labels = [
+        ("version", &metrics.version),
+        ("cpu", &metrics.cpu),
+        ("lookup_ipv4", &metrics.lookup_ipv4),
+        ("lookup_ipv6", &metrics.lookup_ipv6),
+    ];
+    page.sample(name, &labels.map(|(label, text)| (label, text.as_str())), 1);
     packets(&mut page, metrics);
     groups(&mut page, metrics);
     control(&mut page, metrics);

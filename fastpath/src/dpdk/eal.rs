@@ -128,9 +128,11 @@ impl Options {
             all.push("--single-file-segments".into());
         }
         // SAFETY: asks the CPU; needs nothing.
-        if unsafe { dpdk_sys::evenpath_cpu_has_avx512() } {
+        let is_wide = unsafe { dpdk_sys::evenpath_cpu_has_avx512() };
+        const WIDTH: &str = "--force-max-simd-bitwidth";
+        if is_wide && !self.extra.iter().any(|one| one.starts_with(WIDTH)) {
             // DPDK's default is 256 bits; the lookup tables have 512-bit kernels.
-            all.push("--force-max-simd-bitwidth=512".into());
+            all.push(format!("{WIDTH}=512"));
         }
         let level = logging::dpdk_level(self.log_level);
         all.push(format!("--log-level={level}"));

@@ -19,6 +19,7 @@ use super::eal::Handle;
 use super::error::{Cause, Errno, Error, Failed, Object, check, check_ptr};
 use super::fib_blocks::{Blocks, Full};
 use super::fib_edge::Edge;
+use super::fib_kernel::Kernel;
 use super::fib_options::{EntrySize, FibOptions, blocks};
 use crate::software::burst::BURST;
 use crate::table::{GroupId, Lpm, LpmWrite};
@@ -29,8 +30,9 @@ use crate::table::{GroupId, Lpm, LpmWrite};
 /// undefined.
 #[derive(Debug)]
 pub struct Fib<'e> {
-    fib4: NonNull<dpdk_sys::rte_fib>,
-    fib6: NonNull<dpdk_sys::rte_fib6>,
+    pub(super) fib4: NonNull<dpdk_sys::rte_fib>,
+    pub(super) fib6: NonNull<dpdk_sys::rte_fib6>,
+    pub(super) kernel: [Kernel; 2],
     blocks4: Blocks,
     blocks6: Blocks,
     edge4: Edge,
@@ -104,9 +106,10 @@ impl<'e> Fib<'e> {
                 // SAFETY: made above and not used yet.
                 unsafe { dpdk_sys::rte_fib_free(fib4.as_ptr()) }
             })?;
-        let fib = Fib {
+        let mut fib = Fib {
             fib4,
             fib6,
+            kernel: [Kernel::Scalar; 2],
             blocks4: Blocks::new(options.tbl8_4),
             blocks6: Blocks::new(options.tbl8_6),
             edge4: Edge::V4,
@@ -118,6 +121,9 @@ impl<'e> Fib<'e> {
             let cause =
                 Cause::Refused("this DPDK lays its tables out in a way that we do not know");
             return Err(Error::new(Object::Fib4, "create", cause));
+        }
+        for kernel in [Kernel::Scalar, Kernel::Avx512] {
+            fib.choose(kernel);
         }
         Ok(fib)
     }
@@ -216,6 +222,10 @@ impl Lpm for Fib<'_> {
                 *group = GroupId(nexthop as u32);
             }
         }
+    }
+
+    fn kernels(&self) -> [&'static str; 2] {
+        self.kernel.map(Kernel::name)
     }
 }
 

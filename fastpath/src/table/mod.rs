@@ -147,6 +147,10 @@ pub trait Lpm {
     fn lookup4(&self, destinations: &[u32], groups: &mut [GroupId]);
     /// Looks up `destinations` (network byte order); fills as many of `groups`.
     fn lookup6(&self, destinations: &[[u8; 16]], groups: &mut [GroupId]);
+    /// By which instructions IPv4 and IPv6 are looked up, where there is a choice: for an operator.
+    fn kernels(&self) -> [&'static str; 2] {
+        [""; 2]
+    }
 }
 
 /// The writing side of [`Lpm`].
