@@ -3,6 +3,8 @@
 //! Tables, hash and workers are those of `evenpath run`, routes go through control as zebra's do;
 //! only who sends the packets and the ports are others.
 
+mod feed;
+mod found;
 mod measure;
 mod prefixes;
 mod traffic;
@@ -18,23 +20,31 @@ use control::event::Noticed;
 use control::port::Device;
 use fastpath::dpdk::{Fib, Pool, Port};
 use fastpath::software::push::{Gleans, Role};
-use fastpath::table::DropReason;
 use fastpath::table::stats::{Snapshot, WorkerStats};
-use measure::{Series, quartiles};
+use fastpath::table::{DropReason, Lpm};
+use feed::Feed;
+use found::Found;
+use measure::Method;
 use prefixes::Random;
-use serde::Serialize;
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 use traffic::{Flows, Folder};
-use updates::{Changed, Pace, TakenIn};
+use updates::Pace;
 use world::World;
 
 /// Measures, and prints what was found.
 pub fn bench(bench: &Bench, json: bool) -> Done {
     bench.check()?;
+    if let Some(file) = &bench.packets {
+        return packets(bench, file);
+    }
     let found = measured(bench)?;
+    if bench.count {
+        return output::text(&format!("{}\n", found.counted));
+    }
     if json {
         return output::json(&found);
     }
@@ -54,6 +64,31 @@ fn cores(available: &[usize], workers: usize) -> Result<&[usize], Failure> {
     })
 }
 
+/// The flows of `bench`, without check sequence.
+fn flows(bench: &Bench) -> Flows {
+    Flows {
+        count: bench.flows(),
+        length: bench.frame_size() - crate::cli::bench::CHECK_SEQUENCE,
+        encap: bench.encap,
+    }
+}
+
+/// Writes the packets of `bench` to `file`.
+fn packets(bench: &Bench, file: &Path) -> Done {
+    let (world, mut random) = (World::new(bench), Random::new(bench.seed, 1));
+    let frames = traffic::frames(flows(bench), &world.prefixes, world::macs(), &mut random);
+    let written = traffic::write(&[file.to_owned()], frames);
+    written.map_err(|cause| {
+        Failure::run(
+            file.display().to_string(),
+            "write packets",
+            cause.to_string(),
+            None,
+        )
+    })?;
+    output::text("")
+}
+
 fn measured(bench: &Bench) -> Result<Found, Failure> {
     let available = core_affinity::get_core_ids().unwrap_or_default();
     let available: Vec<_> = available.into_iter().map(|core| core.id).collect();
@@ -66,22 +101,32 @@ fn measured(bench: &Bench) -> Result<Found, Failure> {
         Failure::run(object, "write packets", cause.to_string(), None)
     };
     let folder = Folder::new().map_err(failed)?;
-    let flows = Flows {
-        count: bench.flows(),
-        length: bench.frame_size() - crate::cli::bench::CHECK_SEQUENCE,
-        files: bench.workers,
-        encap: bench.encap,
-    };
-    let mut random = Random::new(bench.seed, 1);
-    let files = traffic::write(&folder, flows, &world.prefixes, world::macs(), &mut random);
-    world.attach(&files.map_err(failed)?, cores);
+    let (given, flows) = (bench.given(), flows(bench));
+    // Devices of our making read the packets from files; those that are fed, from here.
+    let (mut files, mut fed) = (Vec::new(), vec![Vec::new(); workers]);
+    {
+        let mut random = Random::new(bench.seed, 1);
+        let frames = traffic::frames(flows, &world.prefixes, world::macs(), &mut random);
+        if given.is_empty() {
+            files = folder.files(bench.workers);
+            traffic::write(&files, frames).map_err(failed)?;
+        } else if bench.feed {
+            for (i, frame) in frames.enumerate() {
+                fed[i % workers].extend(frame);
+            }
+        }
+    }
+    world.attach(&files, &given, cores);
     let config = &world.config;
 
     let layout = plane::layout(&config.eal.cores, &available)?;
     let planned = plane::plan(config, workers)?;
     let queues = planned.iter().map(|plan| usize::from(plan.rx_queues)).sum();
     let mut room = plane::pool_options(config.ports.len(), queues, workers, world.data_room);
-    room.buffers += bench.flows();
+    if given.is_empty() {
+        // net_pcap keeps a copy of each of its packets.
+        room.buffers += bench.flows();
+    }
     let fibs = plane::fib_options(config);
     let memory = plane::memory(config, 2 * fibs.memory_mib() + plane::pool_mib(&room))?;
     let eal = plane::start_eal(config, &layout, memory)?;
@@ -89,6 +134,8 @@ fn measured(bench: &Bench) -> Result<Found, Failure> {
     let lookups = updates::lookups(&mut Fib::new(eal.handle(), fibs)?, &world)?;
     let (tables, writer, registry) = plane::tables(config, || Ok(Fib::new(eal.handle(), fibs)?))?;
     let hash = writer.views.current().hash.base().clone();
+    let [lookup4, lookup6] = writer.views.current().lpm.kernels();
+    let lookup = if bench.is_v6() { lookup6 } else { lookup4 };
 
     let (mut sides, mut devices) = (Vec::new(), Vec::new());
     for plan in &planned {
@@ -111,7 +158,12 @@ fn measured(bench: &Bench) -> Result<Found, Failure> {
 
     let gleans = Arc::new(Gleans::new(1));
     let (barrier, hz) = (Barrier::new(workers), eal.cycles_hz());
-    let slices = measure::slices(Duration::from_secs(bench.duration.into()));
+    let method = Method {
+        burst: bench.burst,
+        slices: measure::slices(Duration::from_secs(bench.duration.into())),
+        hz,
+        may_wait: !given.is_empty(),
+    };
     let shares = plane::share(&sides, workers);
     let pace = Pace {
         routes: bench.updates,
@@ -129,10 +181,17 @@ fn measured(bench: &Bench) -> Result<Found, Failure> {
             layout: &layout,
             icmp_rate: config.icmp.rate,
         };
-        let (barrier, burst) = (&barrier, bench.burst);
-        let busy = pace.is_some().then_some(&busy);
-        let threads = team.start(scope, shares, move |_, worker| {
-            measure::measure(worker, burst, slices, barrier, hz, busy)
+        let (barrier, allocator, fed) = (&barrier, pool.allocator(), &fed);
+        let (busy, is_count) = (pace.is_some().then_some(&busy), bench.count);
+        let threads = team.start(scope, shares, move |number, worker| {
+            #[cfg(feature = "stages")]
+            let worker = worker.timed(fastpath::dpdk::cycles);
+            if is_count {
+                return measure::count(worker, method);
+            }
+            let frames = fed.get(number).filter(|frames| !frames.is_empty());
+            let feed = frames.map(|all| Feed::new(all, flows.length, method.burst, allocator));
+            measure::measure(worker, feed, method, barrier, busy)
         })?;
         let changed = busy.map(|busy| {
             let is_over = || threads.iter().all(|thread| thread.is_finished());
@@ -146,15 +205,27 @@ fn measured(bench: &Bench) -> Result<Found, Failure> {
     drop(sides);
     let mut counted = Snapshot::default();
     stats.iter().for_each(|one| counted.add(&one.snapshot()));
-    all_forwarded(&counted)?;
-    Ok(Found::new(bench, &series, hz, taken, changed))
+    let dropped = lost(&counted, bench)?;
+    let found = Found::new(bench, &series, hz, taken, changed);
+    Ok(found.with(dropped, lookup))
 }
 
-/// A measurement in which packets were dropped measures something else.
-fn all_forwarded(counted: &Snapshot) -> Result<(), Failure> {
+/// How many packets were dropped. A measurement in which they were measures something else: of devices of
+/// our making not one may be, of others one in a hundred, and what they would not take.
+fn lost(counted: &Snapshot, bench: &Bench) -> Result<u64, Failure> {
     let (received, sent) = (counted.received_total(), counted.sent_total());
-    if received == sent && received != 0 {
-        return Ok(());
+    let (given, name) = (!bench.given().is_empty(), bench.device_names());
+    if received == 0 {
+        let (cause, remedy) = (
+            format!("no packet came in by {name}"),
+            "send it some (--packets FILE writes them), or --feed if it hands in what it sends",
+        );
+        return Err(Failure::run("bench", "forward", cause, Some(remedy)));
+    }
+    let lost = received.saturating_sub(sent);
+    let full = counted.dropped(DropReason::TxFull);
+    if lost == 0 || given && (lost.saturating_sub(full)) * 100 <= received {
+        return Ok(lost);
     }
     let reasons = DropReason::ALL.into_iter();
     let most = reasons.max_by_key(|reason| counted.dropped(*reason));
@@ -162,129 +233,9 @@ fn all_forwarded(counted: &Snapshot) -> Result<(), Failure> {
         "{sent} of {received} packets were forwarded; most others were dropped as {}",
         most.map_or("?", DropReason::name)
     );
-    Err(Failure::run("bench", "forward", cause, None))
-}
-
-/// What was found; cycles are those of the time stamp counter, medians of all slices.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-struct Found {
-    mpps: f64,
-    cycles_per_packet: f64,
-    floor_mpps: f64,
-    floor_cycles: f64,
-    forwarding_cost: f64,
-    ratio_to_floor: f64,
-    /// Between the quartiles, of the median.
-    spread: f64,
-    family: u8,
-    routes: u32,
-    members: u32,
-    groups: u32,
-    buckets: u32,
-    ports: u16,
-    flows: u32,
-    frame_bytes: u16,
-    burst: u16,
-    encap: &'static str,
-    workers: u16,
-    device: &'static str,
-    seed: u32,
-    /// Decoded, planned and programmed, by one thread; decoded alone; programmed alone, without control.
-    routes_per_second: f64,
-    decoded_per_second: f64,
-    lookups_per_second: f64,
-    #[serde(flatten)]
-    updates: Option<updates::Found>,
-}
-
-fn rounded(value: f64) -> f64 {
-    (value * 100.0).round() / 100.0
-}
-
-impl Found {
-    fn new(
-        bench: &Bench,
-        series: &[Series],
-        hz: u64,
-        taken: TakenIn,
-        changed: Option<Changed>,
-    ) -> Found {
-        // Workers do the same at the same time: the figures of one are the others' too.
-        let all = |of: fn(&Series) -> &Vec<f64>| series.iter().flat_map(of).copied();
-        let forward: Vec<_> = all(|s| &s.forward).collect();
-        let floor: Vec<_> = all(|s| &s.floor).collect();
-        let [low, cycles, high] = quartiles(&forward);
-        let [_, floor, _] = quartiles(&floor);
-        let [_, busy, _] = quartiles(&all(|s| &s.busy).collect::<Vec<_>>());
-        let rate =
-            |time: Duration| (f64::from(bench.routes) / time.as_secs_f64().max(1e-9)).round();
-        let mpps = |cycles: f64| rounded(series.len() as f64 * hz as f64 / cycles / 1e6);
-        Found {
-            mpps: mpps(cycles),
-            cycles_per_packet: rounded(cycles),
-            floor_mpps: mpps(floor),
-            floor_cycles: rounded(floor),
-            forwarding_cost: rounded(cycles - floor),
-            ratio_to_floor: rounded(floor / cycles),
-            spread: rounded((high - low) / cycles),
-            family: bench.family,
-            routes: bench.routes,
-            members: bench.members,
-            groups: bench.groups,
-            buckets: bench.buckets,
-            ports: bench.ports,
-            flows: bench.flows(),
-            frame_bytes: bench.frame_size(),
-            burst: bench.burst,
-            encap: bench.encap.name(),
-            workers: bench.workers,
-            device: bench.device.name(),
-            seed: bench.seed,
-            routes_per_second: rate(taken.all()),
-            decoded_per_second: rate(taken.decoded),
-            lookups_per_second: rate(taken.lookups),
-            updates: changed.map(|changed| changed.found([cycles - floor, busy - floor])),
-        }
-    }
-
-    fn text(&self) -> String {
-        let mut out = format!(
-            "IPv{}, {} routes, {} groups of {} next hops on {} ports, {} flows, {} bytes, encap {}, \
-             bursts of {}, {} workers, net_{}\n\
-             forwarding {:8.2} Mpps {:8.1} cycles a packet (quartiles {:.0} % apart)\n\
-             floor      {:8.2} Mpps {:8.1} cycles a packet\n\
-             cost of forwarding        {:8.1} cycles a packet\n",
-            self.family,
-            self.routes,
-            self.groups,
-            self.members,
-            self.ports,
-            self.flows,
-            self.frame_bytes,
-            self.encap,
-            self.burst,
-            self.workers,
-            self.device,
-            self.mpps,
-            self.cycles_per_packet,
-            self.spread * 100.0,
-            self.floor_mpps,
-            self.floor_cycles,
-            self.forwarding_cost,
-        );
-        out += &format!(
-            "routes taken in {:10.0} a second; decoding alone {:.0}, filling the lookup alone {:.0}\n",
-            self.routes_per_second, self.decoded_per_second, self.lookups_per_second,
-        );
-        if let Some(found) = self.updates {
-            let (routes, groups) = (found.routes_changed, found.groups_changed);
-            out += &format!(
-                "with changes              {:8.1} cycles a packet ({routes:.0} of routes a second, {groups:.0} of groups), {:.2} of that without\n",
-                found.cost_meanwhile, found.ratio,
-            );
-        }
-        out
-    }
+    let remedy = "let others send what --packets FILE writes, and nothing else";
+    let failed = Failure::run("bench", "forward", cause, given.then_some(remedy));
+    Err(failed)
 }
 
 #[cfg(test)]

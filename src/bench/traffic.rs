@@ -8,7 +8,7 @@ use fastpath::wire::tunnel;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Where packets come from: the hosts of 10.0.0.0/8 and fd00::/64.
 const SOURCES: u8 = 10;
@@ -115,9 +115,10 @@ impl Folder {
         Ok(Folder(path))
     }
 
-    /// Its place.
-    pub fn path(&self) -> &Path {
-        &self.0
+    /// `count` files in it.
+    pub fn files(&self, count: u16) -> Vec<PathBuf> {
+        let paths = (0..count).map(|n| self.0.join(format!("{n}.pcap")));
+        paths.collect()
     }
 }
 
@@ -136,23 +137,27 @@ pub struct Flows {
     pub count: u32,
     /// Bytes of a frame without check sequence.
     pub length: u16,
-    /// In so many files, dealt in turn.
-    pub files: u16,
     /// What each packet carries.
     pub encap: Encap,
 }
 
-/// Writes the packets as pcap files to `folder`; flow `i` goes to an address of the `i`th of
-/// `prefixes`, from the first on again behind the last.
-pub fn write(
-    folder: &Folder,
+/// The frames; flow `i` goes to an address of the `i`th of `prefixes`, from the first on again behind the
+/// last.
+pub fn frames<'p>(
     flows: Flows,
-    prefixes: &[Prefix],
+    prefixes: &'p [Prefix],
     macs: Macs,
-    random: &mut Random,
-) -> io::Result<Vec<PathBuf>> {
-    let paths = (0..flows.files).map(|n| folder.path().join(format!("{n}.pcap")));
-    let paths: Vec<_> = paths.collect();
+    random: &'p mut Random,
+) -> impl Iterator<Item = Vec<u8>> + 'p {
+    let flow = prefixes.iter().cycle().take(flows.count as usize);
+    flow.map(move |prefix| {
+        let destination = inside(*prefix, random);
+        frame(macs, destination, flows.length.into(), flows.encap, random)
+    })
+}
+
+/// Writes `frames` as pcap files to `paths`, dealt in turn.
+pub fn write(paths: &[PathBuf], frames: impl Iterator<Item = Vec<u8>>) -> io::Result<()> {
     let files = paths.iter().map(File::create);
     let files = files.map(|file| file.map(BufWriter::new));
     let mut files: Vec<_> = files.collect::<io::Result<_>>()?;
@@ -161,18 +166,16 @@ pub fn write(
         let head = [0xa1b2_c3d4u32, 2 | 4 << 16, 0, 0, 65_535, 1];
         file.write_all(&head.map(u32::to_ne_bytes).concat())?;
     }
-    let length = u32::from(flows.length);
-    let count = flows.count as usize;
-    for (i, prefix) in prefixes.iter().cycle().take(count).enumerate() {
-        let destination = inside(*prefix, random);
-        let bytes = frame(macs, destination, length as usize, flows.encap, random);
-        let file = i % files.len();
+    let count = files.len();
+    for (i, bytes) in frames.enumerate() {
+        let length = bytes.len() as u32;
         let head = [0, i as u32 % 1_000_000, length, length];
-        files[file].write_all(&head.map(u32::to_ne_bytes).concat())?;
-        files[file].write_all(&bytes)?;
+        if let Some(file) = files.get_mut(i % count.max(1)) {
+            file.write_all(&head.map(u32::to_ne_bytes).concat())?;
+            file.write_all(&bytes)?;
+        }
     }
-    files.iter_mut().try_for_each(Write::flush)?;
-    Ok(paths)
+    files.iter_mut().try_for_each(Write::flush)
 }
 
 #[cfg(test)]

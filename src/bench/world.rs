@@ -3,7 +3,6 @@
 use super::prefixes::{Random, prefixes};
 use super::traffic::Macs;
 use crate::cli::Bench;
-use crate::cli::bench::Device;
 use control::config::{self, Config, Cores, Kernel, Seed};
 use control::event::{Event, Neighbor, NeighborState, Noticed, configured};
 use control::fpm::decode::{Hop, Message, Object, Route, RouteKind, Via};
@@ -73,11 +72,15 @@ impl World {
         let mut world = World {
             config: Config::default(),
             prefixes,
-            data_room: (bench.frame_size() + SPARE).next_multiple_of(64).max(192),
+            data_room: match bench.given()[..] {
+                [] => (bench.frame_size() + SPARE).next_multiple_of(64).max(192),
+                // What others send may be any frame.
+                _ => 2048,
+            },
             nexthops,
             groups,
             members,
-            inputs: u32::from(bench.device == Device::Null),
+            inputs: bench.inputs().into(),
         };
         world.configure(bench);
         world
@@ -89,7 +92,7 @@ impl World {
     }
 
     fn configure(&mut self, bench: &Bench) {
-        let ports = u32::from(bench.ports);
+        let ports = u32::from(bench.outputs());
         let at: Vec<_> = (0..self.nexthops).map(|i| self.port_of(i, ports)).collect();
         let config = &mut self.config;
         config.hash.seed = Seed::Fixed(bench.seed);
@@ -117,8 +120,8 @@ impl World {
                 device: None,
                 kernel: Kernel::None,
                 mac: Some(mac(0, port)),
-                // Enough for every packet, and no more than fits a buffer.
-                mtu: Some(self.data_room - SPARE),
+                // Enough for every packet, and no more than fits a buffer; a given device keeps its own.
+                mtu: bench.given().is_empty().then(|| self.data_room - SPARE),
                 vlan: 0,
             });
         }
@@ -131,11 +134,16 @@ impl World {
         }
     }
 
-    /// Gives the ports their devices; `files` are the packets of each worker.
-    pub fn attach(&mut self, files: &[PathBuf], cores: &[usize]) {
+    /// Gives the ports their devices: those `given`, else of our own making, `files` the packets of each
+    /// worker.
+    pub fn attach(&mut self, files: &[PathBuf], given: &[&config::Device], cores: &[usize]) {
         let cores = cores.iter().map(|core| *core as u16).collect();
         self.config.eal.cores = Cores::List(cores);
         for (i, port) in self.config.ports.iter_mut().enumerate() {
+            if let Some(device) = given.get(i) {
+                port.device = Some((*device).clone());
+                continue;
+            }
             let receives = i == 0;
             let devargs = match receives {
                 true => {

@@ -2,7 +2,9 @@
 
 use clap::error::ErrorKind;
 use clap::{Args, ValueEnum};
+use control::config;
 use fastpath::hash::{Field, Fields};
+use std::path::PathBuf;
 
 /// Bytes of the frame check sequence, which a frame's size counts and no driver hands over.
 pub const CHECK_SEQUENCE: u16 = 4;
@@ -18,7 +20,10 @@ Examples:
   evenpath bench --routes 1000 --members 16
   evenpath bench --routes 500000 --members 64 --ports 32 --duration 10 --json
   evenpath bench --family 6 --routes 1000 --burst 4
-  evenpath bench --encap vxlan"
+  evenpath bench --encap vxlan
+  evenpath bench --packets flows.pcap
+  evenpath bench --device 0000:03:00.0 --device 0000:03:00.1
+  evenpath bench --device net_ring0 --device net_null0,no-rx=1 --feed"
 )]
 pub struct Bench {
     /// Prefixes, their lengths spread as in the Internet's tables: 1..1000000.
@@ -30,9 +35,10 @@ pub struct Bench {
     /// Groups, each of other next hops; routes take them in turn: 1..32768.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=32_768))]
     pub groups: u32,
-    /// Ports that the next hops are on, in turn; packets come in on the first: 1..32.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=32))]
-    pub ports: u16,
+    /// Ports that the next hops are on, in turn; packets come in on the first: 1..32; default: 1, or as
+    /// many as devices are given.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=32))]
+    pub ports: Option<u16>,
     /// Flows, to destinations over all routes, each packet of another than the one before;
     /// default: 4096, or as many as routes if that is more.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
@@ -57,9 +63,18 @@ pub struct Bench {
     /// Workers, one core each, the last ones of those there are: 1..64.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub workers: u16,
-    /// What the ports are.
-    #[arg(long, value_enum, default_value_t = Device::Pcap)]
-    pub device: Device,
+    /// What the ports are: `pcap` (a file read again and again; what is sent is freed), `null` (the same,
+    /// sent to net_null), or your own: a PCI address or DPDK device arguments, once for each. Packets
+    /// come in on the first of yours and go out by the others.
+    #[arg(long, value_name = "pcap|null|DEVICE", default_value = "pcap", value_parser = device)]
+    pub device: Vec<Device>,
+    /// Sends the packets by the first device itself, which must hand in what it sends: a ring, a cable
+    /// from its transmitter to its receiver. The time for it does not count.
+    #[arg(long)]
+    pub feed: bool,
+    /// Only writes the packets to this file, for whoever sends them to your devices.
+    #[arg(long, value_name = "FILE.pcap")]
+    pub packets: Option<PathBuf>,
     /// Seconds of measuring, half of it the floor: 1..3600.
     #[arg(long, value_name = "S", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=3600))]
     pub duration: u32,
@@ -69,26 +84,55 @@ pub struct Bench {
     /// Next hops a second that are lost, or come back, likewise; their groups change.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub group_updates: u32,
+    /// Measures nothing: forwards some thousand packets, for a program that counts their instructions, and
+    /// prints how many.
+    #[arg(long, hide = true)]
+    pub count: bool,
     /// What routes, flows and the hash are made from.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u32,
 }
 
 /// What the ports of a measurement are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Device {
     /// net_pcap: a file read again and again; what is sent is freed.
     Pcap,
     /// Packets from net_pcap as above, sent to net_null.
     Null,
+    /// A device of the operator's: what it is, and the words for it.
+    Given(config::Device, String),
+}
+
+/// That of `--device`.
+fn device(text: &str) -> Result<Device, &'static str> {
+    match text {
+        "pcap" => return Ok(Device::Pcap),
+        "null" => return Ok(Device::Null),
+        _ => {}
+    }
+    match config::Device::parse(text) {
+        Some(config::Device::Xdp(_)) => {
+            Err("xdp: is for `evenpath run`; give net_af_xdp0,iface=NETDEV")
+        }
+        Some(config::Device::Tap(_)) => {
+            Err("tap: is for `evenpath run`; give net_af_packet0,iface=NETDEV")
+        }
+        Some(given) => Ok(Device::Given(given, text.into())),
+        None => Err(
+            "expected pcap, null, a PCI address or DPDK device arguments, such as \
+                     net_ring0",
+        ),
+    }
 }
 
 impl Device {
-    /// The name of `--device`.
-    pub const fn name(self) -> &'static str {
+    /// Its name in figures.
+    pub fn name(&self) -> &str {
         match self {
             Device::Pcap => "pcap",
             Device::Null => "null",
+            Device::Given(_, words) => words,
         }
     }
 }
@@ -138,6 +182,37 @@ impl Bench {
         self.flows.unwrap_or(self.routes.max(4096))
     }
 
+    /// What the ports are, as it was given.
+    pub fn device_names(&self) -> String {
+        let names: Vec<_> = self.device.iter().map(Device::name).collect();
+        names.join(" ")
+    }
+
+    /// The operator's devices, in their order.
+    pub fn given(&self) -> Vec<&config::Device> {
+        let given = self.device.iter().filter_map(|device| match device {
+            Device::Given(given, _) => Some(given),
+            _ => None,
+        });
+        given.collect()
+    }
+
+    /// Ports by which nothing is sent, the first ones.
+    pub fn inputs(&self) -> u16 {
+        match self.given().len() {
+            0 => u16::from(self.device.contains(&Device::Null)),
+            devices => u16::from(devices > 1),
+        }
+    }
+
+    /// Ports that next hops are on.
+    pub fn outputs(&self) -> u16 {
+        match self.given().len() {
+            0 => self.ports.unwrap_or(1),
+            devices => devices as u16 - self.inputs(),
+        }
+    }
+
     /// Packets are IPv6.
     pub fn is_v6(&self) -> bool {
         self.family == 6
@@ -152,6 +227,41 @@ impl Bench {
     /// Bytes of a frame, its check sequence counted.
     pub fn frame_size(&self) -> u16 {
         self.frame_size.unwrap_or(self.smallest())
+    }
+
+    /// What is wrong with the devices.
+    fn check_devices(&self) -> Result<(), clap::Error> {
+        let wrong = |words: &str| Err(super::wrong("bench", ErrorKind::ValueValidation, words));
+        let (given, all) = (self.given().len(), self.device.len());
+        let what = self.device.last().map_or("", Device::name);
+        if all > 1 && given < all {
+            let words = "invalid values for '--device': pcap and null stand alone";
+            return wrong(words);
+        }
+        if given > 32 {
+            return wrong("invalid values for '--device': DPDK has 32 ports");
+        }
+        if given == 0 && self.feed {
+            let words = format!(
+                "invalid value '{what}' for '--device' with --feed: it has packets of its own; give \
+                 a device that hands in what it sends, such as net_ring0"
+            );
+            return wrong(&words);
+        }
+        if let Some(ports) = self.ports {
+            if given > 0 {
+                return wrong(&format!(
+                    "invalid value '{ports}' for '--ports <N>': there are as many as devices given"
+                ));
+            }
+            if self.inputs() + ports > 32 {
+                return wrong(&format!(
+                    "invalid value '{ports}' for '--ports <N>': this device takes a port more, and \
+                     DPDK has 32"
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// What is wrong with the arguments together.
@@ -173,10 +283,7 @@ impl Bench {
             let why = "expected a power of two from 64 to 4096, no less than the members";
             return wrong("buckets", self.buckets, why);
         }
-        if self.device == Device::Null && self.ports > 31 {
-            let why = "this device takes a port more, and DPDK has 32";
-            return wrong("ports", self.ports.into(), why);
-        }
+        self.check_devices()?;
         if self.updates != 0 && self.groups == 1 {
             let why = "routes change from one group to another: give --groups 2";
             return wrong("updates", self.updates, why);
@@ -237,6 +344,9 @@ mod tests {
             ("--updates 9", "'9' for '--updates <N>': routes change from"),
             ("--group-updates 9 --members 1", "'--group-updates <N>'"),
             ("--device null --ports 32", "'32' for '--ports <N>'"),
+            ("--device net_ring0 --ports 2", "as many as devices given"),
+            ("--device pcap --device net_ring0", "stand alone"),
+            ("--feed", "'pcap' for '--device' with --feed"),
         ] {
             let error = parsed(arguments).unwrap().check().unwrap_err();
             assert!(error.to_string().contains(words), "{arguments}: {error}");

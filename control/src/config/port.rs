@@ -65,6 +65,13 @@ fn netdev(name: &str) -> Option<String> {
     ((1..=15).contains(&name.len()) && name.bytes().all(legal)).then(|| name.into())
 }
 
+impl Device {
+    /// A device as `port.device` names it.
+    pub fn parse(text: &str) -> Option<Device> {
+        device(text)
+    }
+}
+
 fn device(text: &str) -> Option<Device> {
     if let Some(name) = text.strip_prefix("xdp:") {
         return netdev(name).map(Device::Xdp);

@@ -206,40 +206,73 @@ impl Load {
     /// Every measurement: one destination or very many, both families, with and without a tag; then
     /// more fields of the hash than by default, to compare with the first.
     pub fn all() -> Vec<Load> {
+        Load::those(|_| true)
+    }
+
+    /// That of this name; no other is made.
+    pub fn named(name: &str) -> Option<Load> {
+        Load::those(|one| one == name).pop()
+    }
+
+    fn those(are_wanted: impl Fn(&str) -> bool) -> Vec<Load> {
         let spread: Arc<[GroupId]> = (0..DIRECT)
             .map(|i| GroupId(1 + (i as u32).wrapping_mul(0x9e37_79b9) % (GROUPS - 1)))
             .collect();
-        let single: Arc<[GroupId]> = vec![GroupId(GROUPS); DIRECT].into();
         let many = |i: u32| i.wrapping_mul(0x9e37_79b9);
         let one = |_| 0x0102_0304;
+        let mut all = Vec::new();
+        let mut add = |name: &'static str, make: &dyn Fn(&'static str) -> Load| {
+            if are_wanted(name) {
+                all.push(make(name));
+            }
+        };
         let udp = |name| Load::new(name, &spread, |i| packet(false, i, one(i)));
-        vec![
-            Load::new("IPv4, one route", &spread, |i| packet(false, i, one(i))),
-            Load::new("IPv4, 65536 destinations", &spread, |i| {
-                packet(false, i, many(i))
-            }),
-            Load::new("IPv4, VLAN tag added", &single, |i| {
-                packet(false, i, one(i))
-            }),
-            Load::new("IPv6, one route", &spread, |i| packet(true, i, one(i))),
-            Load::new("IPv6, 65536 destinations", &spread, |i| {
-                packet(true, i, many(i))
-            }),
-            Load::new("IPv4 and IPv6, mixed", &spread, |i| {
-                packet(i % 2 == 0, i, many(i))
-            }),
-            udp("hash: all outer fields").hashed(&spread, &[Field::IngressInterface]),
-            udp("hash: inner, no tunnel").hashed(&spread, &INNER),
-            Load::new("hash: VXLAN, default", &spread, vxlan),
-            Load::new("hash: VXLAN, inner", &spread, vxlan).hashed(&spread, &INNER),
-            Load::new("hash: GTP-U, default", &spread, gtpu),
-            Load::new("hash: GTP-U, TEID", &spread, gtpu).hashed(&spread, &[Field::GtpTeid]),
-            Load::new("hash: GTP-U, TEID, inner", &spread, gtpu).hashed(&spread, &TEID_AND_INNER),
-            Load::new("hash: RoCE, queue pair", &spread, roce).hashed(&spread, &[Field::RoceQp]),
-            udp("hash: toeplitz").by(&spread, Algorithm::Toeplitz, false),
-            udp("hash: toeplitz of the NIC").by(&spread, Algorithm::Toeplitz, true),
-            udp("hash: crc32").by(&spread, Algorithm::Crc32, false),
-        ]
+        add("IPv4, one route", &udp);
+        add("IPv4, 65536 destinations", &|name| {
+            Load::new(name, &spread, |i| packet(false, i, many(i)))
+        });
+        add("IPv4, VLAN tag added", &|name| {
+            let single: Arc<[GroupId]> = vec![GroupId(GROUPS); DIRECT].into();
+            Load::new(name, &single, |i| packet(false, i, one(i)))
+        });
+        add("IPv6, one route", &|name| {
+            Load::new(name, &spread, |i| packet(true, i, one(i)))
+        });
+        add("IPv6, 65536 destinations", &|name| {
+            Load::new(name, &spread, |i| packet(true, i, many(i)))
+        });
+        add("IPv4 and IPv6, mixed", &|name| {
+            Load::new(name, &spread, |i| packet(i % 2 == 0, i, many(i)))
+        });
+        let hashed = |load: Load, more: &[Field]| load.hashed(&spread, more);
+        add("hash: all outer fields", &|name| {
+            hashed(udp(name), &[Field::IngressInterface])
+        });
+        add("hash: inner, no tunnel", &|name| hashed(udp(name), &INNER));
+        let of = |name, make: fn(u32) -> Vec<u8>| Load::new(name, &spread, make);
+        add("hash: VXLAN, default", &|name| of(name, vxlan));
+        add("hash: VXLAN, inner", &|name| {
+            hashed(of(name, vxlan), &INNER)
+        });
+        add("hash: GTP-U, default", &|name| of(name, gtpu));
+        add("hash: GTP-U, TEID", &|name| {
+            hashed(of(name, gtpu), &[Field::GtpTeid])
+        });
+        add("hash: GTP-U, TEID, inner", &|name| {
+            hashed(of(name, gtpu), &TEID_AND_INNER)
+        });
+        add("hash: RoCE, queue pair", &|name| {
+            hashed(of(name, roce), &[Field::RoceQp])
+        });
+        let by = |name, algorithm, is_told| udp(name).by(&spread, algorithm, is_told);
+        add("hash: toeplitz", &|name| {
+            by(name, Algorithm::Toeplitz, false)
+        });
+        add("hash: toeplitz of the NIC", &|name| {
+            by(name, Algorithm::Toeplitz, true)
+        });
+        add("hash: crc32", &|name| by(name, Algorithm::Crc32, false));
+        all
     }
 
     /// The same with more fields than by default.

@@ -132,7 +132,7 @@ fn stages(load: &mut Load) -> [f64; 4] {
 /// Forwards packets of one load, under a program that counts instructions (`.ci/instructions`): says how
 /// many, and the counting goes by the names of the stages.
 fn count(name: &str) {
-    let Some(load) = Load::all().into_iter().find(|load| load.name == name) else {
+    let Some(load) = Load::named(name) else {
         println!("{name}: no such load");
         std::process::exit(2);
     };

@@ -10,6 +10,7 @@
 //! * `nic`: the hash that came with a packet, where it is ours.
 //! * [`icmp`], [`fragment`], [`hold`]: what becomes of the few packets that cannot simply be
 //!   forwarded.
+//! * [`laps`]: how long the stages take, for whoever measures.
 //! * [`pick`]: samples of what comes in, for control.
 //! * [`burst`], [`lanes`]: owned packets, and what the stages have learned about them.
 //! * [`heap`]: frames and queues on plain memory, for tests, benches and models.
@@ -24,6 +25,7 @@ pub mod hold;
 mod hot;
 pub mod icmp;
 pub mod lanes;
+pub mod laps;
 pub mod lookup;
 mod marked;
 mod nic;

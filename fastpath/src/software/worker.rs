@@ -6,6 +6,7 @@ use super::fragments::{Fragments, follow};
 use super::hold::Hold;
 use super::icmp::Limit;
 use super::lanes::Lanes;
+use super::laps::{Laps, Stage, Timed, Untimed};
 use super::lookup::lookup;
 use super::marked::marked;
 use super::nic;
@@ -57,8 +58,8 @@ pub struct Parts<R, T, A, L> {
     pub punts: Punts,
 }
 
-/// One thread's forwarding.
-pub struct Worker<R: RxQueue, T: TxQueue, A, L> {
+/// One thread's forwarding; `C` is who is told how long its stages take.
+pub struct Worker<R: RxQueue, T: TxQueue, A, L, C = Untimed> {
     receive: Vec<Attached<R>>,
     outputs: Outputs<T, A>,
     views: rcu::Reader<View<L>>,
@@ -66,6 +67,7 @@ pub struct Worker<R: RxQueue, T: TxQueue, A, L> {
     burst: Burst<R::Frame>,
     lanes: Lanes,
     picker: Picker,
+    laps: C,
 }
 
 impl<R, T, A, L> Worker<R, T, A, L>
@@ -93,7 +95,37 @@ where
             burst: Burst::new(),
             lanes: Lanes::default(),
             picker: Picker::new(0),
+            laps: Untimed,
         }
+    }
+
+    /// Measures its stages by the counter `now`, which costs some cycles a burst each.
+    #[must_use]
+    pub fn timed(self, now: fn() -> u64) -> Worker<R, T, A, L, Timed> {
+        Worker {
+            receive: self.receive,
+            outputs: self.outputs,
+            views: self.views,
+            tables: self.tables,
+            burst: self.burst,
+            lanes: self.lanes,
+            picker: self.picker,
+            laps: Timed::new(now),
+        }
+    }
+}
+
+impl<R, T, A, L, C> Worker<R, T, A, L, C>
+where
+    R: RxQueue,
+    T: TxQueue<Frame = R::Frame>,
+    A: Allocator<Frame = R::Frame>,
+    L: Lpm,
+    C: Laps,
+{
+    /// Who is told how long the stages take.
+    pub fn laps(&mut self) -> &mut C {
+        &mut self.laps
     }
 
     /// Lets up to `packets` packets wait for their neighbor to be resolved, for a second at most;
@@ -152,11 +184,13 @@ where
     #[inline(never)] // the panic gate looks for it by name
     pub fn turn(&mut self) -> usize {
         let view = self.views.read(); // valid up to `quiescent`
-        let tables = &*self.tables;
+        let (tables, laps) = (&*self.tables, &mut self.laps);
         let (burst, lanes, outputs) = (&mut self.burst, &mut self.lanes, &mut self.outputs);
+        laps.start();
         let (mut received, mut empty) = (0, true);
         for Attached { queue, port, role } in &mut self.receive {
             let refused = queue.poll(burst);
+            laps.lap(Stage::Receive);
             if refused.packets != 0 {
                 received += refuse(refused, *port, *role, &outputs.stats);
             }
@@ -176,7 +210,8 @@ where
                 let compared = nic::compare(burst, *port, facts, &view.hash);
                 outputs.stats.compared(*port, compared);
             }
-            forward(burst, lanes, *port, facts, outputs, view, tables);
+            laps.lap(Stage::Count);
+            forward(burst, lanes, (*port, facts), outputs, view, tables, laps);
         }
         if !outputs.hold.is_empty() {
             retry(burst, lanes, outputs, view, tables);
@@ -185,9 +220,12 @@ where
             let due = outputs.fragments.due(empty);
             release(burst, lanes, outputs, view, tables, due, false);
         }
+        laps.lap(Stage::Turn);
         outputs.flush();
+        laps.lap(Stage::Send);
         outputs.stats.turn();
         self.views.quiescent(); // the borrow checker proves no reference to the view survives
+        laps.lap(Stage::Turn);
         received
     }
 
@@ -200,24 +238,26 @@ where
 
 /// The stages, over a burst that came in on `port`; the burst is empty afterwards.
 #[inline(always)]
-fn forward<F, T, A, L>(
+fn forward<F, T, A, L, C>(
     burst: &mut Burst<F>,
     lanes: &mut Lanes,
-    port: PortId,
-    facts: &PortFacts,
+    (port, facts): (PortId, &PortFacts),
     outputs: &mut Outputs<T, A>,
     view: &View<L>,
     tables: &Tables,
+    laps: &mut C,
 ) where
     F: Frame,
     T: TxQueue<Frame = F>,
     A: Allocator<Frame = F>,
     L: Lpm,
+    C: Laps,
 {
     parse(burst, lanes, port, facts, &view.hash); //  bytes       -> destination, hash
     if view.marks.is_on() {
         marked(burst, lanes, &view.marks, &tables.groups, &outputs.stats);
     }
+    laps.lap(Stage::Parse);
     lookup(lanes, view, &tables.groups); //           destination -> group
     if lanes.fragments != 0 {
         // A packet that waited for its neighbor was counted then.
@@ -226,10 +266,14 @@ fn forward<F, T, A, L>(
         let of = &mut outputs.fragments;
         follow(burst, lanes, port, of, &view.hash, &tables.groups, stats);
     }
+    laps.lap(Stage::Lookup);
     let counters = outputs.stats.buckets();
     select(burst.lanes(), lanes, tables, counters); // group, hash -> adjacency
+    laps.lap(Stage::Select);
     rewrite(burst, lanes, tables, counters); //       adjacency   -> new header, egress
+    laps.lap(Stage::Rewrite);
     push(burst, lanes, port, outputs, view, tables); // egress    -> transmit queue
+    laps.lap(Stage::Send);
 }
 
 /// Tries the packets again that wait for a neighbor, one by one: they are few and seldom.
@@ -259,7 +303,8 @@ fn retry<F, T, A, L>(
             outputs.stats.dropped(DropReason::NoBuffer, 1);
         }
         let facts = &after_waiting(port_facts(view, waiting.ingress));
-        forward(burst, lanes, waiting.ingress, facts, outputs, view, tables);
+        let from = (waiting.ingress, facts);
+        forward(burst, lanes, from, outputs, view, tables, &mut Untimed);
     }
     outputs.retried_until_ns = None;
     outputs.fragments.is_retry = false;
@@ -296,7 +341,8 @@ fn release<F, T, A, L>(
             outputs.stats.dropped(DropReason::NoBuffer, 1);
         }
         let facts = &after_waiting(port_facts(view, waiting.ingress));
-        forward(burst, lanes, waiting.ingress, facts, outputs, view, tables);
+        let from = (waiting.ingress, facts);
+        forward(burst, lanes, from, outputs, view, tables, &mut Untimed);
     }
     outputs.fragments.is_retry = false;
 }
