@@ -353,6 +353,11 @@ impl Bridges {
         }
     }
 
+    /// Anything is kept now.
+    pub fn keeps_any(&self) -> bool {
+        self.parts.values().any(|part| !part.kept.is_empty())
+    }
+
     /// What is kept now.
     pub fn kept(&self) -> impl Iterator<Item = (Origin, Prefix)> + '_ {
         let parts = self.parts.iter();

@@ -42,6 +42,12 @@ impl<L: LpmWrite> Control<L> {
         self.collect_at = FLOOR.max(2 * plan.nexthops.len().max(plan.sets.len()));
     }
 
+    /// How many prefixes were looked at so far, one by one: what something costs in prefixes is the
+    /// difference.
+    pub fn looks(&self) -> u64 {
+        self.rib.looks()
+    }
+
     /// How many next hops and sets are kept in mind.
     pub fn remembered(&self) -> (usize, usize) {
         (self.plan.nexthops.len(), self.plan.sets.len())

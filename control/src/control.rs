@@ -271,6 +271,7 @@ impl<L: LpmWrite> Control<L> {
     /// Does what is due by `now`.
     pub fn tick(&mut self, now: Instant) {
         self.work_off(now);
+        self.tell_ready();
         let steps = self.nics.tick(now);
         self.hash_steps(steps, now);
         self.retry(now);
@@ -291,6 +292,7 @@ impl<L: LpmWrite> Control<L> {
     pub fn next_deadline(&self) -> Option<Instant> {
         let dues = [
             self.backlog.since(),
+            self.reports.due(),
             self.session.deadline(),
             self.bridges.due(),
             self.room.due(),
@@ -309,7 +311,7 @@ impl<L: LpmWrite> Control<L> {
 
     /// Publishes what is pending.
     pub(crate) fn commit(&mut self, now: Instant) {
-        if std::mem::take(&mut self.plan.lost_some) {
+        if !self.plan.lost.is_empty() {
             self.let_dead_go(now);
         }
         self.nic_facts();
@@ -338,7 +340,7 @@ impl<L: LpmWrite> Control<L> {
         }
         self.note_room(&changes, now);
         self.feed(&changes);
-        self.report_commit(&changes);
+        self.report_commit(&changes, now);
         self.tell_left();
         self.short_of_adjacencies(now);
     }

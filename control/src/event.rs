@@ -8,10 +8,12 @@ use crate::api::{Reply, Request};
 use crate::fpm::FpmEvent;
 use crate::marks::{Rule, Spread, SpreadNews};
 use crate::offload::{Ask, Update};
+use crate::warm::image::Image;
 use fastpath::hardware::plan::Change;
 use fastpath::hash::Rss;
 use fastpath::table::PortId;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::{Instant, SystemTime};
 
@@ -266,7 +268,7 @@ pub enum Action {
     /// A question that the owner of the hardware plane answers.
     AskOffload(Ask),
     /// What the state directory is to hold of the tables: [`crate::warm::file::store`].
-    Keep(String),
+    Keep(Arc<Image>),
     /// Bytes for zebra; answered by [`FpmEvent::Written`], and only then followed by more.
     FpmReply {
         /// Which connection; bytes for an earlier one are to be thrown away.

@@ -438,6 +438,12 @@ impl Sets {
         known.map_or_else(|| Arc::from([]), Arc::clone)
     }
 
+    /// All of them, by number.
+    pub fn iter(&self) -> impl Iterator<Item = (SetId, &[(Member, u32)])> {
+        let all = self.all.iter().zip(0..);
+        all.filter_map(|(members, id)| Some((SetId(id), members.as_deref()?)))
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.index.len()

@@ -70,8 +70,8 @@ pub struct Plan<L: LpmWrite> {
     short: BTreeSet<Member>,
     /// The latest report of each port's death that we have heard of.
     heard: [u32; MAX_PORTS],
-    /// A next hop can no longer be used since somebody last looked here.
-    pub lost_some: bool,
+    /// Next hops that can no longer be used since somebody last looked here.
+    pub lost: BTreeSet<Member>,
     /// Routes that found no room, or found some, since somebody last looked here.
     pub room_changed: Vec<Prefix>,
     pub(crate) clock: fn() -> Instant,
@@ -94,7 +94,7 @@ impl<L: LpmWrite> Plan<L> {
             held_before: Vec::new(),
             short: BTreeSet::new(),
             heard: [0; MAX_PORTS],
-            lost_some: false,
+            lost: BTreeSet::new(),
             room_changed: Vec::new(),
             clock,
         }
@@ -122,18 +122,6 @@ impl<L: LpmWrite> Plan<L> {
         self.prepare_all(set, now)?;
         let tables = (&mut self.nexthops, &self.sets, &mut self.dplane);
         self.groups.enter(from, (prefix, set), now, tables)
-    }
-
-    /// The group of the table of before the start, if the route in `from` can take one up.
-    pub(crate) fn take_up(
-        &mut self,
-        from: GroupId,
-        (prefix, set): (Prefix, SetId),
-        now: Instant,
-    ) -> Option<GroupId> {
-        self.prepare_all(set, now).ok()?;
-        let tables = (&mut self.nexthops, &self.sets, &mut self.dplane);
-        self.groups.take_up(from, (prefix, set), now, tables)
     }
 
     fn prepare_all(&mut self, set: SetId, now: Instant) -> Result<(), Full> {
@@ -208,6 +196,7 @@ impl<L: LpmWrite> Plan<L> {
             }
             if let (Some(id), None) = (nexthop.adjacency, &outlook.adjacency) {
                 repair.lost += 1;
+                self.lost.insert(member);
                 repair.keys.push(nexthop.key);
                 match outlook.state {
                     State::PortDown => dead_ports.extend(outlook.port),
@@ -282,7 +271,6 @@ impl<L: LpmWrite> Plan<L> {
             }
         }
         self.groups.reconsider();
-        self.lost_some |= repair.lost > 0;
         repair
     }
 

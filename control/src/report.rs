@@ -19,10 +19,13 @@ use crate::prefix::Prefix;
 use crate::rib::{Due, Entry, Place};
 use crate::routes::PROTOCOL_KERNEL;
 use fastpath::table::{AdjacencyId, GroupId, LpmWrite};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Instant;
 
 /// Answers handed over at once, and no more until they are written.
 const LOAD: usize = 2048;
+/// Routes that have become usable with their group are judged at once, if they are no more than these.
+const AT_ONCE: usize = 16;
 
 /// What forwards a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,6 +69,8 @@ pub struct Reports {
     touched: Vec<(Prefix, Option<Place>, bool)>,
     /// In the tables, but no next hop can be used yet.
     unusable: Map<GroupId, BTreeSet<Prefix>>,
+    /// Of groups of which one could be used then: to be told in slices, since it may be all of a table.
+    ready: VecDeque<(Instant, BTreeSet<Prefix>)>,
     /// Routes with an answer that is due.
     waiting: usize,
     /// Handed over and not written yet.
@@ -84,6 +89,12 @@ impl Reports {
         self.open = open;
         self.touched.clear();
         self.unusable.clear();
+        self.ready.clear();
+    }
+
+    /// When [`Control::tell_ready`] has something to do.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.ready.front().map(|(since, _)| *since)
     }
 
     /// The `nlmsg_pid` of zebra's latest messages; 0: none came.
@@ -110,6 +121,9 @@ impl Reports {
     /// The route of `prefix`, in `group` so far, is replaced or gone.
     pub(crate) fn leaves(&mut self, prefix: Prefix, group: GroupId) {
         if let Some(all) = self.unusable.get_mut(&group) {
+            all.remove(&prefix);
+        }
+        for (_, all) in &mut self.ready {
             all.remove(&prefix);
         }
     }
@@ -141,7 +155,8 @@ impl Reports {
             OFFLOAD_FAILED => "offload-failed",
             _ => "offload-trap",
         };
-        let load = self.load.as_ref().map_or(0, |load| load.values().sum());
+        let load: u64 = self.load.as_ref().map_or(0, |load| load.values().sum());
+        let ready: u64 = self.ready.iter().map(|(_, all)| all.len() as u64).sum();
         Answers {
             policy: policy.name().into(),
             sent: self
@@ -149,7 +164,7 @@ impl Reports {
                 .iter()
                 .map(|(f, n)| (name(*f).into(), *n))
                 .collect(),
-            waiting: self.waiting as u64 + load,
+            waiting: self.waiting as u64 + load + ready,
             unusable: self.unusable.values().map(|all| all.len() as u64).sum(),
             superseded: self.superseded,
             dropped: self.dropped,
@@ -207,17 +222,18 @@ impl<L: LpmWrite> Control<L> {
     }
 
     /// A commit is in force: judges what it was about.
-    pub(crate) fn report_commit(&mut self, changes: &Changes) {
+    pub(crate) fn report_commit(&mut self, changes: &Changes, now: Instant) {
         let ids = changes.dealt.iter().chain(&changes.gone);
         for id in ids {
             let usable = self.forwards(*id);
             if let Some(all) = self.reports.unusable.remove(id) {
-                if usable {
-                    self.reports
-                        .touched
-                        .extend(all.into_iter().map(|p| (p, None, true)));
-                } else {
-                    self.reports.unusable.insert(*id, all);
+                let touched = &mut self.reports.touched;
+                match usable {
+                    true if all.len() <= AT_ONCE => {
+                        touched.extend(all.into_iter().map(|p| (p, None, true)));
+                    }
+                    true => self.reports.ready.push_back((now, all)),
+                    false => _ = self.reports.unusable.insert(*id, all),
                 }
             }
         }
@@ -248,6 +264,20 @@ impl<L: LpmWrite> Control<L> {
             self.reports.touched = touched;
         }
         self.hand_over();
+    }
+
+    /// A slice of the routes that have become usable is judged with the next commit.
+    pub(crate) fn tell_ready(&mut self) {
+        let reports = &mut self.reports;
+        for _ in 0..SLICE {
+            let Some((_, all)) = reports.ready.front_mut() else {
+                return;
+            };
+            match all.pop_first() {
+                Some(prefix) => reports.touched.push((prefix, None, true)),
+                None => _ = reports.ready.pop_front(),
+            }
+        }
     }
 
     /// What the tables of software do with a route; none: nothing yet, its next hops are unresolved.

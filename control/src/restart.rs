@@ -3,6 +3,7 @@
 
 use crate::backlog::Work;
 use crate::bridge::{Bridges, Origin, Outcome};
+use crate::bucket::Member;
 use crate::control::Control;
 use crate::plan::Plan;
 use crate::prefix::Prefix;
@@ -10,6 +11,7 @@ use crate::rib::{FpmRoute, Target};
 use crate::routes::drive;
 use crate::session::Session;
 use fastpath::table::LpmWrite;
+use std::collections::HashSet;
 use std::time::Instant;
 
 impl<L: LpmWrite> Control<L> {
@@ -81,9 +83,21 @@ impl<L: LpmWrite> Control<L> {
     /// Next hops have died: routes that are only kept and can no longer be used go at once, since
     /// there may be another way.
     pub(crate) fn let_dead_go(&mut self, now: Instant) {
+        let (lost, plan) = (std::mem::take(&mut self.plan.lost), &self.plan);
+        if !self.bridges.keeps_any() {
+            return;
+        }
+        // No route is looked at as long as no set has lost all that it had.
+        let had = |members: &[(Member, u32)]| members.iter().any(|m| lost.contains(&m.0));
+        let sets = plan.sets.iter().filter(|(_, members)| had(members));
+        let targets = sets.map(|(set, _)| Some(Target::Set(set)));
+        let dead: HashSet<_> = targets.filter(|t| !is_of_use(plan, *t)).collect();
+        if dead.is_empty() {
+            return;
+        }
         let dead = self.bridges.kept().filter(|(_, prefix)| {
             let fpm = self.rib.get(*prefix).and_then(|e| e.fpm.as_ref());
-            !fpm.is_some_and(|f| is_of_use(&self.plan, f.target))
+            fpm.is_some_and(|f| dead.contains(&f.target))
         });
         let dead: Vec<_> = dead.map(|(_, prefix)| (prefix, Work::Drop)).collect();
         self.backlog.push_first(dead, now);

@@ -12,6 +12,7 @@ use fastpath::table::GroupId;
 use foldhash::quality::RandomState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry as Known;
+use std::cell::Cell;
 use std::collections::{BTreeSet, VecDeque};
 use std::hash::BuildHasher;
 use std::net::IpAddr;
@@ -171,6 +172,8 @@ pub struct Rib {
     /// Those to be looked at; each once, however often its prefix comes and goes.
     queue: VecDeque<Place>,
     lengths: Lengths,
+    /// How many prefixes were looked at, one by one.
+    looks: Cell<u64>,
 }
 
 /// How many prefixes of each length there are, by family.
@@ -222,6 +225,7 @@ impl Rib {
         if self.index.is_empty() {
             return None;
         }
+        self.note_look();
         let half = self.half(prefix);
         let is_it = |at: &(u32, Place)| at.0 == half && slot(&self.chunks, at.1).prefix == prefix;
         self.index.find(spread(half), is_it).map(|at| at.1)
@@ -336,8 +340,31 @@ impl Rib {
 
     /// All entries, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (Prefix, &Entry)> {
-        let used = self.chunks.iter().flatten().filter(|slot| slot.is_used);
+        self.used(self.chunks.iter().flatten())
+    }
+
+    /// The entries of chunk `number`, a part of all, in no order; nothing behind the last chunk.
+    pub fn chunk(&self, number: usize) -> Option<impl Iterator<Item = (Prefix, &Entry)>> {
+        let chunk = self.chunks.get(number)?;
+        Some(self.used(chunk.iter()))
+    }
+
+    fn used<'a>(
+        &'a self,
+        slots: impl Iterator<Item = &'a Slot>,
+    ) -> impl Iterator<Item = (Prefix, &'a Entry)> {
+        let looked = slots.inspect(|_| self.note_look());
+        let used = looked.filter(|slot| slot.is_used);
         used.map(|slot| (slot.prefix, &slot.entry))
+    }
+
+    fn note_look(&self) {
+        self.looks.set(self.looks.get().wrapping_add(1));
+    }
+
+    /// How many prefixes were looked at so far: what something costs in prefixes is the difference.
+    pub fn looks(&self) -> u64 {
+        self.looks.get()
     }
 
     /// All prefixes behind `after`, in order.

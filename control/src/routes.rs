@@ -172,22 +172,3 @@ fn point<L: LpmWrite>(
         plan.dplane.point(prefix, group);
     }
 }
-
-/// Points `prefix` to the table that it had before the start, if there is one and it has none yet.
-pub fn take_up<L: LpmWrite>(plan: &mut Plan<L>, rib: &mut Rib, prefix: Prefix, now: Instant) {
-    let Some(entry) = rib.get_mut(prefix) else {
-        return;
-    };
-    let Some((_, Target::Set(set))) = entry.won else {
-        return;
-    };
-    match plan.take_up(entry.group, (prefix, set), now) {
-        Some(group) if group != entry.group => {
-            plan.groups.attach(group);
-            plan.groups.detach(entry.group);
-            entry.group = group;
-            plan.dplane.point(prefix, group);
-        }
-        _ => {}
-    }
-}

@@ -20,6 +20,7 @@ mod kernel;
 mod lab;
 mod last;
 mod lives;
+mod looks;
 mod model;
 mod moves;
 mod nic;

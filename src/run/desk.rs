@@ -9,6 +9,7 @@ use control::control::Control;
 use control::event::{Action, Event, KernelSync, Noticed};
 use fastpath::software::push::Gleans;
 use fastpath::table::LpmWrite;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
@@ -134,7 +135,7 @@ impl<'d, 'p> Desk<'d, 'p> {
                         let done = ports::program_hash(sides, port, rss);
                         answers.push(Event::HashProgrammed { port, ticket, done });
                     }
-                    Action::Keep(body) => self.keeper.keep(body),
+                    Action::Keep(image) => self.keeper.keep(image),
                     Action::Offload(number, changes) => {
                         self.order(Order::Plan(number, changes));
                     }
@@ -162,7 +163,7 @@ impl<'d, 'p> Desk<'d, 'p> {
             }
         }
         self.ports.disable();
-        self.keeper.keep(control.image(Instant::now()).body());
+        self.keeper.keep(Arc::new(control.image(Instant::now())));
     }
 
     fn order(&mut self, order: Order) {

@@ -2,27 +2,29 @@
 
 use crate::output::Failure;
 use control::warm::file;
+use control::warm::image::Image;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{Builder, JoinHandle};
 
 /// The running thread.
 pub struct Keeper {
     /// What is to be kept; nothing once the thread is to end.
-    bodies: Option<Sender<String>>,
+    images: Option<Sender<Arc<Image>>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Keeper {
     /// Keeps in `path` what it is given.
     pub fn start(path: PathBuf) -> Result<Self, Failure> {
-        let (bodies, asked) = channel::<String>();
+        let (images, asked) = channel::<Arc<Image>>();
         let work = move || {
             let mut warned = false;
-            for body in &asked {
+            for image in &asked {
                 // Only the latest counts.
-                let body = asked.try_iter().last().unwrap_or(body);
-                match file::store(&path, &body) {
+                let image = asked.try_iter().last().unwrap_or(image);
+                match file::store(&path, &image.body()) {
                     Ok(()) => warned = false,
                     Err(_) if warned => {}
                     Err(cause) => {
@@ -40,23 +42,23 @@ impl Keeper {
         let thread = thread
             .map_err(|cause| Failure::run("thread keeper", "start", cause.to_string(), None))?;
         Ok(Keeper {
-            bodies: Some(bodies),
+            images: Some(images),
             thread: Some(thread),
         })
     }
 
     /// Keeps this instead of what was kept before.
-    pub fn keep(&mut self, body: String) {
-        if let Some(bodies) = &self.bodies {
+    pub fn keep(&mut self, image: Arc<Image>) {
+        if let Some(images) = &self.images {
             // Its thread ends after this one.
-            let _ = bodies.send(body);
+            let _ = images.send(image);
         }
     }
 }
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        self.bodies = None;
+        self.images = None;
         if let Some(thread) = self.thread.take() {
             // A thread that panicked has said so itself.
             let _ = thread.join();

@@ -1,7 +1,6 @@
 //! Which group a route goes to that names other next hops than before, and what that group's table is.
 
 use super::table::{Draft, deal, renamed};
-use super::take_up::Past;
 use super::{Group, Groups, PART_OF_FREE, Surroundings};
 use crate::bucket::{self, Member, NOBODY, Terms, settle, widened};
 use crate::deal::{Party, Recovery};
@@ -21,15 +20,12 @@ impl Groups {
         }
     }
 
-    fn is_special(&self, prefix: Prefix) -> bool {
-        let is_special = |past: &Past| past.exceptions.contains_key(&prefix);
-        self.past.as_deref().is_some_and(is_special)
-    }
-
     /// What [`Groups::enter`] would say, if another route has come that way.
     pub fn known(&self, from: GroupId, (prefix, set): (Prefix, SetId)) -> Option<GroupId> {
-        let known = *self.memo.get(&(self.origin(from), set))?;
-        (!self.is_special(prefix)).then_some(known)
+        let known = self
+            .memo
+            .get(&(self.origin(from), set, self.own_past(prefix)));
+        known.copied()
     }
 
     /// The group to which a route goes that has pointed to `from` ([`GroupId::NONE`]: a new one)
@@ -47,34 +43,32 @@ impl Groups {
         if let Some(known) = self.known(from, (prefix, set)) {
             return Ok(known);
         }
-        let (from, is_special) = (self.origin(from), self.is_special(prefix));
+        let (from, own) = (self.origin(from), self.own_past(prefix));
         let (used, capacity) = dplane.buckets();
         self.most = ((capacity - used) as usize / PART_OF_FREE).max(1);
         let members = sets.members(set);
         let taken_up = self.take_up(from, (prefix, set), now, (nexthops, sets, dplane));
         let mut id = taken_up.map_or_else(
-            || self.find_or_create(from, set, &members, now, (nexthops, sets, dplane)),
+            || self.find_or_create(from, (set, own), &members, now, (nexthops, sets, dplane)),
             Ok,
         );
         if matches!(id, Err(Full::Buckets { .. })) {
             // Rather a coarser table than none.
             self.most = 1;
-            id = self.find_or_create(from, set, &members, now, (nexthops, sets, dplane));
+            id = self.find_or_create(from, (set, own), &members, now, (nexthops, sets, dplane));
         }
         let id = id?;
         if from != GroupId::NONE && from != id {
             self.changes.moved.push((from, id));
         }
-        if !is_special {
-            self.memo.insert((from, set), id);
-        }
+        self.memo.insert((from, set, own), id);
         Ok(id)
     }
 
     fn find_or_create<L: LpmWrite>(
         &mut self,
         from: GroupId,
-        set: SetId,
+        (set, own): (SetId, Option<usize>),
         members: &Members,
         now: Instant,
         (nexthops, sets, dplane): (&mut Nexthops, &Sets, &mut Dplane<L>),
@@ -83,13 +77,14 @@ impl Groups {
         let is_heir = origin.as_ref().is_some_and(|o| o.0.is_heir);
         let mut draft = Draft::new(&self.surroundings(), origin, set, members, &*nexthops);
         draft.is_heir = is_heir;
+        draft.expects = own.filter(|_| !is_heir && draft.home.len() > 1);
         let is_young = draft.begins || draft.young.is_some();
         let same = self.by_set.get(&(draft.lineage, set)).and_then(|ids| {
             ids.iter().copied().find(|id| {
                 self.all.get(id).is_some_and(|g| {
                     (&g.home, &g.parked) == (&draft.home, &draft.parked)
                         && (g.alive, &g.effective) == (draft.alive, &draft.effective)
-                        && g.is_heir == is_heir
+                        && (g.is_heir, g.expects) == (is_heir, draft.expects)
                         && g.young.is_some() == is_young
                 })
             })
@@ -310,6 +305,7 @@ impl Surroundings<'_> {
             young: None,
             is_growing: origin.is_growing,
             is_heir: false,
+            expects: None,
             awaited: None,
         }
     }

@@ -65,6 +65,9 @@ pub struct Group {
     is_growing: bool,
     /// Its table is one of before the start, or follows from one.
     is_heir: bool,
+    /// Its routes had this table before the start, unlike others of their set: which they take up as
+    /// soon as it is known that it is theirs.
+    expects: Option<usize>,
     /// Tables of before the start, until all who had buckets have been usable.
     awaited: Option<Box<Awaited>>,
 }
@@ -126,8 +129,9 @@ pub struct Groups {
     all: Map<GroupId, Group>,
     by_set: Map<(SetId, SetId), Vec<GroupId>>,
     memory: Map<(SetId, SetId), Remembered>,
-    /// Where routes from a group to a set go, as long as nothing else changes.
-    memo: Map<(GroupId, SetId), GroupId>,
+    /// Where routes from a group to a set go, as long as nothing else changes; with the table that they
+    /// had before the start, if that was another one than their set's.
+    memo: Map<(GroupId, SetId, Option<usize>), GroupId>,
     unused: BTreeSet<GroupId>,
     rules: Rules,
     /// Buckets of the largest table that there is room for.

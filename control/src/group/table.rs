@@ -32,6 +32,7 @@ impl Group {
             word,
             routes: 0,
             is_heir: draft.is_heir,
+            expects: draft.expects,
             awaited: draft.awaited,
         }
     }
@@ -386,6 +387,7 @@ pub(super) struct Draft {
     pub young: Option<Instant>,
     pub is_growing: bool,
     pub is_heir: bool,
+    pub expects: Option<usize>,
     pub awaited: Option<Box<Awaited>>,
 }
 
@@ -431,6 +433,7 @@ impl Draft {
             young,
             is_growing,
             is_heir: false,
+            expects: None,
             awaited: None,
         };
         if let Deal::Rendezvous(seed) = rules.deal {

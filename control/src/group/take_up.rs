@@ -9,6 +9,7 @@
 //! one of each life: in the last one others had the buckets of who had been away all along, and are to
 //! have them again until that one comes.
 
+use super::resize::Adoption;
 use super::table::Draft;
 use super::{Awaited, Group, Groups};
 use crate::bucket::{Member, NOBODY, widened};
@@ -65,13 +66,25 @@ pub struct Past {
     pub tables: Vec<Old>,
     /// The table of a set, unless [`Past::exceptions`] has another.
     pub defaults: HashMap<Name, usize>,
-    /// Prefixes with another table of their set.
-    pub exceptions: HashMap<Prefix, usize>,
+    /// Prefixes with another table of their set, ascending, each once.
+    pub exceptions: Vec<(Prefix, usize)>,
     /// The group that took a table up.
     pub(crate) heirs: HashMap<usize, GroupId>,
 }
 
 impl Past {
+    /// The table that `prefix` had, if it is not that of its set.
+    fn own(&self, prefix: Prefix) -> Option<usize> {
+        let at = self.exceptions.binary_search_by_key(&prefix, |e| e.0);
+        at.ok().map(|at| self.exceptions[at].1)
+    }
+
+    /// The table of routes whose set has that name: their `own`, if it is of that set.
+    fn table_of(&self, own: Option<usize>, name: &Name) -> Option<usize> {
+        let own = own.filter(|&i| self.tables.get(i).is_some_and(|t| t.name == *name));
+        own.or_else(|| self.defaults.get(name).copied())
+    }
+
     /// The group that has taken table `index` up.
     pub fn heir(&self, index: usize) -> Option<GroupId> {
         self.heirs.get(&index).copied()
@@ -114,15 +127,14 @@ impl Groups {
         self.past.as_deref()
     }
 
-    /// A group without a table of before the start, and with more than one bucket.
-    pub fn is_new(&self, id: GroupId) -> bool {
-        let group = self.all.get(&id);
-        group.is_some_and(|g| !g.is_heir && g.home.len() > 1)
-    }
-
     /// A group with a table of before the start, or that follows from one.
     pub fn is_heir(&self, id: GroupId) -> bool {
         self.all.get(&id).is_some_and(|g| g.is_heir)
+    }
+
+    /// The table that `prefix` had before the start, if it is not that of its set.
+    pub(super) fn own_past(&self, prefix: Prefix) -> Option<usize> {
+        self.past.as_deref()?.own(prefix)
     }
 
     /// The group of the table that `prefix` had before the start with these members, unless it has
@@ -140,9 +152,7 @@ impl Groups {
         }
         let members = sets.members(set);
         let (name, order) = named(&members, &*nexthops)?;
-        let own = past.exceptions.get(&prefix).copied();
-        let own = own.filter(|&i| past.tables.get(i).is_some_and(|t| t.name == name));
-        let index = own.or_else(|| past.defaults.get(&name).copied())?;
+        let index = past.table_of(past.own(prefix), &name)?;
         let heir = past.heirs.get(&index).copied();
         let same = |id: &GroupId| self.all.get(id).is_some_and(|g| g.set == set);
         // What has gone on in that group since is not the past of a route that was elsewhere meanwhile.
@@ -150,10 +160,39 @@ impl Groups {
         if let Some(id) = heir.filter(same).filter(|_| elsewhere.is_none()) {
             return Some(id);
         }
+        let draft = self.resumed(index, (set, &members), &order, now)?;
+        if let Some(word) = elsewhere {
+            let mut group = Group::of(draft.clone(), set, word);
+            group.follow(&members, &*nexthops, &self.rules);
+            let mut ids = self.by_set.get(&(set, set)).into_iter().flatten();
+            let same = ids.find(|id| self.all.get(id).is_some_and(|g| g.is_the_same_heir(&group)));
+            if let Some(&id) = same {
+                return Some(id);
+            }
+        }
+        // Without room it starts anew, with fewer buckets.
+        let id = self
+            .create(draft, set, &members, now, nexthops, dplane)
+            .ok()?;
+        if let Some(past) = &mut self.past {
+            past.heirs.entry(index).or_insert(id);
+        }
+        Some(id)
+    }
+
+    /// What a group of `set`, whose `members` are in this `order`, is that takes up table `index`.
+    fn resumed(
+        &self,
+        index: usize,
+        (set, members): (SetId, &Members),
+        order: &[Member],
+        now: Instant,
+    ) -> Option<Draft> {
+        let past = self.past.as_deref()?;
         let old = past.tables.get(index)?;
         let narrower = self.rules.resilient && self.rules.buckets < past.buckets;
         let wide = if narrower { 1 } else { old.home.len() };
-        let size = self.rules.size(&members, wide, self.most);
+        let size = self.rules.size(members, wide, self.most);
         let exact = matches!(self.rules.deal, Deal::Rendezvous(_));
         if old.home.len() > size || exact && old.home.len() != size {
             return None;
@@ -180,7 +219,7 @@ impl Groups {
             parked: parked.clone(),
             young: (!self.rules.start_timer.is_zero()).then_some(now),
         };
-        let draft = Draft {
+        Some(Draft {
             lineage: set,
             home: widened(&here(&old.home), size),
             effective: widened(&here(&old.effective), size),
@@ -191,25 +230,82 @@ impl Groups {
             young: None,
             is_growing: false,
             is_heir: true,
+            expects: None,
             awaited: (!begins).then(|| Box::new(awaited)),
-        };
-        if let Some(word) = elsewhere {
-            let mut group = Group::of(draft.clone(), set, word);
-            group.follow(&members, &*nexthops, &self.rules);
-            let mut ids = self.by_set.get(&(set, set)).into_iter().flatten();
-            let same = ids.find(|id| self.all.get(id).is_some_and(|g| g.is_the_same_heir(&group)));
-            if let Some(&id) = same {
-                return Some(id);
+        })
+    }
+
+    /// Groups whose routes came before their ports were known take up their tables, with all these routes:
+    /// no prefix is looked at. `follow` as in [`Groups::adopt`].
+    pub(crate) fn take_up_again<L: LpmWrite>(
+        &mut self,
+        now: Instant,
+        (nexthops, sets, dplane): (&Nexthops, &Sets, &mut Dplane<L>),
+        mut follow: impl FnMut(GroupId, &Group),
+    ) {
+        if self.past.is_none() {
+            return;
+        }
+        let new = self
+            .all
+            .iter()
+            .filter(|(_, g)| !g.is_heir && g.home.len() > 1);
+        let mut new: Vec<GroupId> = new.map(|(id, _)| *id).collect();
+        new.sort_unstable();
+        for id in new {
+            let Some((index, group)) = self.would_take_up(id, now, (nexthops, sets)) else {
+                continue;
+            };
+            let Some(before) = self.all.get(&id) else {
+                continue;
+            };
+            let keys = [(before.lineage, before.set), (group.lineage, group.set)];
+            let waits = group.young.or(group.awaited.as_ref().and_then(|a| a.young));
+            let adoption = Adoption {
+                rules: self.rules.clone(),
+                groups: [(id, group)].into(),
+            };
+            let around = (nexthops, sets, &mut *dplane);
+            if self.adopt(adoption, now, around, &mut follow).is_err() {
+                // Without room it stays as it is.
+                continue;
+            }
+            if let Some(ids) = self.by_set.get_mut(&keys[0]) {
+                ids.retain(|other| *other != id);
+                if ids.is_empty() {
+                    self.by_set.remove(&keys[0]);
+                }
+            }
+            self.by_set.entry(keys[1]).or_default().push(id);
+            if waits.is_some() {
+                self.young.insert(id);
+            }
+            if let Some(past) = &mut self.past {
+                past.heirs.entry(index).or_insert(id);
             }
         }
-        // Without room it starts anew, with fewer buckets.
-        let id = self
-            .create(draft, set, &members, now, nexthops, dplane)
-            .ok()?;
-        if let Some(past) = &mut self.past {
-            past.heirs.entry(index).or_insert(id);
-        }
-        Some(id)
+    }
+
+    /// Group `id` with the table of before the start that is its, and which that is.
+    fn would_take_up(
+        &self,
+        id: GroupId,
+        now: Instant,
+        (nexthops, sets): (&Nexthops, &Sets),
+    ) -> Option<(usize, Group)> {
+        let group = self.all.get(&id)?;
+        let members = sets.members(group.set);
+        let (name, order) = named(&members, nexthops)?;
+        let index = self.past()?.table_of(group.expects, &name)?;
+        let draft = self.resumed(index, (group.set, &members), &order, now)?;
+        let begins = draft.begins && !self.rules.start_timer.is_zero();
+        let mut heir = Group::of(draft, group.set, group.word);
+        heir.young = begins.then_some(now);
+        heir.routes = group.routes;
+        heir.follow(&members, nexthops, &self.rules);
+        let party = heir.party(&members, nexthops);
+        heir.choose_seconds(&party, &self.rules, nexthops);
+        Some((index, heir))
     }
 
     /// Nobody takes anything up any more, and nobody is awaited. The groups that waited still.
@@ -218,7 +314,7 @@ impl Groups {
         self.memo.clear();
         let mut waited = Vec::new();
         for (id, group) in &mut self.all {
-            group.is_heir = false;
+            (group.is_heir, group.expects) = (false, None);
             if let Some(before) = group.awaited.take() {
                 if self.rules.recovery == Recovery::Never {
                     let out = |m: &Member| *m != NOBODY && super::table::is_out(nexthops, *m);

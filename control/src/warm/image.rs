@@ -132,13 +132,16 @@ impl fmt::Display for Damage {
 }
 
 impl Image {
-    /// The records: all but the first line, which [`with_head`] puts before them.
+    /// The records: all but the first line, which [`with_head`] puts before them. Prefixes are in order.
     pub fn body(&self) -> String {
         let (tables, drains, held) = (self.tables.iter(), self.drains.iter(), self.held.iter());
         let records = std::iter::once(Record::Rules {
             buckets: self.buckets,
         })
-        .chain(tables.cloned().map(Record::Table))
+        .chain(tables.cloned().map(|mut table| {
+            table.sort();
+            Record::Table(table)
+        }))
         .chain(drains.cloned().map(Record::Drain))
         .chain(held.cloned().map(Record::Held));
         let mut text = String::new();
@@ -187,6 +190,12 @@ impl Image {
 }
 
 impl TableRecord {
+    /// Puts its prefixes in order, each once.
+    pub fn sort(&mut self) {
+        self.prefixes.sort_unstable();
+        self.prefixes.dedup();
+    }
+
     fn check(&self) -> Result<(), &'static str> {
         let size = self.home.len();
         let effective = self.effective.as_ref().unwrap_or(&self.home);
