@@ -132,8 +132,9 @@ pub struct Party {
 impl Party {
     /// Of `members`, those in `parked` wait; `table` tells who has buckets now.
     ///
-    /// If nobody is due, those are that wait or are held down; and if there are none, whoever can be
-    /// used: an operator's wish to spare a next hop does not outweigh that packets are lost.
+    /// If nobody is due, those are that wait, or else those that are held down, for who was lost lately
+    /// may be lost again; and if there are none, whoever can be used: an operator's wish to spare a next
+    /// hop does not outweigh that packets are lost.
     pub fn of(
         members: &Members,
         parked: &[Member],
@@ -151,13 +152,13 @@ impl Party {
         };
         let mut due = which(&|s| s == Standing::In);
         let last_resort = due.is_empty();
-        if last_resort {
-            let is_spared = |m: Member| {
-                let standing = nexthops.standing(m);
-                !matches!(standing, Standing::In | Standing::HeldDown)
-            };
-            let others = members.iter().copied();
-            due = others.filter(|m| !is_spared(m.0)).collect();
+        for resort in [Standing::In, Standing::HeldDown] {
+            if due.is_empty() {
+                let others = members.iter().copied();
+                due = others
+                    .filter(|m| nexthops.standing(m.0) == resort)
+                    .collect();
+            }
         }
         if due.is_empty() {
             return Party {

@@ -7,7 +7,7 @@ use crate::oracle::naive::{Table, Weights};
 use crate::oracle::world::{Router, SECOND, Truth, interface};
 use control::api::message::SetResilient;
 use control::api::{Reply, Request};
-use control::config::{Config, Resilient};
+use control::config::{Config, DealBy, Resilient};
 use control::deal::Recovery;
 use control::event::NeighborState;
 
@@ -157,4 +157,24 @@ fn tables_of_before_take_another_size_with_those_of_now() {
     next.neighbor(1, NeighborState::Stale);
     up(&mut next, 2);
     assert!(table(&next) == before.repeat(4));
+}
+
+#[test]
+fn who_is_drained_keeps_what_it_had_in_the_last_of_several_lives() {
+    let mut config = config(false, None);
+    config.resilient.deal = DealBy::Rendezvous;
+    let (mut router, mut truth, mut random) = begin(&config, &[(1, 20), (4, 1), (6, 1)]);
+    for n in [4, 6] {
+        router.neighbor(n, NeighborState::Failed);
+    }
+    assert!(table(&router).iter().all(|n| *n == 1));
+    truth.cut.insert(interface(1));
+    let mut second = router.restarted(&truth, &mut random);
+    second.drain(6, false, 600).expect("a drain");
+    let keeps = table(&second);
+    assert!(keeps.contains(&6), "it keeps what it has");
+    for order in 0..8 {
+        let third = second.restarted(&truth, &mut random);
+        assert_eq!(table(&third), keeps, "{order}");
+    }
 }

@@ -4,7 +4,7 @@ use super::table::{deal, is_out};
 use super::{Awaited, Group};
 use crate::bucket::{Member, NOBODY};
 use crate::deal::{Deal, Party, Recovery, Rules, by_rendezvous};
-use crate::nexthop::{Known, Members};
+use crate::nexthop::{Known, Members, Standing};
 use crate::quota::{Rounding, quotas};
 use std::collections::BTreeSet;
 
@@ -29,8 +29,15 @@ impl Group {
         }
         self.parked.clone_from(&before.parked);
         // Who is held down and had buckets nevertheless is to have them again.
-        let oldest = before.lives.first().cloned().unwrap_or_default();
-        let is_lost = |m: &Member| before.served.contains(m) && !self.effective.contains(m);
+        // Who was lost since the start, perhaps while another table had it, is owed nothing until then.
+        let is_held = |m: &Member| {
+            let was_lost = nexthops.known(*m).is_some_and(|n| n.lost);
+            was_lost && nexthops.standing(*m) == Standing::HeldDown
+        };
+        let is_lost = |m: &Member| match before.served.contains(m) {
+            true => !self.effective.contains(m),
+            false => is_held(m),
+        };
         let owed = |b: usize| {
             let mut lives = before.lives.iter().map(|life| life[b]);
             lives.find(|m| !is_out(m) && !is_lost(m))
@@ -51,7 +58,11 @@ impl Group {
             let keeps = |is: &Member, then: &Member| {
                 was_alive && leaves(is) && !comes(then) || is_lost(then)
             };
-            let both = self.effective.iter().zip(&oldest);
+            // Of several lives the first that had somebody here in that bucket counts.
+            let oldest = before.lives.first().into_iter().flatten();
+            let then = oldest.zip(0..).map(|(m, b)| owed(b).unwrap_or(*m));
+            let then: Vec<Member> = then.collect();
+            let both = self.effective.iter().zip(&then);
             self.effective = both
                 .map(|(is, then)| if keeps(is, then) { *is } else { *then })
                 .collect();

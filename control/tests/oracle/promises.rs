@@ -124,7 +124,9 @@ impl History {
     /// back, and who had buckets has them. Starts in between change nothing for who is not yet back.
     fn is_due_again(&self, after: &Seen, b: usize, n: u8) -> bool {
         let lives = self.started.get(&after.weights).into_iter().flatten();
-        self.is_settling() && lives.into_iter().any(|life| life[b % life.len()] == n)
+        // Who was lost since is owed nothing before its hold-down time is over.
+        let is_held = self.truth.held.contains_key(&n) && self.truth.lost.contains(&n);
+        self.is_settling() && !is_held && lives.into_iter().any(|life| life[b % life.len()] == n)
     }
 
     /// Everybody has the buckets that are its by rank. Who is being drained keeps what it `had` of
@@ -152,7 +154,13 @@ impl History {
                 }
             }
         }
-        assert!(expected == after.table, "{}: {p}: rendezvous", self.when);
+        assert!(
+            expected == after.table,
+            "{}: {p}: rendezvous: {:?}, not {:?}",
+            self.when,
+            held(&after.table),
+            held(&expected)
+        );
     }
 
     fn check_moves(&mut self, p: u8, before: &Seen, after: &Seen, failed: Option<u8>) {
