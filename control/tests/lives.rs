@@ -10,6 +10,7 @@ use control::api::{Reply, Request};
 use control::config::{Config, DealBy, Resilient};
 use control::deal::Recovery;
 use control::event::NeighborState;
+use std::time::Duration;
 
 const GATEWAYS: u8 = 6;
 
@@ -177,4 +178,54 @@ fn who_is_drained_keeps_what_it_had_in_the_last_of_several_lives() {
         let third = second.restarted(&truth, &mut random);
         assert_eq!(table(&third), keeps, "{order}");
     }
+}
+
+/// Bucket by bucket: after a start whoever is here has what it had, whenever it comes. The buckets of who is
+/// yet to come stay with whom they are; only in a group that spares no flows they make shares even.
+#[test]
+fn each_who_comes_back_has_what_it_had_and_no_other_flow_moves() {
+    let mut returns = 0;
+    for seed in 1..=60 {
+        let mut random = Random(seed);
+        let recovery = [None, Some(Recovery::Immediate), Some(Recovery::Idle)];
+        let mut config = config(random.one_of(2), recovery[random.below(3)]);
+        config.resilient.start_timer = Duration::ZERO;
+        config.resilient.weight_error = 1_000_000;
+        let is_patient = config.resilient.enable || recovery[2] == config.resilient.recovery;
+        let mut members: Vec<(u8, u32)> = (1..=GATEWAYS).map(|n| (n, 1)).collect();
+        random.shuffle(&mut members);
+        members.truncate(2 + random.below(5));
+        members
+            .iter_mut()
+            .for_each(|m| m.1 += random.below(4) as u32);
+        let (router, mut truth, _) = begin(&config, &members);
+        let had = table(&router);
+        let mut away: Vec<u8> = members.iter().map(|m| m.0).collect();
+        away.retain(|_| random.one_of(2));
+        truth.dead.extend(away.iter().copied());
+        let mut next = router.restarted(&truth, &mut random);
+        let mut before = table(&next);
+        random.shuffle(&mut away);
+        let comes = std::iter::once(None).chain(away.into_iter().map(Some));
+        for n in comes {
+            if let Some(n) = n {
+                truth.dead.remove(&n);
+                next.lab.pass(random.below(10) as u32 * SECOND);
+                up(&mut next, n);
+                returns += 1;
+            }
+            let is = table(&next);
+            for (b, (was, is)) in before.iter().zip(&is).enumerate() {
+                let about = format!("seed {seed}: {n:?}: bucket {b} from {was} to {is}");
+                if truth.can(had[b]) {
+                    assert_eq!(*is, had[b], "{about}");
+                } else if *was != 0 {
+                    assert!(is == was || !is_patient, "{about}");
+                }
+            }
+            before = is;
+        }
+        assert_eq!(before, had, "seed {seed}");
+    }
+    assert!(returns > 60, "{returns}");
 }

@@ -300,11 +300,13 @@ impl History {
                 .map(|w| w * after.table.len() / before.table.len())
                 .as_ref();
         if !self.is_patient() {
-            return (!came.is_empty() || reweighed) && (less || !came.is_empty());
+            return (!came.is_empty() || reweighed) && (less || came.contains(&to));
         }
         let frr = before.weights != after.weights;
         let added = naive::came(&before.weights, &after.weights);
-        if frr && !self.rules.enable && (reweighed || !added.is_empty()) {
+        // With `never` somebody new has a share at once, unlike who returns.
+        let is_new = reweighed || added.contains(&to);
+        if frr && !self.rules.enable && self.recovery == Recovery::Never && is_new {
             return true;
         }
         let forced = self.rules.unbalanced_timer.is_some_and(|t| {
