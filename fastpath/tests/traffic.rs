@@ -6,6 +6,7 @@ use fastpath::software::{lookup, parse, select};
 use fastpath::table::traffic::Traffic;
 use fastpath::table::{DropReason, PortId};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use support::packet::{V4, V6, to_router, udp, v4, v6};
 use support::{Options, Router, tables};
 
@@ -125,4 +126,38 @@ fn a_fragment_that_waited_is_counted_once() {
     router.send(0, &[piece(0, true)]);
     let packets: u64 = counted(&router).values().map(|t| t.packets).sum();
     assert_eq!((packets, counted(&router).len()), (2, 1), "one bucket");
+}
+
+static READS: AtomicU64 = AtomicU64::new(0);
+
+fn clock() -> u64 {
+    READS.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Which buckets are in use is read off their counters: a burst writes the words of the buckets that it uses,
+/// one each, and asks no clock for it.
+#[test]
+fn that_a_bucket_is_in_use_costs_nothing_beside_its_counter() {
+    let mut router = Router::new(Options {
+        joining: (16, clock),
+        ..Options::default()
+    });
+    let flow = |port: u16| {
+        let payload = udp(port, 443, 0);
+        let packet = V4 {
+            payload,
+            ..v4("10.244.1.10", "10.9.9.9")
+        };
+        to_router(0, &packet.bytes())
+    };
+    let before = READS.load(Ordering::Relaxed);
+    for packets in [1, 32, 320] {
+        let was = counted(&router);
+        router.send(0, &vec![flow(1000); packets]);
+        let is = counted(&router);
+        let changed = is.iter().filter(|(at, sum)| was.get(at) != Some(sum));
+        let changed: Vec<_> = changed.collect();
+        assert_eq!(changed.len(), 1, "{packets} packets of one flow");
+    }
+    assert_eq!(READS.load(Ordering::Relaxed), before, "for no packet");
 }
