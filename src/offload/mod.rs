@@ -8,6 +8,7 @@
 //! ```
 
 mod able;
+mod marks;
 pub mod rss;
 mod thread;
 

@@ -3,6 +3,7 @@
 //!
 //! A thread of its own does the rules, which take mlx5 longer than a repair may wait.
 
+use super::marks::Room;
 use crate::nic;
 use crate::output::Failure;
 use control::api::message::OffloadSpread;
@@ -10,11 +11,11 @@ use control::config::offload::{Backend, Mode};
 use control::config::{Config, Device};
 use control::event::{Action, Event};
 use control::marks::{Rule, Spread, SpreadNews};
-use fastpath::dpdk::{MARK_NO_ROOM, Port, RssAlgorithm, RssOptions, Rules};
-use fastpath::hardware::Error;
+use fastpath::dpdk::{Port, RssAlgorithm, RssOptions, Rules};
 use fastpath::hash::{Settings, toeplitz};
 use fastpath::table::PortId;
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::Instant;
 
 /// What the thread is asked for.
 #[derive(Debug)]
@@ -36,10 +37,7 @@ struct Each<'p> {
     /// The device tells its hash with packets.
     tells: bool,
     view: OffloadSpread,
-    /// Prefixes that there was room for.
-    room: Option<usize>,
-    /// Whether it marks IPv4, and IPv6, once that is known.
-    families: [Option<bool>; 2],
+    marks: Room,
 }
 
 /// All ports.
@@ -112,19 +110,18 @@ impl<'p> Each<'p> {
                 queues,
                 ..OffloadSpread::default()
             },
-            room: None,
-            families: [None; 2],
+            marks: Room::default(),
         };
         if !is_ours {
             each.say("driver", "the kernel's driver has the NIC".into());
-            each.families = [Some(false); 2];
+            each.marks.families = [Some(false); 2];
             return each;
         }
         let mut rules = match Rules::new(port) {
             Ok(rules) => rules,
             Err(error) => {
                 each.say("driver", error.to_string());
-                each.families = [Some(false); 2];
+                each.marks.families = [Some(false); 2];
                 return each;
             }
         };
@@ -179,31 +176,6 @@ impl<'p> Each<'p> {
         self.rules = Some(rules);
         done.map(drop).map_err(|error| error.to_string())
     }
-
-    fn mark(&mut self, rule: Rule) {
-        let Some(rules) = &mut self.rules else { return };
-        match rule {
-            Rule::Take(mark) => rules.unmark(mark),
-            Rule::Put(mark, prefix) => {
-                let family = usize::from(!prefix.is_ipv4());
-                if self.families[family] == Some(false) {
-                    return;
-                }
-                match rules.mark(mark, prefix.address(), prefix.length()) {
-                    Ok(()) => self.families[family] = Some(true),
-                    Err(error) => {
-                        let is_full = [MARK_NO_ROOM, Error::NO_MEMORY].contains(&error.errno);
-                        if is_full {
-                            self.room = Some(rules.marked());
-                        } else if self.families[family].is_none() {
-                            self.families[family] = Some(false);
-                        }
-                        self.view.marks_reason = Some(format!("{prefix}: {error}"));
-                    }
-                }
-            }
-        }
-    }
 }
 
 fn words(wanted: &RssOptions) -> &'static str {
@@ -224,18 +196,33 @@ impl Spreader<'_> {
     pub fn news(&self) -> SpreadNews {
         let ports = self.0.iter().map(|each| OffloadSpread {
             marks: each.rules.as_ref().map_or(0, |r| r.marked() as u64),
+            marks_reason: each.marks.reason.clone(),
             ..each.view.clone()
         });
         let may = |family: usize| {
             self.0
                 .iter()
-                .any(|each| each.families[family] != Some(false))
+                .any(|each| each.marks.families[family] != Some(false))
         };
         SpreadNews {
             ports: ports.collect(),
-            room: self.0.iter().filter_map(|each| each.room).min(),
+            room: self.0.iter().filter_map(|each| each.marks.most()).min(),
             families: [may(0), may(1)],
         }
+    }
+
+    /// When a NIC is to be tried again.
+    fn deadline(&self) -> Option<Instant> {
+        let all = self.0.iter().filter_map(|each| each.marks.deadline());
+        all.min()
+    }
+
+    /// Tries again what it is time for; true if that may have changed anything.
+    fn retry(&mut self, now: Instant) -> bool {
+        self.0.iter_mut().fold(false, |any, each| {
+            let rules = each.rules.as_mut();
+            any | rules.is_some_and(|rules| each.marks.retry(rules, now))
+        })
     }
 }
 
@@ -243,10 +230,30 @@ impl Spreader<'_> {
 pub fn serve(mut spreader: Spreader<'_>, orders: &Receiver<SpreadOrder>, events: &Sender<Event>) {
     // Control is gone only when the process ends.
     let tell = |event| drop(events.send(event));
-    for order in orders {
+    loop {
+        let order = match spreader.deadline() {
+            None => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(due) => orders.recv_timeout(due.saturating_duration_since(Instant::now())),
+        };
+        let told = match order {
+            Ok(SpreadOrder::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+            Ok(order) => {
+                spreader.follow(order, tell);
+                true
+            }
+            Err(RecvTimeoutError::Timeout) => false,
+        };
+        if spreader.retry(Instant::now()) || told {
+            tell(Event::Spread(Box::new(spreader.news())));
+        }
+    }
+}
+
+impl Spreader<'_> {
+    fn follow(&mut self, order: SpreadOrder, tell: impl Fn(Event)) {
         match order {
             SpreadOrder::Program(port, wanted, ticket) => {
-                let each = spreader.0.iter_mut().find(|each| each.id == port);
+                let each = self.0.iter_mut().find(|each| each.id == port);
                 let done = match each {
                     None => Err("it has no device".into()),
                     Some(each) => each.spread(&wanted).and_then(|()| match each.tells {
@@ -258,23 +265,22 @@ pub fn serve(mut spreader: Spreader<'_>, orders: &Receiver<SpreadOrder>, events:
             }
             SpreadOrder::Spread(spread) => {
                 let wanted = options(spread);
-                for each in spreader.0.iter_mut().filter(|e| e.view.by == "rule") {
+                for each in self.0.iter_mut().filter(|e| e.view.by == "rule") {
                     if let Err(error) = each.spread(&wanted) {
                         log::warn!("port {}: spread: {error}", each.view.port);
                     }
                 }
             }
             SpreadOrder::Marks(rules) => {
-                // Room is made before it is wanted.
-                let (puts, takes): (Vec<Rule>, Vec<Rule>) =
-                    rules.into_iter().partition(|r| matches!(r, Rule::Put(..)));
-                for rule in takes.into_iter().chain(puts) {
-                    spreader.0.iter_mut().for_each(|each| each.mark(rule));
+                let now = Instant::now();
+                for each in &mut self.0 {
+                    if let Some(nic) = &mut each.rules {
+                        each.marks.follow(nic, &rules, now);
+                    }
                 }
             }
-            SpreadOrder::Stop => return,
+            SpreadOrder::Stop => {}
         }
-        tell(Event::Spread(Box::new(spreader.news())));
     }
 }
 

@@ -94,9 +94,10 @@ impl Book {
         }
     }
 
-    /// What the NICs have room for, by their own word, and which families they mark.
+    /// What the NICs have room for, by their own word, and which families they mark; without a word, or no
+    /// longer one, there may be room for all.
     pub fn limit(&mut self, room: Option<usize>, families: [bool; 2]) {
-        self.room = room.unwrap_or(self.room).min(self.slots.len());
+        self.room = room.map_or(self.slots.len(), |room| room.min(self.slots.len()));
         self.families = families;
     }
 }

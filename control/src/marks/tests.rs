@@ -93,7 +93,10 @@ fn who_has_more_packets_has_the_mark_as_far_as_there_is_room() {
     // The NIC has less room, and no IPv6.
     book.limit(Some(2), [true, false]);
     assert_eq!(second(&mut book, &[]), [0, 4]);
-    book.limit(None, [false, true]);
+    // It does not say so any more: those that have most packets are back.
+    book.limit(None, [true, false]);
+    assert_eq!(second(&mut book, &[]), [0, 1, 2, 4]);
+    book.limit(Some(2), [false, true]);
     assert_eq!(second(&mut book, &[]), Vec::<usize>::new());
     assert_eq!(book.counts(), (4, 0, 2));
 }
