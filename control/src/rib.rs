@@ -367,6 +367,18 @@ impl Rib {
         self.looks.get()
     }
 
+    /// How many places there are for entries, taken or not: what is at one stays there.
+    pub fn places(&self) -> usize {
+        let before = self.chunks.len().saturating_sub(1) * CHUNK;
+        before + self.chunks.last().map_or(0, Vec::len)
+    }
+
+    /// The entries at the `most` places from number `from` on.
+    pub fn slice(&self, from: usize, most: usize) -> impl Iterator<Item = (Prefix, &Entry)> {
+        let places = from..from.saturating_add(most).min(self.places());
+        self.used(places.map(|at| slot(&self.chunks, Place(at as u32))))
+    }
+
     /// All prefixes behind `after`, in order.
     pub fn ordered(&self, after: Option<Prefix>) -> Vec<Prefix> {
         let behind = |p: &Prefix| after.is_none_or(|a| *p > a);

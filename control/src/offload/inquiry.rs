@@ -51,7 +51,13 @@ pub enum Job {
     Compare(Box<Comparison>),
     /// Of an export.
     Script(Box<Scripting>),
+    /// What nobody asks for any more: to drop it takes as long as going through the plan and a copy.
+    Forget(Over),
 }
+
+/// Questions that are over.
+#[derive(Debug)]
+pub struct Over(Vec<Box<Inquiry>>);
 
 impl Job {
     /// Does it, and says what came of it to whoever has begun it.
@@ -59,6 +65,7 @@ impl Job {
         match self {
             Job::Compare(comparison) => comparison.make(),
             Job::Script(scripting) => scripting.make(),
+            Job::Forget(Over(all)) => drop(all),
         }
     }
 }
@@ -101,6 +108,8 @@ struct Inquiry {
     verified: Verified,
     /// Of an export.
     copies: Vec<Altered>,
+    /// A copy that came to nothing.
+    in_vain: Option<Box<Copying>>,
 }
 
 /// The question under way, if there is one.
@@ -109,6 +118,8 @@ pub struct Inquiries {
     open: Option<Box<Inquiry>>,
     /// A comparison of a question that was given up goes on.
     left: Option<Receiver<Verified>>,
+    /// What is to be dropped elsewhere.
+    over: Vec<Box<Inquiry>>,
 }
 
 fn refusal(operation: &str, cause: String, remedy: &str) -> Error {
@@ -145,6 +156,7 @@ impl Inquiries {
                 program: 0,
                 verified: Verified::default(),
                 copies: Vec::new(),
+                in_vain: None,
             }));
         }
         let that = |i: &&mut Box<Inquiry>| i.number == next.audit && i.plan.is_some() == is_audit;
@@ -189,6 +201,13 @@ impl Inquiries {
     ) -> Turn {
         let is_working = |job: &Receiver<Verified>| job.try_recv() == Err(TryRecvError::Empty);
         self.left = self.left.take().filter(is_working);
+        if !self.over.is_empty() {
+            return Turn {
+                is_busy: true,
+                job: Some(Job::Forget(Over(std::mem::take(&mut self.over)))),
+                ..Turn::default()
+            };
+        }
         let Some(inquiry) = &mut self.open else {
             return Turn::default();
         };
@@ -200,18 +219,23 @@ impl Inquiries {
     }
 
     fn give_up<S: Steering>(&mut self, agent: &mut Agent<S>) {
-        let Some(inquiry) = self.open.take() else {
+        let Some(mut inquiry) = self.open.take() else {
             return;
         };
-        match inquiry.stage {
+        match &mut inquiry.stage {
             Stage::Copying(copying, _) => {
                 if let Some(engine) = agent.engines_mut().get_mut(inquiry.program) {
                     copying.give_up(engine);
                 }
             }
-            Stage::Comparing(job) => self.left = Some(job),
+            stage @ Stage::Comparing(_) => {
+                if let Stage::Comparing(job) = std::mem::replace(stage, Stage::Done) {
+                    self.left = Some(job);
+                }
+            }
             _ => {}
         }
+        self.over.push(inquiry);
     }
 }
 
@@ -261,6 +285,7 @@ impl Inquiry {
                     turn.is_busy = true;
                 } else if since.is_some_and(|s| now.saturating_duration_since(s) >= SETTLED) {
                     copying.give_up(engine);
+                    self.in_vain = Some(copying);
                     let cause = match may_work {
                         true => {
                             format!(

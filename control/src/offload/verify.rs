@@ -5,7 +5,6 @@ use super::inquiry::{PATIENCE, Told};
 use super::{Setting, What};
 use crate::api::message::{Checked, Difference, Exported, Verified, VerifyNext, VerifyQuery};
 use crate::control::Control;
-use crate::prefix::Prefix;
 use fastpath::hardware::audit::{self, Altered, Copied, Snapshot};
 use fastpath::hardware::compile::Role;
 use fastpath::hardware::export::{Ethdev, testpmd};
@@ -137,7 +136,8 @@ impl Scripting {
 pub(super) struct Telling {
     number: u32,
     groups: Vec<GroupId>,
-    prefixes: Vec<Prefix>,
+    /// Of the routes: what comes to another one is a change that is told anyway.
+    places: usize,
     asked: Option<Instant>,
 }
 
@@ -174,7 +174,7 @@ impl<L: LpmWrite> Control<L> {
                 number: telling.another(),
                 asked: Some(now),
                 groups: self.plan.groups.iter().map(|g| g.0).collect(),
-                prefixes: self.rib.iter().map(|(prefix, _)| prefix).collect(),
+                places: self.rib.places(),
             };
             offload.feed.facts(&self.plan, &mut changes);
         }
@@ -192,8 +192,8 @@ impl<L: LpmWrite> Control<L> {
                 next,
             });
         }
-        let (groups, prefixes) = (telling.groups.len(), telling.prefixes.len());
-        let end = groups + prefixes;
+        let groups = telling.groups.len();
+        let end = groups + telling.places;
         let mut at = end.min(next.at as usize);
         let mut buckets = 0;
         while let Some(id) = telling.groups.get(at).filter(|_| buckets < BUCKETS) {
@@ -205,18 +205,14 @@ impl<L: LpmWrite> Control<L> {
         }
         // A piece is of groups or of prefixes.
         if at >= groups && buckets == 0 {
-            let from = at - groups;
-            let some = telling.prefixes.iter().skip(from).take(PREFIXES);
-            for prefix in some {
-                at += 1;
-                let group = self.rib.get(*prefix).map(|e| e.group);
-                if let Some(group) = group.filter(|g| *g != GroupId::NONE) {
-                    changes.push(super::feed::change(
-                        *prefix,
-                        super::feed::lead(&self.plan, group),
-                    ));
+            let most = PREFIXES.min(end - at);
+            for (prefix, entry) in self.rib.slice(at - groups, most) {
+                if entry.group != GroupId::NONE {
+                    let lead = super::feed::lead(&self.plan, entry.group);
+                    changes.push(super::feed::change(prefix, lead));
                 }
             }
+            at += most;
         }
         let is_all = at == end;
         if is_all {

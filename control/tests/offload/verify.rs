@@ -37,6 +37,8 @@ struct Owner {
     now: Instant,
     /// What the turns of a question looked at.
     slices: Vec<usize>,
+    /// The most bytes that a piece of its work gave back: to go through them takes time, too.
+    freed: i64,
 }
 
 impl Owner {
@@ -50,6 +52,7 @@ impl Owner {
             },
             now: Instant::now(),
             slices: Vec::new(),
+            freed: 0,
         }
     }
 
@@ -57,11 +60,20 @@ impl Owner {
         assert!(self.agent.settle(self.now, 1 << 16));
     }
 
+    fn count(&mut self, work: impl FnOnce(&mut Self)) {
+        let memory = allocation_counter::measure(|| work(self));
+        let freed = memory.bytes_total as i64 - memory.bytes_current;
+        self.freed = self.freed.max(freed);
+    }
+
     /// A piece of a question, and what was to be done elsewhere; whether there is more at once.
     fn turn(&mut self) -> bool {
-        let turn = self
-            .inquiries
-            .turn(&mut self.agent, &self.setting, self.now);
+        let mut turn = Default::default();
+        self.count(|owner| {
+            turn = owner
+                .inquiries
+                .turn(&mut owner.agent, &owner.setting, owner.now);
+        });
         if turn.entries > 0 {
             self.slices.push(turn.entries);
         }
@@ -82,7 +94,7 @@ impl World {
                     owner.agent.apply(number, changes);
                 }
                 Action::AskOffload(ask) => {
-                    owner.inquiries.ask(&mut owner.agent, ask, owner.now);
+                    owner.count(|o| o.inquiries.ask(&mut o.agent, ask, o.now));
                 }
                 _ => {}
             }
@@ -220,6 +232,41 @@ fn a_dead_link_does_not_wait_for_an_audit() {
     let entries: usize = owner.slices.iter().sum();
     assert!(owner.slices.len() > entries / SLICE);
     assert!(entries >= all.checked.rules as usize);
+}
+
+/// Neither control nor the owner of the programs does anything that takes longer the more prefixes there are:
+/// not when an audit begins, nor when it ends, nor when a copy is given up.
+#[test]
+fn no_piece_of_an_audit_grows_with_the_prefixes() {
+    let (mut world, mut owner) = many();
+    let first = allocation_counter::measure(|| {
+        let query = VerifyQuery::default();
+        assert!(
+            world
+                .piece(&mut owner, &query)
+                .expect("a piece")
+                .next
+                .is_some()
+        );
+    });
+    // The groups and next hops, and no list of prefixes.
+    assert!(first.bytes_total < 64 << 10, "{first:?}");
+    let all = world.verify(&mut owner).expect("an audit");
+    assert_eq!(all.differences, []);
+    owner.turn();
+    // A copy of all rules that comes to nothing.
+    let mut query = VerifyQuery::default();
+    let begun = owner.slices.len();
+    while owner.slices.len() < begun + MANY as usize / SLICE {
+        query.next = world.piece(&mut owner, &query).expect("a piece").next;
+        owner.turn();
+    }
+    owner.now += Duration::from_secs(61);
+    while owner.turn() {}
+    owner.turn();
+    // A slice of copies is taken apart, a piece of the plan is put together.
+    let most = (SLICE * 1024) as i64;
+    assert!(owner.freed < most, "{} bytes", owner.freed);
 }
 
 #[test]

@@ -224,8 +224,8 @@ impl Copying {
         }
     }
 
-    /// Nobody wants it any more.
-    pub fn give_up<S: Steering>(self, engine: &mut Engine<S>) {
+    /// Nobody wants it any more. To drop it takes as long as going through what was copied.
+    pub fn give_up<S: Steering>(&mut self, engine: &mut Engine<S>) {
         engine.compiler_mut().end_copy();
     }
 }
