@@ -151,10 +151,14 @@ fn programs(
             wires.iter().map(transit).collect()
         }
     };
-    let each = roles.into_iter();
-    Ok(each
-        .map(|role| (ProgramConfig::new(role, design, mtu), can.clone()))
-        .collect())
+    let each = roles.into_iter().map(|role| {
+        let program = ProgramConfig {
+            prefixes: config.offload.prefixes,
+            ..ProgramConfig::new(role, design, mtu)
+        };
+        (program, can.clone())
+    });
+    Ok(each.collect())
 }
 
 /// The role of `port` among `wires`, with so many hairpin queues to each other port, numbered behind

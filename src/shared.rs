@@ -68,9 +68,12 @@ fn check_in(netdevs: &Path, config: &Config, port: &Port) -> Result<(), Failure>
     let has_host = config.ports.iter().any(|p| p.side == Side::Host);
     if offload.role == Some(Role::Dpu) || (offload.role.is_none() && has_host) {
         let cause = format!(
-            "sharing its NIC with netdev {netdev} is not in this version for role = \"dpu\""
+            "its NIC cannot be shared with netdev {netdev} for role = \"dpu\": isolated from the kernel's share, \
+             the port would not get what the e-switch leaves to software"
         );
-        return failed(cause, "set kernel = \"tap\"");
+        let remedy =
+            "set kernel = \"tap\": a tap of the port's name carries the kernel's share both ways";
+        return failed(cause, remedy);
     }
     if let Some(Device::Pci(arguments)) = &port.device {
         let address = arguments.split(',').next().unwrap_or_default();

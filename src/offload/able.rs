@@ -192,7 +192,11 @@ fn make<'p>(
     };
     let engines = engines.into_iter().map(|(role, flow)| {
         let flow = flow.map_err(|error| error.to_string())?;
-        Ok(Engine::new(flow, ProgramConfig::new(role, design, mtu)))
+        let program = ProgramConfig {
+            prefixes: config.offload.prefixes,
+            ..ProgramConfig::new(role, design, mtu)
+        };
+        Ok(Engine::new(flow, program))
     });
     let agent = Agent::new(engines.collect::<Result<_, String>>()?);
     Ok(Plane {

@@ -3,7 +3,7 @@
 use super::reader::{Findings, Section, number};
 
 /// The hardware plane.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offload {
     /// Whether there is one.
     pub mode: Mode,
@@ -18,6 +18,23 @@ pub struct Offload {
     /// The largest IP packet that hardware forwards, bytes, 68 to 9600; none: the smallest MTU of the
     /// ports.
     pub mtu: Option<u16>,
+    /// The most rules of the table of one prefix length, 256 to 4194304. A table is made as large as that, or
+    /// as there can be prefixes of its length, with the first of them.
+    pub prefixes: u32,
+}
+
+impl Default for Offload {
+    fn default() -> Self {
+        Offload {
+            mode: Mode::default(),
+            backend: Backend::default(),
+            marks: 0,
+            role: None,
+            design: None,
+            mtu: None,
+            prefixes: 131_072,
+        }
+    }
 }
 
 /// `offload.mode`.
@@ -137,7 +154,10 @@ impl Side {
 }
 
 pub(super) fn offload(s: &Section<'_, '_>, out: &mut Findings<'_>) -> Offload {
-    s.only(&["mode", "backend", "marks", "role", "design", "mtu"], out);
+    const KEYS: [&str; 7] = [
+        "mode", "backend", "marks", "role", "design", "mtu", "prefixes",
+    ];
+    s.only(&KEYS, out);
     let words = "\"off\", \"auto\" or \"required\"";
     let mode = s.get("mode", words, out, |v| {
         let name = v.as_str()?;
@@ -169,6 +189,10 @@ pub(super) fn offload(s: &Section<'_, '_>, out: &mut Findings<'_>) -> Offload {
         let mtu = u16::try_from(number(v)?).ok();
         mtu.filter(|m| (68..=9600).contains(m)).map(Some)
     });
+    let range = 256..=4_194_304;
+    let words = "256..4194304 rules";
+    let default = Offload::default().prefixes;
+    let prefixes = s.number("prefixes", range, words, default.into(), out);
     Offload {
         mode: mode.map(|at| at.value).unwrap_or_default(),
         backend: backend.map(|at| at.value).unwrap_or_default(),
@@ -176,6 +200,7 @@ pub(super) fn offload(s: &Section<'_, '_>, out: &mut Findings<'_>) -> Offload {
         role: role.and_then(|at| at.value),
         design: design.and_then(|at| at.value),
         mtu: mtu.and_then(|at| at.value),
+        prefixes: u32::try_from(prefixes).unwrap_or(default),
     }
 }
 
@@ -190,7 +215,8 @@ mod tests {
         assert_eq!(config.offload, Offload::default());
         assert_eq!(config.offload.mode, Mode::Off);
         let text = "[eal]\nplugins = [\"/lib/a.so\"]\n[offload]\nmode = \"required\"\n\
-                    role = \"dpu\"\ndesign = \"rows\"\nmtu = 1500\nbackend = \"rss\"\nmarks = 1024\n";
+                    role = \"dpu\"\ndesign = \"rows\"\nmtu = 1500\nbackend = \"rss\"\nmarks = 1024\n\
+                    prefixes = 524288\n";
         let config = Config::parse(text).expect("all keys");
         let all = Offload {
             mode: Mode::Required,
@@ -199,6 +225,7 @@ mod tests {
             role: Some(Role::Dpu),
             design: Some(Design::Rows),
             mtu: Some(1500),
+            prefixes: 524_288,
         };
         assert_eq!(config.offload, all);
         assert_eq!(config.eal.plugins, ["/lib/a.so"]);
@@ -216,6 +243,8 @@ mod tests {
             ("[offload]\ndesign = 1", "\"auto\", \"rows\" or \"rss\""),
             ("[offload]\nbackend = \"sim\"", "\"mlx5\" or \"rss\""),
             ("[offload]\nmarks = 65537", "0..65536 prefixes"),
+            ("[offload]\nprefixes = 255", "256..4194304 rules"),
+            ("[offload]\nprefixes = 4194305", "256..4194304 rules"),
             ("[offload]\nmtu = 67", "\"auto\" or 68..9600 bytes"),
             ("[offload]\nmods = \"auto\"", "mode"),
             (

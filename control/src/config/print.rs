@@ -241,6 +241,8 @@ impl Sections<'_> {
             mtu,
             "L3 bytes, 68..9600; longer packets are software's",
         );
+        let words = "256..4194304 rules of each prefix length; further prefixes are software's";
+        self.line("prefixes", o.prefixes, words);
 
         self.section(
             "state",

@@ -57,7 +57,7 @@ pub enum Job {
 
 /// Questions that are over.
 #[derive(Debug)]
-pub struct Over(Vec<Box<Inquiry>>);
+pub struct Over(Vec<Inquiry>);
 
 impl Job {
     /// Does it, and says what came of it to whoever has begun it.
@@ -119,7 +119,7 @@ pub struct Inquiries {
     /// A comparison of a question that was given up goes on.
     left: Option<Receiver<Verified>>,
     /// What is to be dropped elsewhere.
-    over: Vec<Box<Inquiry>>,
+    over: Vec<Inquiry>,
 }
 
 fn refusal(operation: &str, cause: String, remedy: &str) -> Error {
@@ -235,7 +235,7 @@ impl Inquiries {
             }
             _ => {}
         }
-        self.over.push(inquiry);
+        self.over.push(*inquiry);
     }
 }
 

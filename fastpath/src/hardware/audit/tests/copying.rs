@@ -86,7 +86,7 @@ fn what_changed_before_its_turn_is_copied_once_more_and_no_more() {
     // Nothing is kept for anybody any more.
     settle(&mut engine, &[hop(2, 2)]);
     assert_eq!(engine.compiler_mut().altered(9), (vec![], vec![], 0));
-    let copying = Copying::begin(&mut engine);
+    let mut copying = Copying::begin(&mut engine);
     settle(&mut engine, &[hop(2, 3)]);
     copying.give_up(&mut engine);
     assert_eq!(engine.compiler_mut().altered(9), (vec![], vec![], 0));
@@ -119,7 +119,7 @@ fn drivers_are_asked_about_what_they_have() {
 #[test]
 fn a_rule_that_the_nic_has_lost_is_named_and_put_in_again() {
     for setting in SETTINGS {
-        let (mut engine, copying) = begun(setting);
+        let (mut engine, mut copying) = begun(setting);
         copying.give_up(&mut engine);
         let rules: Vec<(RuleId, String)> = Copied::of(engine.compiler())
             .rules
