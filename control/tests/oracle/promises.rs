@@ -304,8 +304,8 @@ impl History {
         }
         let frr = before.weights != after.weights;
         let added = naive::came(&before.weights, &after.weights);
-        // With `never` somebody new has a share at once, unlike who returns.
-        let is_new = reweighed || added.contains(&to);
+        // With `never` somebody new has a share at once, unlike who returns, and shares are even then.
+        let is_new = reweighed || !added.is_empty();
         if frr && !self.rules.enable && self.recovery == Recovery::Never && is_new {
             return true;
         }
