@@ -108,21 +108,25 @@ impl World {
         software
     }
 
-    /// Whether a frame is the kernel's by its destination alone.
+    /// Whether a frame is the kernel's by its destination alone, whatever tags it carries.
     fn is_kernels(&self, port: usize, frame: &[u8]) -> bool {
         let field = |at: usize, n: usize| frame.get(at..at + n).unwrap_or_default();
         if field(0, 6) != port_mac(port) {
             return false;
         }
-        let (to, of_no_router): (IpAddr, bool) = match (field(12, 2), field(14, 1)) {
+        let mut at = 12;
+        while matches!(field(at, 2), [0x81, 0] | [0x88, 0xa8]) {
+            at += 4;
+        }
+        let (to, of_no_router): (IpAddr, bool) = match (field(at, 2), field(at + 2, 1)) {
             ([8, 0], [0x40..=0x4f]) => {
-                let Ok(to) = <[u8; 4]>::try_from(field(30, 4)) else {
+                let Ok(to) = <[u8; 4]>::try_from(field(at + 18, 4)) else {
                     return false;
                 };
                 (to.into(), to[0] >> 4 == 0xe)
             }
             ([0x86, 0xdd], [0x60..=0x6f]) => {
-                let Ok(to) = <[u8; 16]>::try_from(field(38, 16)) else {
+                let Ok(to) = <[u8; 16]>::try_from(field(at + 26, 16)) else {
                     return false;
                 };
                 let is_link_local = to[0] == 0xfe && to[1] >> 6 == 2;
