@@ -4,7 +4,7 @@
 //! long as anybody remembers it. Everything that deals buckets by turns in evenpath is [`settle()`], so what
 //! workers do in the first burst after a death ([`second_choices`]) is what control writes next.
 
-use crate::quota::{Rounding, quotas};
+use crate::quota::{Rounding, quotas, within};
 use std::collections::BTreeMap;
 
 /// The owner of a bucket: a next hop's number.
@@ -105,6 +105,11 @@ pub fn settle(
     }
     let mut quota = quotas(members, size, &held[..members.len()], terms.rounding);
     quota.resize(held.len(), 0);
+    // What those leaving keep, and others for now, cannot be shared.
+    let available = available(&owner, &held, &quota, &may_move);
+    quota.truncate(members.len());
+    let mut quota = within(members, &held[..members.len()], quota, available);
+    quota.resize(held.len(), 0);
     let below = |held: &[usize], i: usize| i != EMPTY && held[i] < quota[i];
 
     for b in 0..size {
@@ -126,7 +131,7 @@ pub fn settle(
             owner[b] = to;
         }
     }
-    give_up(&mut owner, &mut held, &quota, may_move);
+    give_up(&mut owner, &mut held, &quota, &may_move);
     let mut turn = 0;
     for slot in owner.iter_mut().filter(|o| **o == EMPTY) {
         let next = (turn..turn + members.len())
@@ -145,6 +150,28 @@ pub fn settle(
         },
     };
     owner.into_iter().map(name).collect()
+}
+
+/// How many buckets are nobody's, or held beyond quotas by somebody whose buckets `may_move`.
+fn available(
+    owner: &[usize],
+    held: &[usize],
+    quota: &[usize],
+    may_move: impl Fn(usize) -> bool,
+) -> usize {
+    let (mut free, mut movable) = (0, vec![0; held.len()]);
+    for (b, &o) in owner.iter().enumerate() {
+        if o == EMPTY {
+            free += 1;
+        } else if held[o] > quota[o] && may_move(b) {
+            movable[o] += 1;
+        }
+    }
+    let beyond = held.iter().zip(quota).map(|(h, q)| h.saturating_sub(*q));
+    free + beyond
+        .zip(movable)
+        .map(|(b, m): (usize, usize)| b.min(m))
+        .sum::<usize>()
 }
 
 /// Empties buckets of members above their quota that `may_move`, evenly spread over these.
@@ -203,6 +230,7 @@ pub fn second_choices(table: &[Member], terms: &Terms<'_>) -> Vec<Member> {
             continue;
         }
         let quota = quotas(&rest, table.len(), &has, Rounding::Kept);
+        let quota = within(&rest, &has, quota, buckets.len());
         let mut open = Vec::new();
         for b in buckets {
             let wish = terms.preferred.and_then(|t| t.get(b)).copied();

@@ -219,6 +219,71 @@ fn second_choices_are_what_a_loss_writes() {
     }
 }
 
+/// One is leaving and keeps its buckets; another is lost, and what that frees is less than the shares of those
+/// who get it: who got the last of its buckets had no more for its weight than anybody has, before and after.
+#[test]
+fn what_a_loss_frees_is_shared_alike_while_somebody_leaves() {
+    let (mut random, mut short) = (Random(5), 0);
+    for round in 0..600 {
+        let most = 6 + random.below(20);
+        let members = some_members(&mut random, most, [1, 1, 4, 256][round % 4]);
+        if members.len() < 4 {
+            continue;
+        }
+        let size = [64, 256][round % 2];
+        let table = derive(None, &members, size, None);
+        let mut due = members.clone();
+        let leaving = [due.remove(random.below(due.len())).0];
+        let terms = Terms {
+            members: &due,
+            leaving: &leaving,
+            preferred: Some(&table),
+            rounding: Rounding::Kept,
+        };
+        let seconds = second_choices(&table, &terms);
+        let lost = due[random.below(due.len())].0;
+        let rest: Vec<_> = due.iter().copied().filter(|m| m.0 != lost).collect();
+        let wish: Vec<Member> = (0..size)
+            .map(|b| {
+                if table[b] == lost {
+                    seconds[b]
+                } else {
+                    table[b]
+                }
+            })
+            .collect();
+        let terms = Terms {
+            members: &rest,
+            preferred: Some(&wish),
+            ..terms
+        };
+        let after = settle(Some(&table), size, &terms, |_| false);
+        assert_eq!(
+            after, wish,
+            "{round}: what workers did is what control writes"
+        );
+        let total: u64 = rest.iter().map(|m| u64::from(m.1)).sum();
+        for &(got, weight) in &rest {
+            let has = count(&after, got) as u64;
+            if has as usize == count(&table, got) {
+                continue;
+            }
+            for &(other, others) in &rest {
+                let its = count(&after, other) as u64;
+                let is_served = (its + 1) * total > size as u64 * u64::from(others);
+                let is_alike =
+                    (2 * has - 1) * u64::from(others) <= (2 * its + 1) * u64::from(weight);
+                assert!(
+                    is_served || is_alike,
+                    "{round}: {got} of weight {weight} has {has}, {other} of {others} {its}"
+                );
+                short += usize::from(!is_served);
+            }
+        }
+    }
+    assert!(short > 1000, "{short}");
+}
+
 #[test]
 fn a_member_that_returns_takes_its_own_buckets() {
     let two = [(1, 1), (2, 1)];

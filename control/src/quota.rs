@@ -6,6 +6,8 @@
 //! weight `w` of `W` is therefore off by less than `W / (w n)` of its share.
 
 use crate::bucket::Member;
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
 
 /// A relative error: parts per million.
 pub type Ppm = u64;
@@ -83,6 +85,65 @@ pub fn quotas(
         used += 1;
     }
     quota
+}
+
+/// Of what `members` are due beyond what they hold, as much as there is while only `available` buckets are
+/// to be had: the next one always goes to who has fewest for its weight (Sainte-Laguë's rule; of equals to
+/// who holds more, then to who comes first). Nobody's quota is lowered below what it holds.
+pub fn within(
+    members: &[(Member, u32)],
+    held: &[usize],
+    quota: Vec<usize>,
+    available: usize,
+) -> Vec<usize> {
+    let lacks = quota.iter().zip(held).map(|(q, h)| q.saturating_sub(*h));
+    if lacks.sum::<usize>() <= available {
+        return quota;
+    }
+    let poor = (0..members.len()).filter(|&i| held[i] < quota[i]);
+    let claim = |i: usize, has: usize| Claim {
+        has,
+        weight: members[i].1.max(1),
+        held: held[i],
+        who: i,
+    };
+    let mut claims: BinaryHeap<Claim> = poor.map(|i| claim(i, held[i])).collect();
+    let mut less: Vec<usize> = quota.iter().zip(held).map(|(q, h)| *q.min(h)).collect();
+    for _ in 0..available {
+        let Some(Claim { who, .. }) = claims.pop() else {
+            break;
+        };
+        less[who] += 1;
+        if less[who] < quota[who] {
+            claims.push(claim(who, less[who]));
+        }
+    }
+    less
+}
+
+/// Somebody wants a bucket more than it has; the greatest claim is served first.
+#[derive(PartialEq, Eq)]
+struct Claim {
+    has: usize,
+    weight: u32,
+    held: usize,
+    who: usize,
+}
+
+impl Ord for Claim {
+    fn cmp(&self, other: &Self) -> Ordering {
+        // (2 has + 1) / weight, without a division.
+        let cost = |a: &Self, b: &Self| (2 * a.has as u64 + 1) * u64::from(b.weight);
+        let poorer = cost(other, self).cmp(&cost(self, other));
+        let held = self.held.cmp(&other.held);
+        poorer.then(held).then(other.who.cmp(&self.who))
+    }
+}
+
+impl PartialOrd for Claim {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 /// Exact shares, in units of 1/total bucket.

@@ -67,6 +67,28 @@ pub fn is_spread_evenly(was: &[u8], is: &[u8], due: &Weights, grain: usize) -> b
     })
 }
 
+/// Only buckets of those who are gone were dealt: who got some had, before the last of them, no more for its
+/// weight than anybody has, who has one more at most or all that it is due (of a table last dealt with `grain`
+/// buckets: each of which is several now).
+pub fn is_shared_alike(was: &[u8], is: &[u8], due: &Weights, grain: usize) -> bool {
+    let (before, after) = (held(was), held(is));
+    let has = |held: &BTreeMap<u8, usize>, n: &u8| held.get(n).copied().unwrap_or(0) as f64;
+    let total: f64 = due.values().map(|w| f64::from(*w)).sum();
+    let (size, one) = (is.len() as f64, (is.len() / grain) as f64);
+    if due.values().any(|w| size * f64::from(*w) < total) {
+        // Who has less than one by right has one, at whoever's cost.
+        return true;
+    }
+    let got = due.iter().filter(|d| has(&after, d.0) > has(&before, d.0));
+    let mut pairs = got.flat_map(|g| due.iter().map(move |other| (g, other)));
+    pairs.all(|((n, weight), (other, others))| {
+        let (its, theirs) = (has(&after, n), has(&after, other));
+        let is_served = theirs + one > size * f64::from(*others) / total;
+        let (weight, others) = (f64::from(*weight), f64::from(*others));
+        is_served || (2.0 * its - one) / weight <= (2.0 * theirs + one) / others + 1e-9
+    })
+}
+
 /// The smallest number of buckets that must change hands until those of `due` are within bounds and
 /// nobody else has any: those of others, and of those above their bounds the surplus; more only if
 /// that is not enough for those below.

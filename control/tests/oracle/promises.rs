@@ -227,10 +227,28 @@ impl History {
                 about()
             );
         }
+        let grain = self.grain[&p];
+        // Who goes soon after it came gives back what it had, however even that is.
+        let is_gone = |n: &u8| match after.weights.contains_key(n) {
+            true => !self.truth.can(*n),
+            false => !at_once,
+        };
+        let only_theirs = was.iter().zip(&is).all(|(w, i)| w == i || is_gone(w));
+        if only_theirs && came.is_empty() && !reweighed && !self.is_settling() {
+            let mut due = after.due.clone();
+            // Who is back may have to wait.
+            due.retain(|n, _| self.recovery != Recovery::Never || was.contains(n));
+            assert!(
+                naive::is_shared_alike(&was, &is, &due, grain),
+                "{}: {p}: alike: {:?}, then {:?} of {due:?}",
+                self.when,
+                held(&was),
+                held(&is)
+            );
+        }
         if self.is_patient() || is.iter().any(|o| !after.due.contains_key(o)) {
             return;
         }
-        let grain = self.grain[&p];
         let stay = came.is_empty() && !reweighed;
         assert!(
             is_even(&is, &after.due, grain)
