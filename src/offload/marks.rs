@@ -143,10 +143,27 @@ impl Room {
     }
 }
 
+/// Does what is to be done about marks at all ports, which may share the room of one NIC: all make room first, and
+/// no port gets a second rule before each has its first.
+pub fn follow(nics: &mut [(&mut Room, &mut impl Marker)], rules: &[Rule], now: Instant) {
+    let is_take = |rule: &Rule| matches!(rule, Rule::Take(_));
+    let takes: Vec<Rule> = rules.iter().copied().filter(is_take).collect();
+    for (room, nic) in &mut *nics {
+        room.follow(*nic, &takes, now);
+    }
+    for put in rules.iter().filter(|rule| !is_take(rule)) {
+        for (room, nic) in &mut *nics {
+            room.follow(*nic, std::slice::from_ref(put), now);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::Cell;
     use std::collections::BTreeSet;
+    use std::rc::Rc;
 
     /// A NIC with room for so many rules.
     #[derive(Default)]
@@ -173,6 +190,46 @@ mod tests {
         fn count(&self) -> usize {
             self.has.len()
         }
+    }
+
+    /// One port of a NIC with room for so many rules of all its ports.
+    struct OfOne(Nic, Rc<Cell<usize>>);
+
+    impl Marker for OfOne {
+        fn put(&mut self, mark: u32, prefix: Prefix) -> Result<(), Error> {
+            self.0.room = self.0.has.len() + self.1.get();
+            let done = self.0.put(mark, prefix);
+            self.1.set(self.0.room - self.0.has.len());
+            done
+        }
+
+        fn take(&mut self, mark: u32) {
+            self.0.take(mark);
+            self.1.set(self.1.get() + 1);
+        }
+
+        fn count(&self) -> usize {
+            self.0.count()
+        }
+    }
+
+    #[test]
+    fn ports_of_one_nic_share_its_room_evenly() {
+        let (left, now) = (Rc::new(Cell::new(6)), Instant::now());
+        let mut all: Vec<_> = (0..3)
+            .map(|_| (Room::default(), OfOne(Nic::default(), left.clone())))
+            .collect();
+        let mut tell = |rules: &[Rule]| {
+            let mut nics: Vec<_> = all.iter_mut().map(|(room, nic)| (room, nic)).collect();
+            follow(&mut nics, rules, now);
+            let found = all.iter().map(|(room, nic)| (room.most(), nic.count()));
+            found.collect::<Vec<_>>()
+        };
+        assert_eq!(tell(&puts(0..7)), [(Some(2), 2); 3]);
+        // Control gives up what not all have, then one of the others.
+        let rules: Vec<Rule> = [2, 3, 4, 5, 6, 0].map(Rule::Take).into();
+        assert_eq!(tell(&rules), [(Some(2), 1); 3]);
+        assert_eq!(tell(&puts(7..9)), [(Some(2), 2); 3]);
     }
 
     fn puts(marks: std::ops::Range<u32>) -> Vec<Rule> {

@@ -3,7 +3,7 @@
 //!
 //! A thread of its own does the rules, which take mlx5 longer than a repair may wait.
 
-use super::marks::Room;
+use super::marks::{self, Room};
 use crate::nic;
 use crate::output::Failure;
 use control::api::message::OffloadSpread;
@@ -272,12 +272,9 @@ impl Spreader<'_> {
                 }
             }
             SpreadOrder::Marks(rules) => {
-                let now = Instant::now();
-                for each in &mut self.0 {
-                    if let Some(nic) = &mut each.rules {
-                        each.marks.follow(nic, &rules, now);
-                    }
-                }
+                let nics = self.0.iter_mut();
+                let nics = nics.filter_map(|each| Some((&mut each.marks, each.rules.as_mut()?)));
+                marks::follow(&mut nics.collect::<Vec<_>>(), &rules, Instant::now());
             }
             SpreadOrder::Stop => {}
         }
