@@ -4,7 +4,7 @@
 //! long as anybody remembers it. Everything that deals buckets by turns in evenpath is [`settle()`], so what
 //! workers do in the first burst after a death ([`second_choices`]) is what control writes next.
 
-use crate::quota::{Rounding, quotas, within};
+use crate::quota::{Rounding, lower, quotas};
 use std::collections::BTreeMap;
 
 /// The owner of a bucket: a next hop's number.
@@ -106,10 +106,8 @@ pub fn settle(
     let mut quota = quotas(members, size, &held[..members.len()], terms.rounding);
     quota.resize(held.len(), 0);
     // What those leaving keep, and others for now, cannot be shared.
-    let available = available(&owner, &held, &quota, &may_move);
-    quota.truncate(members.len());
-    let mut quota = within(members, &held[..members.len()], quota, available);
-    quota.resize(held.len(), 0);
+    let most = to_be_had(&owner, &held, &quota, &may_move);
+    lower(&mut quota, members, &held, most);
     let below = |held: &[usize], i: usize| i != EMPTY && held[i] < quota[i];
 
     for b in 0..size {
@@ -153,13 +151,13 @@ pub fn settle(
 }
 
 /// How many buckets are nobody's, or held beyond quotas by somebody whose buckets `may_move`.
-fn available(
+fn to_be_had(
     owner: &[usize],
     held: &[usize],
     quota: &[usize],
     may_move: impl Fn(usize) -> bool,
 ) -> usize {
-    let (mut free, mut movable) = (0, vec![0; held.len()]);
+    let (mut free, mut movable) = (0_usize, vec![0_usize; held.len()]);
     for (b, &o) in owner.iter().enumerate() {
         if o == EMPTY {
             free += 1;
@@ -168,10 +166,8 @@ fn available(
         }
     }
     let beyond = held.iter().zip(quota).map(|(h, q)| h.saturating_sub(*q));
-    free + beyond
-        .zip(movable)
-        .map(|(b, m): (usize, usize)| b.min(m))
-        .sum::<usize>()
+    let given = beyond.zip(movable).map(|(b, m)| b.min(m));
+    free + given.sum::<usize>()
 }
 
 /// Empties buckets of members above their quota that `may_move`, evenly spread over these.
@@ -229,8 +225,8 @@ pub fn second_choices(table: &[Member], terms: &Terms<'_>) -> Vec<Member> {
         if rest.is_empty() {
             continue;
         }
-        let quota = quotas(&rest, table.len(), &has, Rounding::Kept);
-        let quota = within(&rest, &has, quota, buckets.len());
+        let mut quota = quotas(&rest, table.len(), &has, Rounding::Kept);
+        lower(&mut quota, &rest, &has, buckets.len());
         let mut open = Vec::new();
         for b in buckets {
             let wish = terms.preferred.and_then(|t| t.get(b)).copied();

@@ -87,44 +87,40 @@ pub fn quotas(
     quota
 }
 
-/// Of what `members` are due beyond what they hold, as much as there is while only `available` buckets are
-/// to be had: the next one always goes to who has fewest for its weight (Sainte-Laguë's rule; of equals to
-/// who holds more, then to who comes first). Nobody's quota is lowered below what it holds.
-pub fn within(
-    members: &[(Member, u32)],
-    held: &[usize],
-    quota: Vec<usize>,
-    available: usize,
-) -> Vec<usize> {
-    let lacks = quota.iter().zip(held).map(|(q, h)| q.saturating_sub(*h));
-    if lacks.sum::<usize>() <= available {
-        return quota;
+/// Lowers the `quota` of those of `members` who hold less, while only `most` buckets are to be had: the next
+/// one always goes to who has fewest for its weight (Sainte-Laguë's rule; of equals to who holds more, then to
+/// who comes first). Nobody's quota becomes less than what it holds; entries behind those of members stay.
+pub fn lower(quota: &mut [usize], members: &[(Member, u32)], held: &[usize], most: usize) {
+    let poor: Vec<usize> = (0..members.len()).filter(|&i| held[i] < quota[i]).collect();
+    let lack: usize = poor.iter().map(|&i| quota[i] - held[i]).sum();
+    if lack <= most {
+        return;
     }
-    let poor = (0..members.len()).filter(|&i| held[i] < quota[i]);
-    let claim = |i: usize, has: usize| Claim {
-        has,
-        weight: members[i].1.max(1),
-        held: held[i],
-        who: i,
-    };
-    let mut claims: BinaryHeap<Claim> = poor.map(|i| claim(i, held[i])).collect();
-    let mut less: Vec<usize> = quota.iter().zip(held).map(|(q, h)| *q.min(h)).collect();
-    for _ in 0..available {
-        let Some(Claim { who, .. }) = claims.pop() else {
+    let claims = poor.into_iter().map(|who| Claim {
+        has: held[who],
+        due: std::mem::replace(&mut quota[who], held[who]),
+        weight: members[who].1.max(1),
+        held: held[who],
+        who,
+    });
+    let mut claims: BinaryHeap<Claim> = claims.collect();
+    for _ in 0..most {
+        let Some(mut claim) = claims.pop() else {
             break;
         };
-        less[who] += 1;
-        if less[who] < quota[who] {
-            claims.push(claim(who, less[who]));
+        claim.has += 1;
+        quota[claim.who] = claim.has;
+        if claim.has < claim.due {
+            claims.push(claim);
         }
     }
-    less
 }
 
 /// Somebody wants a bucket more than it has; the greatest claim is served first.
 #[derive(PartialEq, Eq)]
 struct Claim {
     has: usize,
+    due: usize,
     weight: u32,
     held: usize,
     who: usize,
